@@ -1,0 +1,235 @@
+"""What a recipe may say: one frozen model per kind of stage. Unknown keys, wrong types and options without effect fail.
+
+This package imports no torch, so that ``--help`` and recipe errors answer at once.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Family = Literal[
+    "arithmetic", "word_problems", "countdown", "permutations", "ordering", "truth_tellers", "programs", "facts"
+]
+EXAMINED_FAMILIES: tuple[Family, ...] = (
+    "arithmetic", "word_problems", "countdown", "permutations", "ordering", "truth_tellers", "programs", "facts",
+)  # fmt: skip
+
+
+class Section(BaseModel):
+    """A part of a recipe: immutable, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Machine(Section):
+    """Where and in which precision to compute."""
+
+    device: str = "auto"
+    """``auto`` (CUDA, then MPS, then CPU) or a torch device name."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """``auto`` is bf16 where the hardware multiplies in it. Master weights, logits and losses are fp32 always."""
+    threads: PositiveInt = 2
+    """CPU threads of torch. On a CPU the same number gives the same result."""
+
+
+class TinyWorldTask(Section):
+    """The generated questions of the tiny world; its 256 held-out questions are the evaluation."""
+
+    type: Literal["tiny_world"]
+    families: tuple[Family, ...] = Field(default=EXAMINED_FAMILIES, min_length=1)
+    """Question families to draw prompts from."""
+
+
+class JsonlTask(Section):
+    """Questions and answers from JSON-lines files (plain or .gz)."""
+
+    type: Literal["jsonl"]
+    path: str
+    """File with the training rows."""
+    held_out_path: str
+    """File with the rows for evaluation; training rows that share a 10-gram with one are dropped and counted."""
+    question_field: str = "question"
+    """Name of the field with the question."""
+    answer_field: str = "answer"
+    """Name of the field with the answer."""
+    answer_pattern: str | None = None
+    r"""Regular expression whose first group is the gold answer inside the answer field, such as ``####\s*(.+)``."""
+    verifier: Literal["number", "words"] = "number"
+    """How an answer is compared with the gold: as exact numbers, or word by word."""
+    max_held_out: PositiveInt = 256
+    """Rows of the held-out file to use, from its start."""
+
+
+class RewardWeights(Section):
+    """Weight of each reward; the total is their weighted sum (R1-Zero: accuracy and format, equal weight)."""
+
+    accuracy: float = Field(default=1.0, ge=0)
+    """1 if the answer after the thought is right by the task's rule, else 0."""
+    format: float = Field(default=1.0, ge=0)
+    """1 if there is exactly one ordered pair of each tag around a thought that is not empty, else 0."""
+    random: float = Field(default=0.0, ge=0)
+    """0 or 1 by the toss of a coin: the control that must teach nothing."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> "RewardWeights":
+        if not any((self.accuracy, self.format, self.random)):
+            raise ValueError("all reward weights are 0, so nothing would be learned; give at least one a weight")
+        return self
+
+
+class Sampling(Section):
+    """How completions are drawn."""
+
+    max_response_tokens: PositiveInt = 192
+    """A completion is cut here and counts as truncated."""
+    temperature: PositiveFloat = 1.0
+    """Divides the logits; 1 samples the policy itself."""
+
+
+class RolloutSettings(Sampling):
+    """One step's rollouts."""
+
+    prompts_per_step: PositiveInt = 32
+    """Groups sampled for one step (R1-Zero: 32 questions a step)."""
+    group_size: Annotated[int, Field(ge=2)] = 16
+    """Completions per prompt, G (R1-Zero: 16)."""
+
+
+class Algorithm(Section):
+    """GRPO (DeepSeekMath, arXiv:2402.03300, equation 3)."""
+
+    mini_batches: PositiveInt = 2
+    """Updates made from one step's rollouts, each from its own part of the groups."""
+    clip_low: Share = 0.2
+    """The ratio's lower bound is 1 - clip_low."""
+    clip_high: PositiveFloat = 0.28
+    """The ratio's upper bound is 1 + clip_high (DAPO, arXiv:2503.14476: higher than the lower one)."""
+    reduction: Literal["token_mean", "sequence_mean"] = "token_mean"
+    """Mean over all tokens of the update (DAPO), or over each completion first (GRPO as published)."""
+    kl_coef: float = Field(default=0.001, ge=0)
+    """Weight of the k3 KL term against the reference policy (R1-Zero: 0.001)."""
+    reference_refresh_steps: PositiveInt = 400
+    """The reference policy becomes the current one every so many steps (R1-Zero: 400)."""
+    truncated: Literal["zero_reward", "mask"] = "zero_reward"
+    """A cut completion scores 0 and is learned from, or is left out of baseline and loss."""
+
+    @model_validator(mode="after")
+    def _options_have_effect(self) -> "Algorithm":
+        if self.mini_batches == 1 and {"clip_low", "clip_high"} & self.model_fields_set:
+            raise ValueError(
+                "clip_low and clip_high have no effect with mini_batches = 1, where the ratio is always 1; "
+                "remove them or raise mini_batches"
+            )
+        if self.kl_coef == 0 and "reference_refresh_steps" in self.model_fields_set:
+            raise ValueError("reference_refresh_steps has no effect with kl_coef = 0; remove one of the two")
+        return self
+
+
+class Optimizer(Section):
+    """AdamW on fp32 master weights."""
+
+    lr: PositiveFloat = 1e-6
+    """Learning rate after the warm-up."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the rate rises linearly from 0."""
+    beta1: Share = 0.9
+    """Decay of the first moment."""
+    beta2: Share = 0.95
+    """Decay of the second moment."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this norm."""
+    micro_batch_tokens: PositiveInt = 16384
+    """Completion tokens (padding included) in one forward and backward pass; changes memory, not the gradient."""
+
+
+class Evaluation(Section):
+    """Held-out evaluation, before and after training and every few steps."""
+
+    samples_per_question: PositiveInt = 2
+    """Completions per held-out question; figures are means over all."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature, the same before and after."""
+    every_steps: PositiveInt = 25
+    """Steps between evaluations during training."""
+
+
+class Gate(Section):
+    """RL starts only from a base that can do better than it does."""
+
+    min_forced_minus_bare: float = Field(default=0.2, ge=-1, le=1)
+    """Held-out accuracy when made to go step by step, less that of the bare answer, must be at least this."""
+
+
+class ModelShape(Section):
+    """A Qwen2 model; sizes such that GGUF quantization, llama.cpp and vLLM take it."""
+
+    vocab_size: PositiveInt = 1024
+    """Entries of the tokenizer that is trained with it."""
+    hidden_size: Annotated[int, Field(gt=0, multiple_of=256)] = 256
+    """Width; divisible by 256 for GGUF's k-quants. Heads are 64 wide."""
+    intermediate_size: Annotated[int, Field(gt=0, multiple_of=256)] = 512
+    """Width inside the MLP."""
+    num_layers: PositiveInt = 4
+    """Decoder layers."""
+    num_kv_heads: PositiveInt = 2
+    """Key-value heads."""
+
+
+class PretrainRecipe(Section):
+    """Pre-train the tiny world's base model."""
+
+    type: Literal["pretrain"]
+    seed: int = 0
+    """Seed of corpus, weights and batches."""
+    machine: Machine = Machine()
+    model: ModelShape = ModelShape()
+    steps: PositiveInt = 2000
+    """Optimizer steps."""
+    documents_per_step: PositiveInt = 256
+    """Questions with replies in one step."""
+    micro_batch_tokens: PositiveInt = 8192
+    """Tokens (padding included) in one forward and backward pass."""
+    lr: PositiveFloat = 2e-3
+    """Peak learning rate; falls linearly to 0."""
+    warmup_steps: PositiveInt = 50
+    """Steps over which the rate rises linearly from 0."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    """Decoupled weight decay."""
+    evaluation: Evaluation = Evaluation()
+
+
+class RLRecipe(Section):
+    """Reinforcement learning from verifiable rewards on a base model: R1-Zero."""
+
+    type: Literal["rl"]
+    seed: int = 0
+    """Seed of prompts, sampling and update order."""
+    machine: Machine = Machine()
+    model: str
+    """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
+    task: Annotated[TinyWorldTask | JsonlTask, Field(discriminator="type")]
+    rewards: RewardWeights = RewardWeights()
+    rollout: RolloutSettings = RolloutSettings()
+    algorithm: Algorithm = Algorithm()
+    optimizer: Optimizer = Optimizer()
+    steps: PositiveInt
+    """Rollout-and-update rounds."""
+    checkpoint_steps: PositiveInt = 20
+    """Steps between checkpoints."""
+    evaluation: Evaluation = Evaluation()
+    gate: Gate | None = None
+    """Entry condition, measured before training; only the tiny world can be forced to go step by step."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "RLRecipe":
+        if self.gate is not None and self.task.type != "tiny_world":
+            raise ValueError("gate has no effect on a jsonl task: only the tiny world can measure it; remove [gate]")
+        if self.rollout.prompts_per_step % self.algorithm.mini_batches:
+            raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")
+        return self
+
+
+Recipe = Annotated[PretrainRecipe | RLRecipe, Field(discriminator="type")]

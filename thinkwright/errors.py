@@ -1,0 +1,45 @@
+"""Every error a user can meet, as one tree.
+
+ThinkwrightError
+|-- RecipeError        a recipe file or an override is wrong (names the file, the key and the remedy)
+|-- DataError          a data file or row is wrong (names the file and the row)
+|-- ModelError         a model folder or tokenizer cannot be used (names the folder)
+|-- RunFolderError     a run folder cannot be written or continued (names the folder)
+|-- GraderError        a grader failed; never turned into a zero reward
+|-- GateError          a stage's entry condition was measured and not met
+`-- TrainingError      training met a state it must not continue from (NaN loss)
+
+All but the last three are ``ValueError``: bad input, found before anything was computed.
+"""
+
+
+class ThinkwrightError(Exception):
+    """The root: the command line prints its message alone, without a traceback."""
+
+
+class RecipeError(ThinkwrightError, ValueError):
+    """A recipe file or an override is wrong."""
+
+
+class DataError(ThinkwrightError, ValueError):
+    """A data file or a row of it is wrong."""
+
+
+class ModelError(ThinkwrightError, ValueError):
+    """A model folder or its tokenizer cannot be used."""
+
+
+class RunFolderError(ThinkwrightError, ValueError):
+    """A run folder cannot be created, written or continued."""
+
+
+class GraderError(ThinkwrightError):
+    """A grader failed or ran past its deadline; the run stops rather than reward zero."""
+
+
+class GateError(ThinkwrightError):
+    """The measured entry condition of a stage was not met."""
+
+
+class TrainingError(ThinkwrightError):
+    """Training reached a state it must not continue from."""

@@ -1,0 +1,185 @@
+"""A policy: a decoder-only transformers model with our attention plugged in, and its tokenizer."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from thinkwright.errors import ModelError
+from thinkwright.models.attention import (
+    ATTENTION_NAME,
+    AttentionContext,
+    CompletionContext,
+    PromptContext,
+    attention_forward,
+)
+
+AttentionInterface.register(ATTENTION_NAME, attention_forward)
+_LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One model object for sampling and for the update, with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+
+    @property
+    def head(self) -> Tensor:
+        """Weight (V, E) of the language-model head."""
+        return self.model.get_output_embeddings().weight
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Token ids that end a completion: the tokenizer's end token and those the model's generation config adds."""
+        listed = self.model.generation_config.eos_token_id
+        extra = [listed] if isinstance(listed, int) else list(listed or [])
+        return tuple(dict.fromkeys([int(self.tokenizer.eos_token_id), *extra]))
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens of prompt and completion together that the model was made for."""
+        return int(self.model.config.max_position_embeddings)
+
+    def hidden_states(self, tokens: Tensor, positions: Tensor, context: AttentionContext) -> Tensor:
+        """Final hidden states (B, T, E) of tokens (B, T) at positions (B, T)."""
+        decoder = self.model.get_decoder()
+        output = decoder(input_ids=tokens, position_ids=positions, use_cache=False, attention_context=context)
+        return output.last_hidden_state
+
+    def read_prompts(self, prompts: list[list[int]]) -> tuple[PromptContext, Tensor]:
+        """Keys and values of the prompts, and the hidden state (P, E) at the last token of each."""
+        num_tokens = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+        tokens = pad_rows(prompts, self.device)
+        positions = torch.arange(tokens.shape[1], device=self.device).expand_as(tokens)
+        context = PromptContext(num_tokens)
+        hidden = self.hidden_states(tokens, positions, context)
+        last = hidden[torch.arange(len(prompts), device=self.device), (num_tokens - 1).clamp(min=0)]
+        return context, last
+
+    def completion_hidden_states(self, prompts: PromptContext, last: Tensor, completions: Tensor) -> Tensor:
+        """Hidden states (S, T, E) that predict each token of ``completions`` (S, T), S = P * G in prompt order."""
+        group = completions.shape[0] // prompts.num_tokens.shape[0]
+        first = last.repeat_interleave(group, 0)[:, None]  # (S, 1, E): the prompt's end predicts the first token
+        if completions.shape[1] == 1:
+            return first
+        inputs = completions[:, :-1]
+        start = prompts.num_tokens.repeat_interleave(group)[:, None]
+        positions = start + torch.arange(inputs.shape[1], device=self.device)
+        hidden = self.hidden_states(inputs, positions, CompletionContext(prompts))
+        return torch.cat((first, hidden), dim=1)
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face folder that ``AutoModelForCausalLM`` loads."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def pad_rows(rows: list[list[int]], device: torch.device) -> Tensor:
+    """Rows of token ids as one tensor (B, T), zeros to the right."""
+    tokens = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return tokens.to(device)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU; anything else is used as given."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto`` takes bf16 where the hardware is measured to multiply faster in it, else fp32."""
+    if name != "auto":
+        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu" and _matmul_seconds(torch.bfloat16) * 1.2 < _matmul_seconds(torch.float32):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    """Best of several products; processors with bf16 instructions differ tenfold in what these bring."""
+    left, right = torch.ones(1024, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Policy:
+    """Load a Hugging Face folder or Hub name; raises ModelError naming it and the remedy."""
+    try:
+        config = AutoConfig.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except _LOADING_ERRORS as error:
+        raise ModelError(_cannot_load(name, error)) from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"{name}: its tokenizer has no end token, so a completion could never end; set eos_token")
+    _refuse_unsupported(name, config)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True
+        )
+    except _LOADING_ERRORS as error:
+        raise ModelError(_cannot_load(name, error)) from error
+    if report["missing_keys"] or report["mismatched_keys"]:
+        raise ModelError(f"{name}: weights are missing or have another shape: {_listed(report)}; the folder is damaged")
+    policy = Policy(model.to(device).eval(), tokenizer, device)
+    _check_attention(name, policy)
+    return policy
+
+
+def _cannot_load(name: str, error: Exception) -> str:
+    if Path(name).exists():
+        return f"{name}: cannot be loaded as a Hugging Face model folder ({error})"
+    return (
+        f"{name}: no such folder, and it could not be fetched from the Hugging Face Hub; "
+        f"check the spelling and the network, or give a local folder ({type(error).__name__})"
+    )
+
+
+def _listed(report: dict[str, Any]) -> str:
+    return ", ".join(map(str, sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))[:3]))
+
+
+def _refuse_unsupported(name: str, config: Any) -> None:
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise ModelError(f"{name}: layers of type {sorted(kinds - {'full_attention'})} are not supported, only full attention")
+
+
+@torch.no_grad()
+def _check_attention(name: str, policy: Policy) -> None:
+    """Our attention must give what the model's own gives: models with sinks, soft caps and the like are refused."""
+    size = policy.model.config.vocab_size
+    tokens = (torch.arange(8, device=policy.device) * 37 % size)[None]
+    context = PromptContext(torch.tensor([8], device=policy.device))
+    ours = policy.hidden_states(tokens, torch.arange(8, device=policy.device)[None], context)
+    policy.model.set_attn_implementation("eager")
+    own = policy.model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
+    policy.model.set_attn_implementation(ATTENTION_NAME)
+    error = (ours.float() - own.float()).abs().max() / own.float().abs().max().clamp(min=1e-6)
+    if not error < (2e-3 if own.dtype == torch.float32 else 8e-2):
+        raise ModelError(f"{name}: its attention is not plain causal attention (outputs differ by {float(error):.1e})")
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy tokenizer files between model folders, byte for byte."""
+    for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (source / file).exists():
+            shutil.copyfile(source / file, target / file)

@@ -1,0 +1,81 @@
+"""The nouns of the one way data flows: prompts -> rollouts -> rewards -> advantages -> batch -> update."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question as the policy reads it, and what its answer is judged by."""
+
+    prompt_id: str
+    """Unique within its task."""
+    question: str
+    text: str
+    """The question in the template; what is tokenized."""
+    verifier: str
+    """Name of the rule in ``rewards/verifiers.py``."""
+    gold: str
+    """What the verifier compares with."""
+    family: str
+    level: int
+    language: str
+    """Language of the question, an ISO 639-1 code."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One completion as it was sampled. Token ids and log-probabilities are never made again from text."""
+
+    token_ids: tuple[int, ...]
+    """Sampled tokens, the end token included when there is one."""
+    logprobs: tuple[float, ...]
+    """Log-probability of each token under the policy that sampled it, at the sampling temperature."""
+    text: str
+    """The completion decoded, without the end token."""
+    finish_reason: FinishReason
+    """``stop``: ended by itself. ``length``: cut at the limit (truncated)."""
+    policy_version: int
+    """Number of updates the sampling policy had received."""
+
+
+@dataclass(frozen=True)
+class ScoredRollout:
+    """A rollout with its rewards by name, and their weighted sum."""
+
+    rollout: Rollout
+    scores: dict[str, float]
+    reward: float
+
+
+@dataclass(frozen=True)
+class RolloutGroup:
+    """The G rollouts of one prompt: the unit that is sampled, scored, stored and learned from."""
+
+    prompt: Prompt
+    prompt_ids: tuple[int, ...]
+    members: tuple[ScoredRollout, ...]
+
+
+@dataclass(frozen=True)
+class TrainingGroup:
+    """A group ready for the update: token ids, sampling log-probabilities, and an advantage per completion."""
+
+    prompt_ids: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+    rollout_logprobs: tuple[tuple[float, ...], ...]
+    advantages: tuple[float, ...]
+
+
+Metrics = dict[str, float]
+"""Figures of one step by name, prefixed ``reward/ loss/ policy/ rollout/ time/ eval/``."""
+
+
+@dataclass
+class EvaluationResult:
+    """Figures of one held-out evaluation and the completions behind them."""
+
+    figures: dict[str, Any]
+    samples: list[dict[str, Any]] = field(default_factory=list)
