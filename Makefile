@@ -1,0 +1,42 @@
+# Two commands for a new machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test base prove lock clean
+
+## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
+demo: $(STAMP)
+	rm -rf runs/demo
+	$(BIN)/thinkwright run tiny/r1-zero --out runs/demo
+
+## Style, types and tests.
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest
+
+## The full proof: three seeds and the random-reward control (about forty minutes).
+prove: $(STAMP)
+	$(BIN)/python scripts/prove.py
+
+## Make the shipped base model again (about forty minutes); the result is runs/tiny/base-seed0/model.
+base: $(STAMP)
+	$(BIN)/thinkwright run tiny/base
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+## Write requirements.lock from what is installed.
+lock:
+	$(BIN)/python scripts/write_lock.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info
