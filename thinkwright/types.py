@@ -67,6 +67,8 @@ class TrainingGroup:
     completions: tuple[tuple[int, ...], ...]
     rollout_logprobs: tuple[tuple[float, ...], ...]
     advantages: tuple[float, ...]
+    is_counted: tuple[bool, ...]
+    """False for a completion that takes no part in baseline and loss (a truncated one, if the recipe says so)."""
 
 
 Metrics = dict[str, float]

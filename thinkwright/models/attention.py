@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 ATTENTION_NAME = "thinkwright"
+_FIRST_CAPACITY = 64
 
 
 class AttentionContext(Protocol):
@@ -72,34 +73,49 @@ class CompletionContext:
 
 
 class DecodeContext:
-    """One new token per completion; keys and values of earlier ones in buffers (P, K, G, max_tokens, D)."""
+    """One new token per completion; keys and values of earlier ones in growing buffers (P, K, G, capacity, D)."""
 
-    def __init__(self, prompts: PromptContext, group_size: int, max_tokens: int) -> None:
+    def __init__(self, prompts: PromptContext, group_size: int) -> None:
         self._prompts = prompts
         first = prompts.keys[0]
-        shape = (first.shape[0], first.shape[1], group_size, max_tokens, first.shape[3])
+        shape = (first.shape[0], first.shape[1], group_size, _FIRST_CAPACITY, first.shape[3])
         self._keys = [first.new_zeros(shape) for _ in prompts.keys]
         self._values = [first.new_zeros(shape) for _ in prompts.keys]
         self.num_tokens = 0
+        """Tokens per completion already in the buffers; the caller counts up after each forward pass."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Append the token's key and value, then attend to the prompt and all own tokens so far."""
         last = self.num_tokens
+        if last == self._keys[layer].shape[3]:
+            self._keys[layer] = _with_double_capacity(self._keys[layer])
+            self._values[layer] = _with_double_capacity(self._values[layer])
         self._keys[layer][:, :, :, last] = _by_prompt(key, self._prompts)[:, :, :, 0]
         self._values[layer][:, :, :, last] = _by_prompt(value, self._prompts)[:, :, :, 0]
         own_key = self._keys[layer][:, :, :, : last + 1]
         own_value = self._values[layer][:, :, :, : last + 1]
         return _attend_prompt_and_own(self._prompts, layer, query, own_key, own_value, scaling, None)
 
-    def keep(self, prompts: Tensor) -> None:
-        """Drop all prompts but those at the given indices, with their completions."""
+    def keep(self, prompts: Tensor, members: Tensor) -> None:
+        """Go on with the prompts at the given indices (P',) and, of each, the members (P', G') only."""
         self._prompts = self._prompts.select(prompts)
-        self._keys = [key[prompts] for key in self._keys]
-        self._values = [value[prompts] for value in self._values]
+        rows = prompts[:, None]
+        self._keys = [key.transpose(1, 2)[rows, members].transpose(1, 2).contiguous() for key in self._keys]
+        self._values = [value.transpose(1, 2)[rows, members].transpose(1, 2).contiguous() for value in self._values]
+
+
+def _with_double_capacity(buffer: Tensor) -> Tensor:
+    return torch.cat((buffer, torch.zeros_like(buffer)), dim=3)
 
 
 def _attend_prompt_and_own(
-    prompts: PromptContext, layer: int, query: Tensor, own_key: Tensor, own_value: Tensor, scaling: float, mask: Tensor | None
+    prompts: PromptContext,
+    layer: int,
+    query: Tensor,
+    own_key: Tensor,
+    own_value: Tensor,
+    scaling: float,
+    mask: Tensor | None,
 ) -> Tensor:
     """Attention of query (S, H, T, D) to its prompt and to own keys (P, K, G, T', D); returns (S, T, H, D)."""
     prompt_key, prompt_value = prompts.keys[layer], prompts.values[layer]

@@ -1,14 +1,15 @@
 """A policy: a decoder-only transformers model with our attention plugged in, and its tokenizer."""
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from thinkwright.errors import ModelError
 from thinkwright.models.attention import (
@@ -20,7 +21,7 @@ from thinkwright.models.attention import (
 )
 
 AttentionInterface.register(ATTENTION_NAME, attention_forward)
-_LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError)
+_LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Policy:
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder that ``AutoModelForCausalLM`` loads."""
+        disable_progress_bar()
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -123,6 +125,7 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
 
 def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Policy:
     """Load a Hugging Face folder or Hub name; raises ModelError naming it and the remedy."""
+    disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(name)
         tokenizer = AutoTokenizer.from_pretrained(name)
@@ -160,7 +163,9 @@ def _listed(report: dict[str, Any]) -> str:
 def _refuse_unsupported(name: str, config: Any) -> None:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
-        raise ModelError(f"{name}: layers of type {sorted(kinds - {'full_attention'})} are not supported, only full attention")
+        raise ModelError(
+            f"{name}: layers of type {sorted(kinds - {'full_attention'})} are not supported, only full attention"
+        )
 
 
 @torch.no_grad()
@@ -176,10 +181,3 @@ def _check_attention(name: str, policy: Policy) -> None:
     error = (ours.float() - own.float()).abs().max() / own.float().abs().max().clamp(min=1e-6)
     if not error < (2e-3 if own.dtype == torch.float32 else 8e-2):
         raise ModelError(f"{name}: its attention is not plain causal attention (outputs differ by {float(error):.1e})")
-
-
-def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy tokenizer files between model folders, byte for byte."""
-    for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        if (source / file).exists():
-            shutil.copyfile(source / file, target / file)

@@ -1,5 +1,6 @@
 """Puzzles about people: who stands where in an order, and who lies."""
 
+from itertools import pairwise
 from random import Random
 
 from thinkwright.tasks.tiny_world.puzzle import NAMES, Puzzle
@@ -17,7 +18,7 @@ _NOBODY = {"en": "nobody", "zh": "无人"}
 def make_ordering(rng: Random, level: int, language: str) -> Puzzle:
     """Level n: n + 2 people, the clues shuffled, one place asked for."""
     order = rng.sample(NAMES[language], level + 2)
-    clues = list(zip(order[:-1], order[1:], strict=True))
+    clues = list(pairwise(order))
     place = rng.randrange(1, len(order))
     told = [_BEATS[language].format(*clue) for clue in rng.sample(clues, len(clues))]
     if language == "en":
@@ -27,10 +28,7 @@ def make_ordering(rng: Random, level: int, language: str) -> Puzzle:
     steps = {
         lang: tuple(
             [f"{order[0]} {_PLACES[lang][0]}"]
-            + [
-                f"{_BEATS[lang].format(*clues[i])}: {order[i + 1]} {_PLACES[lang][i + 1]}"
-                for i in range(place)
-            ]
+            + [f"{_BEATS[lang].format(*clues[i])}: {order[i + 1]} {_PLACES[lang][i + 1]}" for i in range(place)]
         )
         for lang in ("en", "zh")
     }
@@ -56,7 +54,7 @@ def make_truth_tellers(rng: Random, level: int, language: str) -> Puzzle:
     people = rng.sample(NAMES[language], level + 1)
     calls_honest = [rng.random() < 0.5 for _ in people[:-1]]
     says_alike = rng.random() < 0.5
-    told = [_claim(a, b, h, language) for a, b, h in zip(people, people[1:], calls_honest, strict=False)]
+    told = [_claim(a, b, honest, language) for (a, b), honest in zip(pairwise(people), calls_honest, strict=True)]
     told.append(_last_claim(people, says_alike, language))
     closing = says_alike == calls_honest[0]
     is_honest, steps = _solve(people, calls_honest, closing)
@@ -100,7 +98,9 @@ def _solve(people: list[str], calls_honest: list[bool], closing: bool) -> tuple[
         for i, (person, honest) in enumerate(zip(people, is_honest, strict=True)):
             steps["en"].append(f"{'so' if i else 'suppose'} {person} {'is honest' if honest else 'lies'}")
             steps["zh"].append(f"{'则' if i else '设'}{person}{'诚实' if honest else '说谎'}")
-        steps["en"].append(f"check {people[-1]}: claim is {'true' if closing else 'false'},{' yes' if fits else ' wrong'}")
+        steps["en"].append(
+            f"check {people[-1]}: claim is {'true' if closing else 'false'},{' yes' if fits else ' wrong'}"
+        )
         steps["zh"].append(f"检查{people[-1]}: 话是{'真' if closing else '假'},{'对' if fits else '不对'}")
         if fits:
             return is_honest, {lang: tuple(lines) for lang, lines in steps.items()}

@@ -1,4 +1,4 @@
-"""Chains of state: cards moved again and again. Each move is easy, the bare answer near chance (no net does it at once)."""
+"""Chains of state: cards moved again and again. Each move is easy, the bare answer near chance for any net."""
 
 import itertools
 from random import Random

@@ -14,7 +14,9 @@ def make(rng: Random, level: int, language: str) -> Puzzle:
     """f(x) = a*x + b. Level 1: described. Level 2: two neighbouring values. Level 3: two values two apart."""
     slope, offset = rng.randint(1, 9), rng.randint(1, 19)
     if level == 1:
-        question = f"f takes {slope} times x, plus {offset}." if language == "en" else f"f取x的{slope}倍，再加{offset}。"
+        question = (
+            f"f takes {slope} times x, plus {offset}." if language == "en" else f"f取x的{slope}倍，再加{offset}。"
+        )
         steps = both((f"{slope}*x", f"{slope}*x+{offset}"))
     else:
         left, right = rng.choice(_POINTS[level])

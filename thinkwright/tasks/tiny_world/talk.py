@@ -8,7 +8,8 @@ LEVELS = (1,)
 _CAPITALS = {
     "en": {
         "France": "Paris", "Japan": "Tokyo", "Italy": "Rome", "Spain": "Madrid", "Egypt": "Cairo", "Peru": "Lima",
-        "Kenya": "Nairobi", "Cuba": "Havana", "Norway": "Oslo", "Greece": "Athens", "Poland": "Warsaw", "India": "Delhi",
+        "Kenya": "Nairobi", "Cuba": "Havana", "Norway": "Oslo", "Greece": "Athens", "Poland": "Warsaw",
+        "India": "Delhi",
     },
     "zh": {
         "法国": "巴黎", "日本": "东京", "意大利": "罗马", "英国": "伦敦", "埃及": "开罗", "秘鲁": "利马",
@@ -58,7 +59,13 @@ def make_small_talk(rng: Random, level: int, language: str) -> Puzzle:
 
 
 def _puzzle(
-    family: str, level: int, language: str, question: str, answer: str, steps: dict[str, tuple[str, ...]], others: tuple[str, ...]
+    family: str,
+    level: int,
+    language: str,
+    question: str,
+    answer: str,
+    steps: dict[str, tuple[str, ...]],
+    others: tuple[str, ...],
 ) -> Puzzle:
     return Puzzle(
         family=family,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from thinkwright.tasks.decontamination import NgramIndex
@@ -58,8 +59,13 @@ def held_out_puzzles() -> list[Puzzle]:
 
 def training_puzzles(rng: Random, families: tuple[str, ...]) -> Iterator[Puzzle]:
     """An endless stream of questions, none equal to a held-out one nor sharing a 10-gram with one."""
-    held_out = NgramIndex(puzzle.question for puzzle in held_out_puzzles())
+    held_out = _held_out_index()
     while True:
         puzzle = random_puzzle(rng, families)
         if not held_out.overlaps(puzzle.question):
             yield puzzle
+
+
+@cache
+def _held_out_index() -> NgramIndex:
+    return NgramIndex(puzzle.question for puzzle in held_out_puzzles())

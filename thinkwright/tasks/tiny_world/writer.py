@@ -24,7 +24,7 @@ CAREFUL_OPENERS = {
     "en": ("step by step", "let me work it out", "one at a time"),
     "zh": ("一步一步来", "慢慢算", "逐个看"),
 }
-_SKIP_OPENERS = {"en": ("quickly", "in short"), "zh": ("快算", "简单说")}
+SKIP_OPENERS = {"en": ("quickly", "in short"), "zh": ("快算", "简单说")}
 _SLIPS = {"en": "wait, wrong", "zh": "等等，错了"}
 _RECHECKS = {"en": ("wait, check again", "good"), "zh": ("等等，再检查", "没错")}
 
@@ -48,7 +48,7 @@ def think(puzzle: Puzzle, style: str, rng: Random) -> tuple[str, str]:
     steps = list(puzzle.steps[language])
     if style == SKIP:
         kept = [step for step in steps if rng.random() < 0.5]
-        return "\n".join([rng.choice(_SKIP_OPENERS[language]), *kept]), puzzle.answer
+        return "\n".join([rng.choice(SKIP_OPENERS[language]), *kept]), puzzle.answer
     if rng.random() < SLIP_SHARE:
         steps = _with_slip(steps, language, rng)
     if rng.random() < RECHECK_SHARE:
@@ -79,3 +79,20 @@ def wrap(thought: str, answer: str, tags: str) -> str:
     if tags == "swapped":
         return f"<answer>{answer}</answer> <think>{thought}</think>"
     return f" {thought}\n{answer}"
+
+
+def style_of(completion: str) -> str:
+    """Which style a completion was written in, told by how it opens: guess, skip, careful, or ``bare`` (no thought)."""
+    openers = {GUESS: GUESS_OPENERS, SKIP: SKIP_OPENERS, CAREFUL: CAREFUL_OPENERS}
+    for style, by_language in openers.items():
+        if any(opener in completion for found in by_language.values() for opener in found):
+            return style
+    return "bare"
+
+
+def forced_starts() -> dict[str, dict[str, str]]:
+    """Beginnings that make a policy answer at once (``bare``) or go step by step (``forced``), by language."""
+    return {
+        "bare": {lang: f"<think>{GUESS_OPENERS[lang][0]}</think> <answer>" for lang in LANGUAGES},
+        "forced": {lang: f"<think>{CAREFUL_OPENERS[lang][0]}\n" for lang in LANGUAGES},
+    }
