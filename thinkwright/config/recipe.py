@@ -153,7 +153,7 @@ class Evaluation(Section):
     temperature: PositiveFloat = 1.0
     """Sampling temperature, the same before and after."""
     every_steps: PositiveInt = 25
-    """Steps between evaluations during training."""
+    """Steps between evaluations during RL."""
 
 
 class Gate(Section):
@@ -198,6 +198,8 @@ class PretrainRecipe(Section):
     """Steps over which the rate rises linearly from 0."""
     weight_decay: float = Field(default=0.05, ge=0)
     """Decoupled weight decay."""
+    checkpoint_steps: PositiveInt = 250
+    """Steps between checkpoints."""
     evaluation: Evaluation = Evaluation()
 
 

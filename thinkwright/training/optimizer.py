@@ -18,10 +18,10 @@ class MasterOptimizer:
     ) -> None:
         """Muon (Jordan et al., 2024) takes the matrices inside the layers; AdamW all the rest."""
         self._params = [(name, param) for name, param in model.named_parameters() if param.requires_grad]
-        self._masters = {name: param.detach().float().clone() for name, param in self._params}
-        matrices = [self._masters[n] for n, p in self._params if use_muon and p.ndim == 2 and "layers." in n]
+        self.masters = {name: param.detach().float().clone() for name, param in self._params}
+        matrices = [self.masters[n] for n, p in self._params if use_muon and p.ndim == 2 and "layers." in n]
         chosen = {id(matrix) for matrix in matrices}
-        others = [master for master in self._masters.values() if id(master) not in chosen]
+        others = [master for master in self.masters.values() if id(master) not in chosen]
         self._optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay, eps=1e-8)
         ]
@@ -29,7 +29,7 @@ class MasterOptimizer:
             muon = torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
             self._optimizers.append(muon)
         for name, param in self._params:
-            param.register_post_accumulate_grad_hook(self._accumulator(self._masters[name]))
+            param.register_post_accumulate_grad_hook(self._accumulator(self.masters[name]))
 
     @staticmethod
     def _accumulator(master: Tensor) -> Any:
@@ -40,35 +40,36 @@ class MasterOptimizer:
 
         return accumulate
 
-    def step(self, lr: float, max_grad_norm: float) -> float:
-        """Clip, step, round back into the model; returns the gradient norm before clipping."""
-        masters = list(self._masters.values())
-        norm = float(torch.nn.utils.clip_grad_norm_(masters, max_grad_norm))
+    def gradient_norm(self) -> float:
+        """L2 norm over all gradients summed so far."""
+        grads = [master.grad for master in self.masters.values() if master.grad is not None]
+        return float(torch.nn.utils.get_total_norm(grads))
+
+    def step(self, lr: float, gradient_norm: float, max_grad_norm: float) -> None:
+        """Scale gradients down to ``max_grad_norm``, step, round back into the model, forget the gradients."""
+        if gradient_norm > max_grad_norm:
+            for master in self.masters.values():
+                if master.grad is not None:
+                    master.grad.mul_(max_grad_norm / gradient_norm)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self._write_back()
-        return norm
-
-    def drop_gradients(self) -> None:
-        """Forget what has been accumulated since the last step."""
-        for master in self._masters.values():
-            master.grad = None
 
     @torch.no_grad()
     def _write_back(self) -> None:
         for name, param in self._params:
-            param.copy_(self._masters[name])
+            param.copy_(self.masters[name])
 
     def state_dict(self) -> dict[str, Any]:
         """Masters and optimizer state, enough to go on as if never stopped."""
-        return {"masters": self._masters, "optimizers": [o.state_dict() for o in self._optimizers]}
+        return {"masters": self.masters, "optimizers": [o.state_dict() for o in self._optimizers]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a saved state; the model's parameters follow the masters."""
-        for name, master in self._masters.items():
+        for name, master in self.masters.items():
             master.copy_(state["masters"][name])
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)

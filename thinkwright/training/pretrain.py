@@ -7,7 +7,9 @@ preamble, the rest only after the end of another document.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import torch
@@ -16,12 +18,18 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from thinkwright.chat.template import R1_ZERO_PREAMBLE
 from thinkwright.config.recipe import PretrainRecipe
+from thinkwright.display import Display
+from thinkwright.errors import TrainingError
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, pad_rows
 from thinkwright.models.tokenizer import train_tokenizer
+from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
+from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.types import Metrics
 
 PREAMBLE_SHARE = 0.75
 TOKENIZER_DOCUMENTS = 40_000
@@ -53,26 +61,65 @@ def new_base_policy(recipe: PretrainRecipe, seed: int) -> Policy:
     device = choose_device(recipe.machine.device)
     model = Qwen2ForCausalLM(config).to(device, choose_dtype(recipe.machine.dtype, device))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return Policy(model.train(), tokenizer, device)
+    return Policy(model.eval(), tokenizer, device)
 
 
-def pretrain(policy: Policy, recipe: PretrainRecipe, seed: int, log: Callable[[dict[str, float]], None]) -> None:
-    """Train ``policy`` for ``recipe.steps`` steps, calling ``log`` with each step's metrics."""
-    optimizer = MasterOptimizer(
-        policy.model, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, use_muon=True
-    )
-    preamble = policy.tokenizer.encode(R1_ZERO_PREAMBLE, add_special_tokens=False)
-    rng, stream = Random(f"pretrain/{seed}"), _rows(policy, documents(seed + 1))
-    for step in range(recipe.steps):
-        rows = list(itertools.islice(stream, recipe.documents_per_step))
-        prefix = preamble if rng.random() < PREAMBLE_SHARE else [policy.tokenizer.eos_token_id]
-        loss = _backward(policy, prefix, rows, recipe.micro_batch_tokens)
-        lr = recipe.lr * min(1.0, (step + 1) / recipe.warmup_steps) * (1 - step / recipe.steps)
-        norm = optimizer.step(lr, max_grad_norm=1.0)
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss} at step {step}")
-        log({"step": step, "loss/nll": loss, "optim/lr": lr, "optim/grad_norm": norm})
-    policy.model.eval()
+class PretrainTrainer:
+    """The state of one pre-training run."""
+
+    def __init__(self, recipe: PretrainRecipe, policy: Policy, folder: Path) -> None:
+        self.recipe, self.policy, self.folder = recipe, policy, folder
+        self.optimizer = MasterOptimizer(
+            policy.model, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, use_muon=True
+        )
+        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._started = time.monotonic()
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if any."""
+        found = load_newest_checkpoint(self.folder / "checkpoints")
+        if found is not None:
+            self.progress, optimizer_state, _ = found
+            self.optimizer.load_state_dict(optimizer_state)
+            self._started = time.monotonic() - self.progress.wall_seconds
+        truncate_jsonl(self.folder / "metrics.jsonl", self.progress.next_step)
+
+    def train(self, display: Display, stop: StopRequest) -> None:
+        """Run the remaining steps; on a stop request leave a checkpoint and return early."""
+        recipe, policy = self.recipe, self.policy
+        preamble = policy.tokenizer.encode(R1_ZERO_PREAMBLE, add_special_tokens=False)
+        rng, stream = Random(f"pretrain/{recipe.seed}"), documents(recipe.seed + 1)
+        # The documents of steps already made are written again and passed over: exact, and seconds for a whole run.
+        rng_draws = [rng.random() for _ in range(recipe.steps)]
+        next(itertools.islice(stream, self._num_seen(), self._num_seen()), None)
+        rows = _rows(policy, stream)
+        while self.progress.next_step < recipe.steps and not stop.is_requested:
+            step, start = self.progress.next_step, time.monotonic()
+            batch = list(itertools.islice(rows, recipe.documents_per_step))
+            prefix = preamble if rng_draws[step] < PREAMBLE_SHARE else [policy.tokenizer.eos_token_id]
+            metrics = self._step(step, prefix, batch)
+            metrics["time/step_seconds"] = time.monotonic() - start
+            self.progress = Progress(step + 1, step + 1, 0, time.monotonic() - self._started)
+            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            display.step(step, recipe.steps, metrics)
+            if self.progress.next_step % recipe.checkpoint_steps == 0 or stop.is_requested:
+                self.save()
+
+    def save(self) -> None:
+        """Leave a checkpoint of the step to run next."""
+        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+
+    def _num_seen(self) -> int:
+        return self.progress.next_step * self.recipe.documents_per_step
+
+    def _step(self, step: int, prefix: list[int], rows: list[Row]) -> Metrics:
+        loss = _backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+        norm = self.optimizer.gradient_norm()
+        if not math.isfinite(loss + norm):
+            raise TrainingError(f"loss {loss} or gradient norm {norm} is not finite at step {step}")
+        lr = self.recipe.lr * min(1.0, (step + 1) / self.recipe.warmup_steps) * (1 - step / self.recipe.steps)
+        self.optimizer.step(lr, norm, max_grad_norm=1.0)
+        return {"loss/nll": loss, "optim/lr": lr, "optim/grad_norm": norm}
 
 
 def _rows(policy: Policy, stream: Iterator[Document]) -> Iterator[Row]:

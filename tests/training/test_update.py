@@ -1,0 +1,156 @@
+"""The update: one gradient however it is cut into micro-batches, and never a step on numbers that are not finite."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from thinkwright.algorithms.kl import k3
+from thinkwright.config.recipe import Algorithm
+from thinkwright.errors import TrainingError
+from thinkwright.models.policy import Policy, load_policy
+from thinkwright.training.groups import mini_batches, training_groups
+from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.update import Updater, micro_batches, policy_logprobs
+from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout, TrainingGroup
+
+CPU = torch.device("cpu")
+GROUPS = [
+    TrainingGroup(
+        (5, 9, 301), ((1, 2, 3, 4), (9, 8)), ((-3.0, -2.5, -4.0, -1.0), (-2.0, -6.0)), (1.0, -1.0), (True, True)
+    ),
+    TrainingGroup((3, 200), ((7,), (10, 11, 12)), ((-5.0,), (-3.0, -3.5, -4.5)), (-0.5, 0.5), (True, True)),
+    TrainingGroup((3, 4, 5, 6), ((7, 7), (10, 11)), ((-5.0, -4.0), (-3.0, -3.5)), (2.0, 0.0), (True, False)),
+]
+
+
+def fresh(folder: Path, **algorithm: Any) -> tuple[Policy, Updater, MasterOptimizer, Policy]:
+    policy = load_policy(str(folder), device=CPU, dtype=torch.float32)
+    reference = load_policy(str(folder), device=CPU, dtype=torch.float32)
+    with torch.no_grad():
+        for param in reference.model.parameters():
+            param.mul_(1.1)
+    optimizer = MasterOptimizer(policy.model, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    updater = Updater(policy, reference, optimizer, Algorithm(**algorithm), 1.0, 10_000)
+    return policy, updater, optimizer, reference
+
+
+@pytest.mark.parametrize("reduction", ["token_mean", "sequence_mean"])
+@pytest.mark.parametrize("micro_batch_tokens", [1, 10_000])
+def test_gradient_equals_plain_per_sequence_autograd_whatever_the_micro_batch(
+    model_folder: Callable[[str], Path], reduction: str, micro_batch_tokens: int
+) -> None:
+    policy, _, optimizer, reference = fresh(model_folder("qwen2"))
+    algorithm = Algorithm.model_validate({"reduction": reduction, "kl_coef": 0.3})
+    updater = Updater(policy, reference, optimizer, algorithm, 1.0, micro_batch_tokens)
+    seen: dict[str, torch.Tensor] = {}
+    optimizer.step = lambda *_: seen.update({n: m.grad.clone() for n, m in optimizer.masters.items()})  # type: ignore[method-assign]
+    updater.update(GROUPS, lr=1e-3, max_grad_norm=1e9)
+
+    plain = load_policy(str(model_folder("qwen2")), device=CPU, dtype=torch.float32)
+    plain_loss(plain, reference, reduction, kl_coef=0.3).backward()
+    for name, param in plain.model.named_parameters():
+        torch.testing.assert_close(seen[name], param.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def plain_loss(policy: Policy, reference: Policy, reduction: str, kl_coef: float) -> torch.Tensor:
+    """The same loss, one sequence at a time, written out."""
+    total, num_tokens, num_sequences = torch.zeros(()), 4 + 2 + 1 + 3 + 2, 5
+    for group in GROUPS:
+        rows = zip(group.completions, group.rollout_logprobs, group.advantages, group.is_counted, strict=True)
+        for completion, old, advantage, counts in rows:
+            if not counts:
+                continue
+            single = [
+                replace(
+                    group, completions=(completion,), rollout_logprobs=(old,), advantages=(0.0,), is_counted=(True,)
+                )
+            ]
+            logprobs, _ = policy_logprobs(policy, single, 1.0)
+            with torch.no_grad():
+                ref_logprobs, _ = policy_logprobs(reference, single, 1.0)
+            ratio = (logprobs - torch.tensor(old)).exp()
+            loss = -torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.28) * advantage) + kl_coef * k3(
+                logprobs, ref_logprobs
+            )
+            total = total + (loss.sum() / num_tokens if reduction == "token_mean" else loss.mean() / num_sequences)
+    return total
+
+
+def test_micro_batches_hold_every_group_once_within_the_budget() -> None:
+    batches = list(micro_batches(GROUPS, max_tokens=8))
+    assert sorted(g.prompt_ids for batch in batches for g in batch) == sorted(g.prompt_ids for g in GROUPS)
+    for batch in batches:
+        padded = max(len(c) for g in batch for c in g.completions) * sum(len(g.completions) for g in batch)
+        assert len(batch) == 1 or padded <= 8
+
+
+def test_a_step_raises_the_probability_of_good_completions(model_folder: Callable[[str], Path]) -> None:
+    policy, updater, _, _ = fresh(model_folder("llama"), kl_coef=0.0)
+    on_policy = [with_current_logprobs(policy, group) for group in GROUPS[:2]]
+    before = policy_logprobs(policy, on_policy, 1.0)[0].detach()
+    metrics = updater.update(on_policy, lr=1e-3, max_grad_norm=1.0)
+    after = policy_logprobs(policy, on_policy, 1.0)[0].detach()
+    assert (after - before)[:4].sum() > 0 > (after - before)[4:6].sum()
+    assert metrics["policy/logprob_gap"] < 1e-5
+    assert metrics["policy/clip_fraction"] == 0
+
+
+def with_current_logprobs(policy: Policy, group: TrainingGroup) -> TrainingGroup:
+    flat = iter(policy_logprobs(policy, [group], 1.0)[0].tolist())
+    return replace(group, rollout_logprobs=tuple(tuple(next(flat) for _ in c) for c in group.completions))
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(model_folder: Callable[[str], Path]) -> None:
+    policy, updater, _, _ = fresh(model_folder("qwen2"))
+    weights = [param.clone() for param in policy.model.parameters()]
+    broken = replace(GROUPS[0], advantages=(float("nan"), 1.0))
+    with pytest.raises(TrainingError, match="not finite"):
+        updater.update([broken], lr=1e-3, max_grad_norm=1.0)
+    assert all(torch.equal(a, b) for a, b in zip(weights, policy.model.parameters(), strict=True))
+
+
+def rollout_group(rewards: list[float], finish: list[str]) -> RolloutGroup:
+    prompt = Prompt("p", "q", "t", "number", "1", "arithmetic", 1, "en")
+    members = tuple(
+        ScoredRollout(Rollout((1, 2), (-1.0, -1.0), "", reason, 0), {}, reward)  # type: ignore[arg-type]
+        for reward, reason in zip(rewards, finish, strict=True)
+    )
+    return RolloutGroup(prompt, (1,), members)
+
+
+def test_groups_without_variance_are_skipped() -> None:
+    groups = [rollout_group([1.0, 1.0], ["stop"] * 2), rollout_group([1.0, 0.0], ["stop"] * 2)]
+    assert len(training_groups(groups, Algorithm())) == 1
+
+
+def test_truncated_rollouts_are_masked_or_count_as_the_recipe_says() -> None:
+    group = rollout_group([2.0, 1.0, 0.0], ["stop", "stop", "length"])
+    (counted,) = training_groups([group], Algorithm(truncated="zero_reward"))
+    (masked,) = training_groups([group], Algorithm(truncated="mask"))
+    assert counted.is_counted == (True, True, True)
+    assert counted.advantages[2] < counted.advantages[1] == 0
+    assert masked.is_counted == (True, True, False)
+    assert masked.advantages == pytest.approx((1.0, -1.0, 0.0))
+
+
+def test_mini_batches_deal_all_groups_out_and_leave_none_empty() -> None:
+    parts = mini_batches(GROUPS, 2)
+    assert [len(part) for part in parts] == [2, 1]
+    assert len(mini_batches(GROUPS[:1], 4)) == 1
+
+
+def test_bf16_weights_follow_fp32_masters_and_small_steps_add_up(model_folder: Callable[[str], Path]) -> None:
+    policy = load_policy(str(model_folder("qwen2")), device=CPU, dtype=torch.bfloat16)
+    optimizer = MasterOptimizer(policy.model, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.0)
+    name, param = next(iter(policy.model.named_parameters()))
+    start = optimizer.masters[name].clone()
+    for _ in range(50):
+        param.float().sum().backward()
+        optimizer.step(1e-5, optimizer.gradient_norm(), 1e9)
+    moved = optimizer.masters[name] - start
+    torch.testing.assert_close(moved, torch.full_like(moved, -50e-5), atol=2e-5, rtol=0)
+    assert torch.equal(param.detach(), optimizer.masters[name].to(torch.bfloat16))

@@ -1,0 +1,139 @@
+"""Reads a recipe: a shipped one by name or a TOML file, then dotted overrides, then the schema.
+
+Whatever is wrong comes out as one RecipeError that names the file, the key, what is wrong and the remedy, one problem
+a line.
+"""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from thinkwright.config.problems import did_you_mean, problems_of, shown
+from thinkwright.config.recipe import PretrainRecipe, Recipe, RLRecipe
+from thinkwright.errors import RecipeError
+
+_RECIPE: TypeAdapter[PretrainRecipe | RLRecipe] = TypeAdapter(Recipe)
+_SUFFIX = ".toml"
+_TOML_REMEDIES = {
+    "Cannot overwrite": "this key stands twice, keep one",
+    "Cannot declare": "this [table] stands twice, keep one",
+    "Invalid value": "numbers stand bare, text needs quotes",
+}
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> PretrainRecipe | RLRecipe:
+    """The recipe of that name or file with overrides such as ``optimizer.lr=1e-4`` put over it; else RecipeError."""
+    source, table = _read_table(name_or_path)
+    problems = [_apply_override(table, override) for override in overrides]
+    lines = [f"{source}: {problem}" for problem in problems if problem]
+    try:
+        # JSON, because only there a strict schema takes a list for a tuple; dates become text, the schema has none.
+        recipe = _RECIPE.validate_json(json.dumps(table, default=str), strict=True)
+    except ValidationError as error:
+        lines += [_line(source, key, problem, overrides) for key, problem in problems_of(error)]
+        raise RecipeError("\n".join(lines)) from None
+    if lines:
+        raise RecipeError("\n".join(lines))
+    return recipe
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package, such as ``tiny/r1-zero``."""
+    return sorted(_shipped_files())
+
+
+def resolved_json(recipe: PretrainRecipe | RLRecipe) -> str:
+    """The recipe with every default filled in, as ``recipe.json`` holds it."""
+    return json.dumps(recipe.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def _shipped_files() -> dict[str, Traversable]:
+    folders = [folder for folder in resources.files("thinkwright").joinpath("recipes").iterdir() if folder.is_dir()]
+    return {
+        f"{folder.name}/{file.name.removesuffix(_SUFFIX)}": file
+        for folder in folders
+        for file in folder.iterdir()
+        if file.name.endswith(_SUFFIX)
+    }
+
+
+def _read_table(name_or_path: str) -> tuple[str, dict[str, Any]]:
+    """How messages call the recipe, and what its TOML says."""
+    shipped = _shipped_files()
+    if name_or_path in shipped:
+        source, file = f"shipped recipe {name_or_path}", shipped[name_or_path]
+    else:
+        source, file = name_or_path, Path(name_or_path).expanduser()
+        if not file.exists():
+            raise RecipeError(_no_such_recipe(name_or_path, list(shipped)))
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise RecipeError(f"{source}: cannot be read ({error.strerror}); give a readable {_SUFFIX} file") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{source}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    try:
+        return source, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source}: {_toml_problem(str(error), text)}") from error
+
+
+def _no_such_recipe(name: str, shipped: list[str]) -> str:
+    hint = did_you_mean(name.removesuffix(_SUFFIX), shipped) or did_you_mean(name, [s.split("/")[1] for s in shipped])
+    return (
+        f"{name}: no shipped recipe has this name and there is no such file{hint or ';'} "
+        f"shipped recipes: {', '.join(sorted(shipped))}; or give the path of a {_SUFFIX} file"
+    )
+
+
+def _toml_problem(message: str, text: str) -> str:
+    last_line = len(text.rstrip().splitlines())
+    message = message.replace("at end of document", f"at line {last_line}, the end of the file")
+    remedy = next((remedy for start, remedy in _TOML_REMEDIES.items() if message.startswith(start)), "mend that line")
+    return f"not valid TOML: {message}; {remedy}"
+
+
+def _apply_override(table: dict[str, Any], override: str) -> str | None:
+    """Put ``a.b=value`` into the table; returns what is wrong with it, if anything."""
+    key, equals, text = override.partition("=")
+    *path, name = (part.strip() for part in key.split("."))
+    if not equals:
+        return f"override {override}: no '='; write key=value, such as seed=1"
+    if not all((*path, name)):
+        return f"override {override}: the key has an empty part; write key=value, such as optimizer.lr=1e-4"
+    if not text.strip():
+        return f"override {override}: no value after '='; write {key}='\"\"' if an empty text is meant"
+    for i, part in enumerate(path):
+        inner: Any = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return f"override {override}: {'.'.join(path[: i + 1])} is {shown(inner)}, not a table; it has no keys"
+        table = cast("dict[str, Any]", inner)
+    table[name] = _parse_value(text)
+    return None
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value, or the text itself if it is none."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+    return found["value"] if found.keys() == {"value"} else text.strip()
+
+
+def _line(source: str, key: str, problem: str, overrides: Sequence[str]) -> str:
+    """One problem on one line, with the override it came from, if it did."""
+    given = [override for override in overrides if key and _concerns(override, key)]
+    origin = f" (from the override {given[-1]})" if given else ""
+    return f"{source}: {key + ': ' if key else ''}{problem}{origin}"
+
+
+def _concerns(override: str, key: str) -> bool:
+    overridden, plain = override.partition("=")[0].strip(), key.partition("[")[0]
+    return f"{plain}.".startswith(f"{overridden}.") or f"{overridden}.".startswith(f"{plain}.")

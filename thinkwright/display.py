@@ -1,0 +1,77 @@
+"""What a person sees while a run goes on: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+from typing import Any, Self
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Display:
+    """Progress of one run. Use as a context manager, so that the bar is taken down whatever happens."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stdout.isatty()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            disable=not self._is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._seconds: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True) if self._is_terminal else print(
+            text, flush=True
+        )
+
+    def step(self, step: int, num_steps: int, metrics: dict[str, Any]) -> None:
+        """One training step is done."""
+        self._seconds.append(float(metrics.get("time/step_seconds", 0.0)))
+        if self._is_terminal:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=num_steps)
+            self._bar.update(self._task, completed=step + 1, description=_summary(metrics))
+        else:
+            recent = self._seconds[-20:]
+            left = sum(recent) / len(recent) * (num_steps - step - 1)
+            print(f"step {step + 1}/{num_steps}  {_summary(metrics)}  left {left:.0f}s", flush=True)
+
+    def evaluation(self, step: int, figures: dict[str, Any]) -> None:
+        """A held-out evaluation is done."""
+        margin = 1.96 * figures["accuracy_standard_error"]
+        self.note(
+            f"held-out at step {step}: accuracy {figures['accuracy']:.1%} (+-{margin:.1%})"
+            f"  format {figures['format_rate']:.1%}  {figures['mean_response_tokens']:.0f} tokens"
+            f"  truncated {figures['truncated_rate']:.1%}"
+        )
+
+
+def _summary(metrics: dict[str, Any]) -> str:
+    parts = [
+        ("loss {:.3f}", "loss/nll"),
+        ("reward {:.2f}", "reward/total"),
+        ("accuracy {:.0%}", "reward/accuracy"),
+        ("{:.0f} tokens", "rollout/response_tokens"),
+        ("{:.0f} tokens/s", "rollout/tokens_per_second"),
+    ]
+    return "  ".join(text.format(metrics[key]) for text, key in parts if key in metrics)
