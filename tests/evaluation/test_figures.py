@@ -1,0 +1,50 @@
+"""Figures by hand."""
+
+import pytest
+
+from thinkwright.evaluation.figures import figures_of, samples_of
+from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout
+
+
+def group(prompt_id: str, level: int, texts: list[str], correct: list[float]) -> RolloutGroup:
+    prompt = Prompt(prompt_id, "What is 3+4?", "t", "number", "7", "arithmetic", level, "en")
+    members = tuple(
+        ScoredRollout(
+            Rollout((1,) * (i + 1), (-1.0,) * (i + 1), text, "length" if i == 1 else "stop", 0),
+            {"accuracy": value, "format": value},
+            value,
+        )
+        for i, (text, value) in enumerate(zip(texts, correct, strict=True))
+    )
+    return RolloutGroup(prompt, (1,), members)
+
+
+GOOD = "<think>3+4=7, wait, check: yes</think> <answer>7</answer>"
+GROUPS = [group("a", 1, [GOOD, "<think>你好 three"], [1.0, 0.0]), group("b", 2, [GOOD, GOOD], [1.0, 1.0])]
+
+
+def test_means_over_all_samples() -> None:
+    figures = figures_of(samples_of(GROUPS))
+    assert figures["accuracy"] == 0.75
+    assert figures["format_rate"] == 0.75
+    assert figures["accuracy_by_level"] == {"1": 0.5, "2": 1.0}
+    assert figures["tokens_by_level"] == {"1": 1.5, "2": 1.5}
+    assert figures["mean_response_tokens"] == 1.5
+    assert figures["truncated_rate"] == 0.5
+    assert figures["reflection_rate"] == 0.75
+    assert figures["reflection_words"] == 1.5  # wait and check, in three of four
+    assert figures["num_samples"] == 4
+
+
+def test_standard_error_counts_questions_not_samples() -> None:
+    same = [group(str(i), 1, [GOOD, GOOD], [float(i % 2)] * 2) for i in range(8)]
+    # Eight questions of variance 1/4, however often each is sampled.
+    assert figures_of(samples_of(same))["accuracy_standard_error"] == pytest.approx((0.25 / 8) ** 0.5)
+
+
+def test_thought_and_answer_are_stored_apart() -> None:
+    row = samples_of(GROUPS)[0]
+    assert row["thought"] == "3+4=7, wait, check: yes"
+    assert row["answer"] == "7"
+    assert samples_of(GROUPS)[1]["answer"] is None
+    assert samples_of(GROUPS)[1]["language_consistency"] == pytest.approx(1 / 3)

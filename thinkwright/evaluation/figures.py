@@ -1,0 +1,81 @@
+"""Figures of an evaluation from its samples."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from thinkwright.chat.template import split_reply
+from thinkwright.rewards.language import language_consistency, question_words
+from thinkwright.rewards.reflection import count_reflection_words
+from thinkwright.types import RolloutGroup
+
+Sample = dict[str, Any]
+
+
+def samples_of(groups: Sequence[RolloutGroup]) -> list[Sample]:
+    """One row per completion, as it is stored and shown."""
+    rows: list[Sample] = []
+    for group in groups:
+        prompt = group.prompt
+        for member in group.members:
+            reply = split_reply(member.rollout.text)
+            rows.append(
+                {
+                    "prompt_id": prompt.prompt_id,
+                    "family": prompt.family,
+                    "level": prompt.level,
+                    "language": prompt.language,
+                    "question": prompt.question,
+                    "gold": prompt.gold,
+                    "text": member.rollout.text,
+                    "thought": reply.thought,
+                    "answer": reply.answer,
+                    "is_well_formed": member.scores["format"] == 1.0,
+                    "is_correct": member.scores["accuracy"] == 1.0,
+                    "response_tokens": len(member.rollout.token_ids),
+                    "finish_reason": member.rollout.finish_reason,
+                    "reflection_words": count_reflection_words(member.rollout.text),
+                    "language_consistency": language_consistency(
+                        reply.thought, prompt.language, question_words(prompt.question)
+                    ),
+                }
+            )
+    return rows
+
+
+def figures_of(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Means over all samples; the standard error counts questions, not samples (samples of one question are alike)."""
+    return {
+        "accuracy": _mean(samples, "is_correct"),
+        "accuracy_standard_error": _standard_error(samples),
+        "accuracy_by_family": _by(samples, "family", "is_correct"),
+        "accuracy_by_level": _by(samples, "level", "is_correct"),
+        "tokens_by_level": _by(samples, "level", "response_tokens"),
+        "format_rate": _mean(samples, "is_well_formed"),
+        "mean_response_tokens": _mean(samples, "response_tokens"),
+        "reflection_rate": fmean(row["reflection_words"] > 0 for row in samples),
+        "reflection_words": _mean(samples, "reflection_words"),
+        "truncated_rate": fmean(row["finish_reason"] == "length" for row in samples),
+        "language_consistency": _mean(samples, "language_consistency"),
+        "num_samples": len(samples),
+    }
+
+
+def _mean(samples: Sequence[Sample], key: str) -> float:
+    return fmean(float(row[key]) for row in samples)
+
+
+def _by(samples: Sequence[Sample], group_key: str, value_key: str) -> dict[str, float]:
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in samples:
+        values[str(row[group_key])].append(float(row[value_key]))
+    return {name: fmean(found) for name, found in sorted(values.items())}
+
+
+def _standard_error(samples: Sequence[Sample]) -> float:
+    """Standard error of the mean accuracy, clustered by question (Miller, arXiv:2411.00640, equation 4)."""
+    mean, clusters = _mean(samples, "is_correct"), defaultdict(float)
+    for row in samples:
+        clusters[row["prompt_id"]] += float(row["is_correct"]) - mean
+    return sum(total * total for total in clusters.values()) ** 0.5 / len(samples)

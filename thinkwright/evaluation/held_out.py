@@ -1,0 +1,86 @@
+"""Held-out evaluation of a policy, and what it could do if forced: bare answers, or step by step."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from thinkwright.config.recipe import Evaluation, RewardWeights
+from thinkwright.evaluation.figures import Sample, figures_of, samples_of
+from thinkwright.models.policy import Policy
+from thinkwright.rewards.score import score_groups
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
+from thinkwright.types import EvaluationResult, Prompt, Rollout, RolloutGroup
+
+# Every evaluation of a run draws from the same random numbers, so that two of them differ by the policy alone.
+_STEP = -1
+
+
+def evaluate(
+    engine: RolloutEngine,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    settings: Evaluation,
+    max_tokens: int,
+    seed: int,
+    policy_version: int = 0,
+    forced_start: dict[str, str] | None = None,
+) -> EvaluationResult:
+    """Sample every held-out prompt and score it. ``forced_start`` by language begins every completion, and counts."""
+    sampling = SamplingSettings(settings.samples_per_question, max_tokens, settings.temperature, seed, _STEP)
+    starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in prompts]
+    prompt_ids = [_encode(policy, prompt.text) for prompt in prompts]
+    requests = [
+        RolloutRequest(prompt.prompt_id, ids + start)
+        for prompt, ids, start in zip(prompts, prompt_ids, starts, strict=True)
+    ]
+    sampled = engine.generate(requests, sampling, policy_version)
+    groups = [
+        (prompt, ids, [_with_start(rollout, start, forced_start, prompt) for rollout in rollouts])
+        for prompt, ids, start, rollouts in zip(prompts, prompt_ids, starts, sampled, strict=True)
+    ]
+    scored: list[RolloutGroup] = score_groups(groups, RewardWeights(), Random(0), truncated_scores_zero=True)
+    samples: list[Sample] = samples_of(scored)
+    figures = figures_of(samples)
+    figures["settings"] = {
+        "temperature": settings.temperature,
+        "top_p": 1.0,
+        "samples_per_question": settings.samples_per_question,
+        "num_questions": len(prompts),
+        "max_response_tokens": max_tokens,
+        "seed": seed,
+        "forced_start": forced_start,
+    }
+    return EvaluationResult(figures, samples)
+
+
+def bare_and_forced(
+    engine: RolloutEngine,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    settings: Evaluation,
+    max_tokens: int,
+    seed: int,
+    starts: dict[str, dict[str, str]],
+) -> dict[str, dict[str, Any]]:
+    """Figures of the policy made to answer at once (``bare``) and made to go step by step (``forced``)."""
+    return {
+        kind: evaluate(engine, policy, prompts, settings, max_tokens, seed, forced_start=starts[kind]).figures
+        for kind in ("bare", "forced")
+    }
+
+
+def _encode(policy: Policy, text: str) -> tuple[int, ...]:
+    return tuple(policy.tokenizer.encode(text, add_special_tokens=False))
+
+
+def _with_start(rollout: Rollout, start: tuple[int, ...], starts: dict[str, str] | None, prompt: Prompt) -> Rollout:
+    """The rollout with its forced beginning counted as part of it."""
+    if not starts:
+        return rollout
+    return replace(
+        rollout,
+        token_ids=start + rollout.token_ids,
+        logprobs=(0.0,) * len(start) + rollout.logprobs,
+        text=starts[prompt.language] + rollout.text,
+    )
