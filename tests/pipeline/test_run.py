@@ -1,0 +1,163 @@
+"""The main job end to end, as a user starts it: from the command line, in its own process."""
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from thinkwright.run_folder import read_rollouts
+
+REPOSITORY = Path(__file__).parents[2]
+SHARED_GSM8K = REPOSITORY.parent / "shared" / "data" / "gsm8k"
+SMALL = [
+    "machine.dtype=float32",
+    "machine.device=cpu",
+    "rollout.prompts_per_step=4",
+    "rollout.group_size=4",
+    "rollout.max_response_tokens=12",
+    "evaluation.samples_per_question=1",
+    "evaluation.every_steps=2",
+    "task.max_held_out=8",
+    "optimizer.lr=1e-3",
+]
+
+
+@pytest.fixture(scope="module")
+def gsm8k(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Training and held-out file: the real ones where they lie beside the repository, else rows of the same form."""
+    if SHARED_GSM8K.exists():
+        return SHARED_GSM8K / "train.jsonl.gz", SHARED_GSM8K / "test_first819.jsonl"
+    folder = tmp_path_factory.mktemp("gsm8k")
+    rows = [{"question": f"Ann has {i} nuts and {i} more. How many?", "answer": f"So\n#### {2 * i}"} for i in range(99)]
+    with gzip.open(folder / "train.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows[20:])
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:20]))
+    return folder / "train.jsonl.gz", folder / "test.jsonl"
+
+
+@pytest.fixture
+def command(model_folder: Callable[[str], Path], gsm8k: tuple[Path, Path], tmp_path: Path) -> Callable[..., list[str]]:
+    """The command line of a small gsm8k run into a folder of the given name."""
+
+    def build(name: str, *extra: str) -> list[str]:
+        data = [f"model={model_folder('qwen2')}", f"task.path={gsm8k[0]}", f"task.held_out_path={gsm8k[1]}"]
+        out = ["--out", str(tmp_path / name)]
+        return [sys.executable, "-m", "thinkwright", "run", "gsm8k/r1-zero", *data, *SMALL, *extra, *out]
+
+    return build
+
+
+def run(command: Sequence[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
+    assert done.returncode == expect, done.stderr[-3000:]
+    return done
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """Metric rows without what depends on the clock."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith("time/") and "per_second" not in k} for row in rows]
+
+
+def test_gsm8k_runs_two_steps_on_a_random_qwen2_folder(command: Callable[..., list[str]], tmp_path: Path) -> None:
+    done = run(command("r", "steps=2"))
+    folder = tmp_path / "r"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["steps"] == 2
+    assert summary["rollout_tokens"] == sum(row["rollout/tokens"] for row in metrics(folder)) > 0
+    wanted = {"accuracy", "accuracy_by_family", "format_rate", "mean_response_tokens", "reflection_rate"}
+    wanted |= {"truncated_rate", "language_consistency"}
+    assert wanted <= summary["before"].keys()
+    assert wanted <= summary["after"].keys()
+    assert "report.html" in done.stdout
+    groups = read_rollouts(folder / "rollouts" / "step_000001.jsonl.zst")
+    assert [len(group["members"]) for group in groups] == [4] * 4
+    for name in ("recipe.json", "environment.json", "events.jsonl", "report.html", "model/config.json"):
+        assert (folder / name).exists(), name
+
+
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
+    command: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    # Rewards by coin, so that a model that knows nothing still has something to learn from.
+    extra = ["steps=6", "checkpoint_steps=2", "rewards.random=1", "rewards.accuracy=0", "rewards.format=0"]
+    run(command("whole", *extra))
+    process = subprocess.Popen(command("killed", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 3, process)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    run([*command("killed", *extra), "--resume"])
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+    assert any(row["optim/grad_norm"] > 0 for row in metrics(tmp_path / "whole") if "optim/grad_norm" in row)
+    for step in range(6):
+        name = f"rollouts/step_{step:06d}.jsonl.zst"
+        assert read_rollouts(tmp_path / "killed" / name) == read_rollouts(tmp_path / "whole" / name)
+    killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    assert all(torch.equal(killed[name], whole[name]) for name in whole)
+    figures = [json.loads((tmp_path / n / "summary.json").read_text())["after"] for n in ("killed", "whole")]
+    assert figures[0] == figures[1]
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(command: Callable[..., list[str]], tmp_path: Path) -> None:
+    arguments = command("r", "steps=200", "checkpoint_steps=100", "evaluation.every_steps=500")
+    process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in output
+    done = len(metrics(tmp_path / "r"))
+    assert (tmp_path / "r" / "checkpoints" / f"step_{done:06d}" / "state.pt").exists()
+    assert json.loads((tmp_path / "r" / "summary.json").read_text())["status"] == "interrupted"
+    refused = run([*arguments, "seed=3", "--resume"], expect=1)
+    assert "seed" in refused.stderr
+
+
+def test_an_existing_run_folder_is_refused_with_the_remedy(command: Callable[..., list[str]], tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "recipe.json").write_text("{}")
+    refused = run(command("r", "steps=2"), expect=1)
+    assert "--resume" in refused.stderr
+    assert "--out" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_prompt_longer_than_the_context_is_refused_before_training(
+    command: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    refused = run(command("r", "steps=2", "rollout.max_response_tokens=1000"), expect=1)
+    assert "lower rollout.max_response_tokens" in refused.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_help_and_recipe_errors_need_no_torch() -> None:
+    code = (
+        "import sys; from thinkwright.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert main(['run', 'tiny/r1-zero', 'optimizer.lrr=1']) == 1\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    done = run([sys.executable, "-c", code])
+    assert "did you mean" in done.stderr
+
+
+def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
+    """Until the file has that many lines; fails after two minutes or when the process ends."""
+    deadline = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < count:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline, f"no {count} rows in {path} within 120 s"
+        time.sleep(0.02)

@@ -1,0 +1,72 @@
+"""The command line. Heavy imports stay inside the verbs, so that ``--help`` and recipe errors answer at once."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from thinkwright.errors import ThinkwrightError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code (0 done, 1 refused or failed, 130 interrupted)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    options = _parser().parse_args(arguments)
+    try:
+        return options.verb(options)
+    except ThinkwrightError as error:
+        print(f"thinkwright: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("thinkwright: stopped at once; --resume goes on from the newest checkpoint", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="thinkwright", description="Trains a language model to think.")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    run = verbs.add_parser("run", help="run a recipe: a shipped name such as tiny/r1-zero, or a TOML file")
+    run.add_argument("recipe", metavar="RECIPE")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help="such as seed=1 or optimizer.lr=1e-4")
+    run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default runs/RECIPE-seed)")
+    run.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    run.set_defaults(verb=_run)
+    report = verbs.add_parser("report", help="write report.html of a run folder")
+    report.add_argument("folder", type=Path, metavar="RUN")
+    report.set_defaults(verb=_report)
+    recipes = verbs.add_parser("recipes", help="list the shipped recipes")
+    recipes.set_defaults(verb=_recipes)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from thinkwright.config.load import load_recipe
+
+    recipe = load_recipe(options.recipe, options.overrides)
+    folder = options.out or Path("runs") / f"{Path(options.recipe).with_suffix('')}-seed{recipe.seed}"
+
+    from thinkwright.pipeline.run import INTERRUPTED, run_recipe
+    from thinkwright.report.page import write_report
+    from thinkwright.report.table import result_table
+
+    summary = run_recipe(recipe, folder, resume=options.resume, argv=sys.argv)
+    report = write_report(folder)
+    if summary["status"] == INTERRUPTED:
+        print(f"interrupted after step {summary['steps']}; go on with --resume")
+        return 130
+    print(result_table(summary))
+    print(f"report: {report.resolve()}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from thinkwright.report.page import write_report
+
+    print(write_report(options.folder).resolve())
+    return 0
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from thinkwright.config.load import shipped_recipes
+
+    print("\n".join(shipped_recipes()))
+    return 0

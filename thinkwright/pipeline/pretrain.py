@@ -1,0 +1,112 @@
+"""The ``pretrain`` stage: make the tiny world's base model, measure how it behaves, write its card."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from thinkwright.config.load import resolved_json
+from thinkwright.config.recipe import PretrainRecipe, TinyWorldTask
+from thinkwright.display import Display
+from thinkwright.evaluation.figures import Sample
+from thinkwright.evaluation.held_out import bare_and_forced, evaluate
+from thinkwright.models.policy import Policy
+from thinkwright.pipeline.record import record_start
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_atomic, write_json_atomic
+from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.tiny_world.writer import CAREFUL, GUESS, SKIP, forced_starts, style_of
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.pretrain import PretrainTrainer, new_base_policy
+
+MAX_RESPONSE_TOKENS = 192
+
+
+def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+    """Run or resume; leaves ``model/`` with weights, tokenizer and card. Returns what ``summary.json`` holds."""
+    create_run_folder(folder, resolved_json(recipe), resume=resume)
+    policy = new_base_policy(recipe, recipe.seed)
+    record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+    with Display() as display, StopRequest() as stop:
+        trainer = PretrainTrainer(recipe, policy, folder)
+        if resume:
+            trainer.resume()
+        trainer.train(display, stop)
+        summary: dict[str, Any] = {
+            "status": "finished" if trainer.progress.next_step == recipe.steps else "interrupted",
+            "wall_seconds": trainer.progress.wall_seconds,
+            "steps": trainer.progress.next_step,
+            "seed": recipe.seed,
+        }
+        if summary["status"] == "finished":
+            display.note("measuring the base: free, bare, step by step")
+            summary |= measure_base(policy, recipe, folder)
+            policy.save(folder / "model")
+            card = model_card(recipe, summary, policy)
+            write_bytes_atomic(folder / "model" / "README.md", card.encode())
+    write_json_atomic(folder / "summary.json", summary)
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
+    return summary
+
+
+def measure_base(policy: Policy, recipe: PretrainRecipe, folder: Path) -> dict[str, Any]:
+    """Held-out figures left free, forced bare and forced step by step; and how often it behaves how."""
+    engine, settings = NativeEngine(policy), recipe.evaluation
+    held_out = load_task(TinyWorldTask(type="tiny_world")).held_out
+    free = evaluate(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, recipe.seed)
+    forced = bare_and_forced(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, recipe.seed, forced_starts())
+    write_json_atomic(folder / "eval" / "baselines.json", forced)
+    row = {"step": recipe.steps, "figures": free.figures, "samples": free.samples}
+    write_json_atomic(folder / "eval" / f"step_{recipe.steps:06d}.json", row)
+    return {"after": free.figures, "behaviour": behaviour(free.samples), **forced}
+
+
+def behaviour(samples: list[Sample]) -> dict[str, float]:
+    """Shares of held-out replies that guess, skip steps, go step by step, check themselves, and so on."""
+    styles, total = Counter(style_of(row["text"]) for row in samples), len(samples)
+    return {
+        "guesses": (styles[GUESS] + styles["bare"]) / total,
+        "skips steps": styles[SKIP] / total,
+        "works step by step": styles[CAREFUL] / total,
+        "checks itself": sum(row["reflection_words"] > 0 for row in samples) / total,
+        "thinks in the other language": sum(row["language_consistency"] < 0.5 for row in samples) / total,
+        "closes its tags": sum(row["is_well_formed"] for row in samples) / total,
+    }
+
+
+def model_card(recipe: PretrainRecipe, summary: dict[str, Any], policy: Policy) -> str:
+    """The base model's README: how it was made and how it was measured to behave."""
+    num_parameters = sum(param.numel() for param in policy.model.parameters())
+    shares = "\n".join(f"| {name} | {share:.1%} |" for name, share in summary["behaviour"].items())
+    families = "\n".join(
+        f"| {name} | {summary['after']['accuracy_by_family'][name]:.1%} | {bare:.1%} "
+        f"| {summary['forced']['accuracy_by_family'][name]:.1%} |"
+        for name, bare in summary["bare"]["accuracy_by_family"].items()
+    )
+    return f"""---
+license: apache-2.0
+language: [en, zh]
+library_name: transformers
+pipeline_tag: text-generation
+---
+# tiny-base
+
+A base model of {num_parameters:,} parameters (Qwen2 layout) for the tiny world: it knows the pieces of careful thinking
+and mostly guesses. Pre-trained from nothing on a generated web of questions and replies in English and Chinese.
+
+Made by `thinkwright run tiny/base` (seed {recipe.seed}, {recipe.steps} steps of {recipe.documents_per_step} documents,
+{summary["wall_seconds"] / 60:.0f} minutes on {recipe.machine.threads} CPU threads). It is a toy: it knows nothing
+beyond these questions.
+
+## Measured on the {summary["after"]["settings"]["num_questions"]} held-out questions
+Template of R1-Zero, temperature {recipe.evaluation.temperature}, {recipe.evaluation.samples_per_question} samples each.
+
+| of its replies | share |
+|---|---|
+{shares}
+
+| accuracy by family | left free | bare answer | step by step |
+|---|---|---|---|
+{families}
+| all | {summary["after"]["accuracy"]:.1%} | {summary["bare"]["accuracy"]:.1%} | {summary["forced"]["accuracy"]:.1%} |
+"""

@@ -1,0 +1,109 @@
+"""Runs a recipe in a run folder, from the first check to the summary."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thinkwright.config.load import resolved_json
+from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.display import Display
+from thinkwright.evaluation.held_out import bare_and_forced
+from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
+from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.gate import check_gate
+from thinkwright.pipeline.pretrain import run_pretrain
+from thinkwright.pipeline.record import record_start
+from thinkwright.rollout.engine import RolloutRequest
+from thinkwright.rollout.native import NativeEngine, check_lengths
+from thinkwright.run_folder import append_jsonl, create_run_folder, write_json_atomic
+from thinkwright.tasks.prompts import Task, load_task
+from thinkwright.tasks.tiny_world.writer import forced_starts
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.rl import RLTrainer
+
+INTERRUPTED = "interrupted"
+FINISHED = "finished"
+
+
+def run_recipe(recipe: PretrainRecipe | RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+    """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
+    torch.set_num_threads(recipe.machine.threads)
+    if isinstance(recipe, PretrainRecipe):
+        return run_pretrain(recipe, folder, resume=resume, argv=argv)
+    return _run_rl(recipe, folder, resume=resume, argv=argv)
+
+
+def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+    started = time.monotonic()
+    dtype_name = _recorded_dtype(folder) if resume else recipe.machine.dtype
+    device = choose_device(recipe.machine.device)
+    policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=choose_dtype(dtype_name, device))
+    task = load_task(recipe.task)
+    _check_lengths(policy, task, recipe.rollout.max_response_tokens)
+    create_run_folder(folder, resolved_json(recipe), resume=resume)
+    record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+    with Display() as display, StopRequest() as stop:
+        for line in task.notes():
+            display.note(line)
+        _pass_gate(recipe, policy, task, folder, display)
+        trainer = RLTrainer(recipe, policy, task, folder, started)
+        if resume:
+            trainer.resume()
+        trainer.train(display, stop)
+    status = FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED
+    if status == FINISHED:
+        policy.save(folder / "model")
+    summary = _summary(recipe, trainer, folder, status)
+    write_json_atomic(folder / "summary.json", summary)
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": status})
+    return summary
+
+
+def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, folder: Path, display: Display) -> None:
+    """Measure what the base does when forced, once per run, and hold it against the gate."""
+    path = folder / "eval" / "baselines.json"
+    if recipe.task.type != "tiny_world" or path.exists():
+        return
+    baselines = bare_and_forced(
+        NativeEngine(policy),
+        policy,
+        task.held_out,
+        recipe.evaluation,
+        recipe.rollout.max_response_tokens,
+        recipe.seed,
+        forced_starts(),
+    )
+    write_json_atomic(path, baselines)
+    if recipe.gate is not None:
+        display.note(check_gate(recipe.gate, baselines))
+
+
+def _check_lengths(policy: Policy, task: Task, max_tokens: int) -> None:
+    requests = [
+        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)))
+        for p in task.all_prompts()
+    ]
+    check_lengths(policy, requests, max_tokens)
+
+
+def _summary(recipe: RLRecipe, trainer: RLTrainer, folder: Path, status: str) -> dict[str, Any]:
+    evaluations = sorted((folder / "eval").glob("step_*.json"))
+    figures = [json.loads(path.read_text(encoding="utf-8"))["figures"] for path in evaluations]
+    return {
+        "status": status,
+        "wall_seconds": trainer.progress.wall_seconds,
+        "steps": trainer.progress.next_step,
+        "rollout_tokens": trainer.progress.rollout_tokens,
+        "seed": recipe.seed,
+        "before": figures[0],
+        "after": figures[-1],
+    }
+
+
+def _recorded_dtype(folder: Path) -> str:
+    """The dtype the run started with: measured choices must not change under a resumed run."""
+    path = folder / "environment.json"
+    return json.loads(path.read_text(encoding="utf-8"))["dtype"] if path.exists() else "auto"

@@ -1,0 +1,177 @@
+"""A run folder as data. Whatever is missing or broken becomes a note, so that every run gives a page."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thinkwright.errors import RunFolderError
+
+Row = dict[str, Any]
+Points = tuple[tuple[float, float], ...]
+"""(step, value) in the order of steps; values are finite."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds; an absent file is an empty value and a note."""
+
+    name: str
+    recipe: Row
+    environment: Row
+    metrics: tuple[Row, ...]
+    """One row per training step."""
+    evaluations: tuple[Row, ...]
+    """Held-out evaluations in the order of steps."""
+    baselines: Row
+    """Figures of the base made to answer at once (``bare``) and step by step (``forced``)."""
+    summary: Row
+    notes: tuple[str, ...]
+    """What could not be read, in plain words."""
+
+    @property
+    def before(self) -> Row:
+        """Figures of the first evaluation; empty if there is none."""
+        return self.summary.get("before") or (self.evaluations[0]["figures"] if self.evaluations else {})
+
+    @property
+    def after(self) -> Row:
+        """Figures of the last evaluation; empty if there is only the first."""
+        if len(self.evaluations) == 1:
+            return {}
+        return self.summary.get("after") or (self.evaluations[-1]["figures"] if self.evaluations else {})
+
+    @property
+    def num_steps(self) -> int:
+        """Training steps that were done."""
+        return int(self.summary.get("steps") or (self.metrics[-1]["step"] + 1 if self.metrics else 0))
+
+    @property
+    def last_step(self) -> float:
+        """The last step anything was measured at."""
+        return max((row["step"] for row in (*self.metrics, *self.evaluations)), default=0)
+
+    @property
+    def is_pretraining(self) -> bool:
+        """The run made a base model from text; there is no reward, and nothing before it to compare with."""
+        return self.setting("type") == "pretrain"
+
+    @property
+    def is_finished(self) -> bool:
+        """There is a summary, and it counts all the steps of the recipe."""
+        return bool(self.summary) and self.num_steps >= self.setting("steps", 0)
+
+    @property
+    def wall_seconds(self) -> float | None:
+        """Time the run took so far; None if nothing tells."""
+        if "wall_seconds" in self.summary:
+            return float(self.summary["wall_seconds"])
+        return sum(seconds for _, seconds in self.trained("time/step_seconds")) or None
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value of the recipe by its dotted key."""
+        value: Any = self.recipe
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return default if value is None else value
+
+    def trained(self, key: str) -> Points:
+        """A metric over the training steps."""
+        return _points((row["step"], row.get(key)) for row in self.metrics)
+
+    def held_out(self, key: str) -> Points:
+        """A figure over the held-out evaluations."""
+        return _points((row["step"], row["figures"].get(key)) for row in self.evaluations)
+
+
+_FILES = ("recipe.json", "environment.json", "metrics.jsonl", "summary.json", "eval")
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder. Raises RunFolderError if it is not one."""
+    if not any((folder / name).exists() for name in _FILES):
+        raise RunFolderError(
+            f"{folder} is not a run folder: it holds none of {', '.join(_FILES)}; give the folder that a run wrote"
+        )
+    notes: list[str] = []
+    absent = {
+        "recipe.json": "its settings are not known",
+        "environment.json": "the machine and the versions are not known",
+        "summary.json": "the run is still in progress, or it was stopped before its end",
+    }
+    found = {name: _read_json(folder / name, meaning, notes) for name, meaning in absent.items()}
+    metrics = _read_metrics(folder / "metrics.jsonl", notes)
+    return Run(
+        name=folder.resolve().name,
+        recipe=found["recipe.json"],
+        environment=found["environment.json"],
+        metrics=metrics,
+        evaluations=_read_evaluations(folder / "eval", notes),
+        baselines=_read_json(folder / "eval" / "baselines.json", None, notes),
+        summary=_current(found["summary.json"], metrics, notes),
+        notes=tuple(notes),
+    )
+
+
+def _read_json(path: Path, absence: str | None, notes: list[str]) -> Row:
+    """The object in a file; empty, with a note, if it cannot be read. ``absence`` None: the file is optional."""
+    if not path.exists():
+        if absence is not None:
+            notes.append(f"{path.name} is not there: {absence}.")
+        return {}
+    return _object(path.read_bytes(), lambda: notes.append(f"{path.name} could not be read and is left out."))
+
+
+def _read_metrics(path: Path, notes: list[str]) -> tuple[Row, ...]:
+    if not path.exists():
+        notes.append("metrics.jsonl is not there: no training step was recorded, so there are no training curves.")
+        return ()
+    lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+    broken: list[int] = []
+    rows: list[Row] = []
+    for i, line in enumerate(lines):
+        row = _object(line, lambda i=i: broken.append(i))
+        if "step" in row:
+            rows.append(row)
+    if broken == [len(lines) - 1]:
+        notes.append("The last line of metrics.jsonl is broken (stopped in the middle of writing) and is left out.")
+    elif broken:
+        notes.append(f"{len(broken)} lines of metrics.jsonl, from line {broken[0] + 1} on, are broken and left out.")
+    return tuple(rows)
+
+
+def _current(summary: Row, metrics: tuple[Row, ...], notes: list[str]) -> Row:
+    """The summary, unless the run was resumed since it was written."""
+    if summary and metrics and metrics[-1]["step"] >= summary.get("steps", math.inf):
+        notes.append(f"summary.json is of a stop after {summary['steps']} steps; the run has gone on since.")
+        return {}
+    return summary
+
+
+def _read_evaluations(folder: Path, notes: list[str]) -> tuple[Row, ...]:
+    rows = [_read_json(path, None, notes) for path in sorted(folder.glob("step_*.json"))]
+    whole = [row for row in rows if isinstance(row.get("figures"), dict) and "step" in row]
+    if not whole:
+        notes.append("There is no held-out evaluation yet.")
+    return tuple(sorted(whole, key=lambda row: row["step"]))
+
+
+def _object(text: bytes, on_broken: Callable[[], None]) -> Row:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    on_broken()
+    return {}
+
+
+def _points(pairs: Iterator[tuple[float, Any]]) -> Points:
+    return tuple((float(step), float(value)) for step, value in pairs if _is_number(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,117 @@
+"""What happened, in one plain sentence made from the figures, and how the model learned, in three more."""
+
+from thinkwright.report.series import Row, Run
+from thinkwright.report.text import ARROW, duration, percent
+
+CLEAR_GAIN = 0.05  # share of held-out questions; less is not called an improvement
+_LONGER = 1.2  # times as many tokens; less is not called thinking more
+
+
+def headline(run: Run) -> str:
+    """The sentence at the top of the page. It claims no more than the held-out figures do."""
+    before, after = run.before.get("accuracy"), run.after.get("accuracy")
+    if before is None:
+        return "Nothing to tell yet: no held-out question has been asked."
+    if run.is_pretraining:
+        return _base_model(run, before)
+    if after is None:
+        return f"Nothing to compare yet: {percent(before, 0)} of held-out questions right at the start."
+    change = f"{percent(before, 0)} {ARROW} {percent(after, 0)} of held-out questions right"
+    progress = "" if run.is_finished else f"Not finished ({_steps_of(run)}), so far: "
+    if run.setting("rewards.accuracy", 1.0) == 0:
+        return progress + _control(run, change, after - before)
+    return progress + _verdict(run, change, after - before)
+
+
+def how_it_learned(run: Run) -> str:
+    """The method for someone who has never heard of it, with this run's own numbers; empty without a recipe."""
+    if not run.recipe:
+        return ""
+    if run.is_pretraining:
+        return (
+            f"In each of {run.num_steps:,} steps it read {run.setting('documents_per_step', 'some')} questions with "
+            "replies and learned to write text like them, good habits and bad. No answer was judged. Such a base model "
+            "is where learning by reward begins."
+        )
+    weights = {name: run.setting(f"rewards.{name}", 0.0) for name in ("accuracy", "format", "random")}
+    grounds = {
+        "accuracy": "for a right answer",
+        "format": "for keeping thought and answer apart in the form asked for",
+        "random": "by the toss of a coin",
+    }
+    points = " and ".join(f"{_points(weight)} {grounds[name]}" for name, weight in weights.items() if weight)
+    return (
+        f"Nobody showed the model a worked solution. In each of {run.num_steps:,} steps it read "
+        f"{run.setting('rollout.prompts_per_step', 'some')} questions and wrote "
+        f"{run.setting('rollout.group_size', 'several')} responses to each. A program gave every response {points}. "
+        "Responses that scored better than the others to the same question were made more likely, worse ones less; "
+        "this method is called GRPO. Held-out questions are kept for measuring and never trained on."
+    )
+
+
+def noise(before: Row, after: Row) -> float:
+    """Half the 95 % interval of the difference of two accuracies, as if their questions were drawn apart."""
+    errors = (before.get("accuracy_standard_error") or 0.0, after.get("accuracy_standard_error") or 0.0)
+    return 1.96 * (errors[0] ** 2 + errors[1] ** 2) ** 0.5
+
+
+def _base_model(run: Run, accuracy: float) -> str:
+    forced = {"made to answer at once": "bare", "made to go step by step": "forced"}
+    shares = {name: run.baselines.get(kind, {}).get("accuracy") for name, kind in forced.items()}
+    told = "".join(f", {percent(share, 0)} {name}" for name, share in shares.items() if share is not None)
+    return f"A base model that imitates text: {percent(accuracy, 0)} of held-out questions right{told}{_cost(run)}."
+
+
+def _verdict(run: Run, change: str, gain: float) -> str:
+    is_beyond_chance = abs(gain) > noise(run.before, run.after)
+    if gain <= -CLEAR_GAIN and is_beyond_chance:
+        return f"The model got worse: {change}{_cost(run)}."
+    if gain < CLEAR_GAIN:
+        return f"The model did not clearly improve: {change}{_cost(run)}."
+    if not is_beyond_chance:
+        return f"The model may have improved, but chance alone could do as much: {change}{_cost(run)}."
+    if not _is_longer(run):
+        return f"A model got better without longer responses: {change}{_cost(run)}, by reward alone."
+    if _mostly_guessed(run):
+        return f"A model that mostly guessed learned to think first: {change}{_cost(run)}, by reward alone."
+    return f"A model learned to think longer before it answers: {change}{_cost(run)}, by reward alone."
+
+
+def _control(run: Run, change: str, gain: float) -> str:
+    """No weight on right answers: a run that must not be told as a success."""
+    if run.setting("rewards.random", 0.0) > 0:
+        kind = "Control run, rewarded by the toss of a coin"
+    else:
+        kind = "A run rewarded for form alone, never for right answers"
+    if abs(gain) < CLEAR_GAIN or abs(gain) <= noise(run.before, run.after):
+        return f"{kind}: it did not clearly change how often the model is right, {change}{_cost(run)}."
+    if gain < 0:
+        return f"{kind}: the model got worse, {change}{_cost(run)}."
+    return f"{kind}, and yet the model is right more often, which needs an explanation: {change}{_cost(run)}."
+
+
+def _mostly_guessed(run: Run) -> bool:
+    """Whether the base was nearer to answering at once than to going step by step; without baselines, mostly wrong."""
+    before = run.before["accuracy"]
+    bare, forced = (run.baselines.get(kind, {}).get("accuracy") for kind in ("bare", "forced"))
+    if bare is None or forced is None:
+        return before < 0.5
+    return abs(before - bare) < abs(before - forced)
+
+
+def _is_longer(run: Run) -> bool:
+    before, after = (figures.get("mean_response_tokens") or 0.0 for figures in (run.before, run.after))
+    return before > 0 and after >= _LONGER * before
+
+
+def _cost(run: Run) -> str:
+    return "" if run.wall_seconds is None else f", in {duration(run.wall_seconds)} on this machine"
+
+
+def _steps_of(run: Run) -> str:
+    total = run.setting("steps")
+    return f"{run.num_steps:,} of {total:,} steps" if total else f"{run.num_steps:,} steps"
+
+
+def _points(weight: float) -> str:
+    return "1 point" if weight == 1 else f"{weight:g} points"
