@@ -74,18 +74,18 @@ def line_chart(
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def strip(marks: Sequence[tuple[str, float | None, str]], title: str) -> str:
-    """Shares between 0 and 1 on one line as wide as its cell; ``marks`` are (class, value, name).
+def strip(marks: Sequence[tuple[str, float | None]], title: str) -> str:
+    """Shares between 0 and 1 on one line as wide as its cell; ``marks`` are (class, value).
 
     A bar joins the marks of class ``before`` and ``after``. Coordinates in percent keep the dots round at any width.
     """
-    known = {kind: value for kind, value, _ in marks if value is not None}
+    known = {kind: value for kind, value in marks if value is not None}
     grid = "".join(f'<line class="grid" x1="{x}%" x2="{x}%" y1="0" y2="100%"/>' for x in (0, 25, 50, 75, 100))
     drawn = [f"<title>{escape(title)}</title>", '<rect class="ground" width="100%" height="100%"/>', grid]
     if "before" in known and "after" in known:
         ends = f'x1="{100 * known["before"]:.1f}%" x2="{100 * known["after"]:.1f}%"'
         drawn.append(f'<line class="joint" {ends} y1="50%" y2="50%"/>')
-    for kind, value, _ in marks:
+    for kind, value in marks:
         if value is None:
             continue
         x = f"{100 * value:.1f}%"

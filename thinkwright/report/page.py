@@ -13,7 +13,7 @@ from thinkwright.report.story import headline, how_it_learned
 from thinkwright.report.text import escape
 
 _SECTIONS = (
-    ("result", "Before and after", result_section),
+    ("result", "The result", result_section),
     ("examples", "The same questions, before and after", examples_section),
     ("curves", "How it went, step by step", curves_section),
     ("settings", "What it was made with", settings_section),

@@ -45,19 +45,19 @@ class Comparison(NamedTuple):
 
 def tiles(run: Run) -> str:
     """The figures that carry the story, large."""
-    before, after = run.before, run.after
-    shown = [figure for figure in FIGURES[:4] if before.get(figure.key) is not None]
-    cells = [
-        f'<div class="tile"><span class="tile-name">{escape(figure.name)}</span>'
-        f'<span class="tile-value"><span class="was">{_short(figure, before)}</span>{_now(figure, after)}</span>'
-        f'<span class="tile-meaning">{escape(figure.meaning)}</span></div>'
-        for figure in shown
-    ]
+    cells: list[str] = []
+    for figure in FIGURES[:4]:
+        shown = [figure.form(figures[figure.key], 0) for figures in (run.before, run.after) if figure.key in figures]
+        if not shown:
+            continue
+        value = f'<span class="arrow">{ARROW}</span>'.join(
+            f'<span class="{kind}">{text}</span>' for kind, text in zip(("was", "is"), shown, strict=False)
+        )
+        cells.append(
+            f'<div class="tile"><span class="tile-name">{escape(figure.name)}</span>'
+            f'<span class="tile-value">{value}</span><span class="tile-meaning">{escape(figure.meaning)}</span></div>'
+        )
     return f'<div class="tiles">{"".join(cells)}</div>' if cells else ""
-
-
-def _now(figure: Figure, after: Row) -> str:
-    return f'<span class="arrow">{ARROW}</span><span class="is">{_short(figure, after)}</span>' if after else ""
 
 
 def result_section(run: Run) -> str:
@@ -72,7 +72,7 @@ def result_section(run: Run) -> str:
         parts += ["<h3>By difficulty</h3>", _comparison_table(run, "level", levels)]
     if run.baselines and (families or levels):
         parts.append(
-            '<p class="aside">The two marks in grey are the base model before training, made to begin its response '
+            '<p class="aside">The two marks in grey are the base model before any reward, made to begin its response '
             "in a given way: answering at once, or going step by step. The gap between them is what thinking is worth "
             "to the base.</p>"
         )
@@ -80,25 +80,26 @@ def result_section(run: Run) -> str:
 
 
 def _result_table(run: Run) -> str:
-    before, after = run.before, run.after
+    columns = list(zip(_column_names(run), (run.before, run.after), strict=False))
     rows: list[str] = []
     for figure in FIGURES:
-        old, new = before.get(figure.key), after.get(figure.key)
-        if old is None and new is None:
+        if all(figures.get(figure.key) is None for _, figures in columns):
             continue
-        change = None if old is None or new is None else new - old
-        scale = 100 if figure.form is percent else 1
-        shown = signed(None if change is None else scale * change)
-        rows.append(
-            f"<tr><th scope=row>{escape(figure.name)}<small>{escape(figure.meaning)}</small></th>"
-            f"<td>{_with_interval(figure, before)}</td>"
-            + (f"<td>{_with_interval(figure, after)}</td>" if after else "")
-            + (f'<td class="{_judged(change, figure.better)}">{shown}</td></tr>' if after else "</tr>")
-        )
-    head = f"<tr><td></td><th>{_before_name(run)}</th>"
-    head += f"<th>{_after_name(run)}</th><th>Change</th></tr>" if after else "</tr>"
-    table = f'<table class="result"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-    return f'<div class="scroll">{table}</div>{_sampling(run)}'
+        cells = "".join(f"<td>{_with_interval(figure, figures)}</td>" for _, figures in columns)
+        cells += _change(figure, run) if run.after else ""
+        name = f"<th scope=row>{escape(figure.name)}<small>{escape(figure.meaning)}</small></th>"
+        rows.append(f"<tr>{name}{cells}</tr>")
+    head = "".join(f"<th>{name}</th>" for name, _ in columns) + ("<th>Change</th>" if run.after else "")
+    body = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="scroll"><table class="result">{body}</table></div>{_sampling(run)}'
+
+
+def _change(figure: Figure, run: Run) -> str:
+    old, new = run.before.get(figure.key), run.after.get(figure.key)
+    change = None if old is None or new is None else new - old
+    scale = 100 if figure.form is percent else 1
+    shown = signed(None if change is None else scale * change)
+    return f'<td class="{_judged(change, figure.better)}">{shown}</td>'
 
 
 def _sampling(run: Run) -> str:
@@ -110,7 +111,7 @@ def _sampling(run: Run) -> str:
     questions, samples, temperature, limit = (escape(settings.get(key, MISSING)) for key in keys)
     return (
         f'<p class="aside">Measured on {questions} held-out questions, {samples} responses each, sampled at '
-        f"temperature {temperature}, at most {limit} tokens, the same before and after. "
+        f"temperature {temperature}, at most {limit} tokens, in the same way every time. "
         "\N{PLUS-MINUS SIGN} is the 95% interval.</p>"
     )
 
@@ -129,37 +130,32 @@ def _gains(rows: list[Comparison]) -> str:
 
 
 def _comparison_table(run: Run, what: str, rows: list[Comparison]) -> str:
-    has_baselines = bool(run.baselines)
-    base = "<th class=base>Base, at once</th><th class=base>Base, step by step</th>" if has_baselines else ""
-    after = _after_name(run)
-    head = (
-        f"<tr><th scope=col>{escape(what.capitalize())}</th><th class=wide>{_strip_axis()}</th>{base}"
-        f"<th>Before</th><th>{after}</th><th class=tokens>Tokens</th></tr>"
+    names = _column_names(run)
+    base = ["Base, at once", "Base, step by step"] if run.baselines else []
+    heads = [f"<th class=base>{name}</th>" for name in base] + [f"<th>{name}</th>" for name in names]
+    head = f"<th scope=col>{escape(what.capitalize())}</th><th class=wide>{_strip_axis()}</th>{''.join(heads)}"
+    body = "".join(_comparison_row(row, names, base) for row in rows)
+    kinds = (*("key-dot before", "key-dot after")[: len(names)], "key-tick bare", "key-tick forced")
+    keys = "".join(
+        f'<span class="{kind}">{name.lower()}</span>' for kind, name in zip(kinds, [*names, *base], strict=False)
     )
-    body = "".join(_comparison_row(row, has_baselines, after) for row in rows)
-    names = {"key-dot before": "before", "key-dot after": after.lower()}
-    if has_baselines:
-        names |= {"key-tick bare": "base, at once", "key-tick forced": "base, step by step"}
-    keys = "".join(f'<span class="{kind}">{name}</span>' for kind, name in names.items())
     return (
         f'<p class="legend">Right answers: {keys}</p><div class="scroll"><table class="comparison">'
-        f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+        f"<thead><tr>{head}<th class=tokens>Tokens</th></tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _comparison_row(row: Comparison, has_baselines: bool, after: str) -> str:
-    marks = (
-        ("bare", row.bare, "base, at once"),
-        ("forced", row.forced, "base, step by step"),
-        ("before", row.before, "before"),
-        ("after", row.after, after.lower()),
-    )
-    told = ", ".join(f"{name} {percent(value, 0)}" for _, value, name in marks if value is not None)
-    base = "".join(f"<td class=base>{percent(share, 0)}</td>" for share in (row.bare, row.forced) if has_baselines)
+def _comparison_row(row: Comparison, names: list[str], base: list[str]) -> str:
+    shares = list(zip(names, ("before", "after"), (row.before, row.after), strict=False))
+    forced = list(zip(base, ("bare", "forced"), (row.bare, row.forced), strict=False))
+    told = ", ".join(f"{name.lower()} {percent(share, 0)}" for name, _, share in forced + shares)
+    marks = strip([(kind, share) for _, kind, share in forced + shares], f"{row.name}: {told}")
+    cells = [f"<td class=base>{percent(share, 0)}</td>" for _, _, share in forced]
+    cells += [f"<td{' class=is' if kind == 'after' else ''}>{percent(share, 0)}</td>" for _, kind, share in shares]
+    lengths = f" {ARROW} ".join(tokens(value, 0) for value in (row.tokens_before, row.tokens_after)[: len(names)])
     return (
-        f"<tr><th scope=row>{escape(row.name)}</th><td class=wide>{strip(marks, f'{row.name}: {told}')}</td>{base}"
-        f"<td>{percent(row.before, 0)}</td><td><b>{percent(row.after, 0)}</b></td>"
-        f"<td class=tokens>{tokens(row.tokens_before, 0)} {ARROW} {tokens(row.tokens_after, 0)}</td></tr>"
+        f"<tr><th scope=row>{escape(row.name)}</th><td class=wide>{marks}</td>{''.join(cells)}"
+        f"<td class=tokens>{lengths}</td></tr>"
     )
 
 
@@ -212,15 +208,14 @@ def _judged(change: float | None, better: int) -> str:
     return "better" if change * better > 0 else "worse"
 
 
-def _short(figure: Figure, figures: Row) -> str:
-    return figure.form(figures.get(figure.key), 0)
-
-
 def _readable(what: str, name: str) -> str:
     return name.replace("_", " ") if what == "family" else f"Level {name}"
 
 
-def _after_name(run: Run) -> str:
-    if run.is_finished or len(run.evaluations) < 2:
-        return "After"
-    return f"Step {run.evaluations[-1]['step']:,}"
+def _column_names(run: Run) -> list[str]:
+    """What the figures are of: before and after, or the one measurement there is."""
+    before = "Base, left free" if run.is_pretraining else "Before"
+    if not run.after:
+        return [before]
+    is_over = run.is_finished or not run.evaluations
+    return [before, "After" if is_over else f"Step {run.evaluations[-1]['step']:,}"]
