@@ -133,6 +133,8 @@ class Optimizer(Section):
     """Learning rate after the warm-up."""
     warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the rate rises linearly from 0."""
+    decay: Literal["constant", "linear"] = "constant"
+    """After the warm-up the rate stays, or falls linearly to 0 at the last step."""
     beta1: Share = 0.9
     """Decay of the first moment."""
     beta2: Share = 0.95
@@ -141,7 +143,7 @@ class Optimizer(Section):
     """Decoupled weight decay."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
-    micro_batch_tokens: PositiveInt = 16384
+    micro_batch_tokens: PositiveInt = 2048
     """Completion tokens (padding included) in one forward and backward pass; changes memory, not the gradient."""
 
 

@@ -164,7 +164,10 @@ class RLTrainer:
             self.reference.model.load_state_dict(self.policy.model.state_dict())
 
     def _learning_rate(self, step: int) -> float:
-        return self.recipe.optimizer.lr * min(1.0, (step + 1) / (self.recipe.optimizer.warmup_steps + 1))
+        optimizer, num_steps = self.recipe.optimizer, self.recipe.steps
+        warmed = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
+        left = (num_steps - step) / num_steps if optimizer.decay == "linear" else 1.0
+        return optimizer.lr * min(warmed, left)
 
 
 def group_metrics(groups: Sequence[RolloutGroup]) -> Metrics:

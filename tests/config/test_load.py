@@ -1,0 +1,222 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
+from thinkwright.config.recipe import JsonlTask, PretrainRecipe, RLRecipe
+from thinkwright.errors import RecipeError
+
+FILES = ["task.path=train.jsonl", "task.held_out_path=test.jsonl"]
+MINIMAL = 'type = "rl"\nmodel = "tiny-base"\nsteps = 3\n[task]\ntype = "tiny_world"\n'
+
+
+def refusal(name: str | Path, *overrides: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(name), overrides)
+    text = str(caught.value)
+    assert not any(jargon in text for jargon in ("pydantic", "http", "validation error", "Input should", "Value error"))
+    return text
+
+
+def recipe_file(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_shipped_recipe_parses() -> None:
+    names = shipped_recipes()
+    assert {"tiny/base", "tiny/r1-zero", "tiny/r1-zero-random-reward", "gsm8k/r1-zero"} <= set(names)
+    for name in names:
+        recipe = load_recipe(name, FILES if name.startswith("gsm8k/") else [])
+        assert isinstance(recipe, PretrainRecipe if name == "tiny/base" else RLRecipe)
+
+
+def test_the_control_differs_from_r1_zero_in_its_rewards_alone() -> None:
+    real, control = load_recipe("tiny/r1-zero"), load_recipe("tiny/r1-zero-random-reward")
+    assert isinstance(real, RLRecipe)
+    assert isinstance(control, RLRecipe)
+    assert (control.rewards.accuracy, control.rewards.format, control.rewards.random) == (0, 0, 1)
+    assert control.model_copy(update={"rewards": real.rewards}) == real
+
+
+def test_gsm8k_asks_for_its_two_files_by_the_overrides_that_give_them() -> None:
+    text = refusal("gsm8k/r1-zero")
+    for key in ("task.path", "task.held_out_path"):
+        assert f"{key}: required and not given" in text
+        assert f"add {key}=VALUE to the command" in text
+
+
+def test_the_gsm8k_answer_pattern_finds_the_result() -> None:
+    recipe = load_recipe("gsm8k/r1-zero", FILES)
+    assert isinstance(recipe, RLRecipe)
+    assert isinstance(recipe.task, JsonlTask)
+    assert recipe.task.answer_pattern is not None
+    match = re.search(recipe.task.answer_pattern, "2+1=<<2+1=3>>3 bolts\n#### 1,003")
+    assert match is not None
+    assert match[1] == "1,003"
+
+
+def test_overrides_are_toml_values_or_bare_text_and_the_last_one_wins() -> None:
+    overrides = ["task.path=../data/x.jsonl", "task.held_out_path='a b.jsonl'", "task.answer_pattern=#### (.+)"]
+    recipe = load_recipe(
+        "gsm8k/r1-zero", [*overrides, "optimizer.lr=1e-4", "seed=3", "seed=4", "machine.device=cuda:1"]
+    )
+    assert isinstance(recipe, RLRecipe)
+    assert isinstance(recipe.task, JsonlTask)
+    assert (recipe.task.path, recipe.task.held_out_path) == ("../data/x.jsonl", "a b.jsonl")
+    assert recipe.task.answer_pattern == "#### (.+)"
+    assert (recipe.optimizer.lr, recipe.seed, recipe.machine.device) == (1e-4, 4, "cuda:1")
+
+
+def test_overrides_reach_lists_and_sections_that_the_file_lacks(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, MINIMAL)
+    recipe = load_recipe(str(path), ['task.families=["facts", "ordering"]', "gate.min_forced_minus_bare=-1"])
+    assert isinstance(recipe, RLRecipe)
+    assert recipe.task.model_dump()["families"] == ("facts", "ordering")
+    assert recipe.gate is not None
+    assert recipe.gate.min_forced_minus_bare == -1
+
+
+def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert load_recipe(str(path)).steps == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optimizer.lrr=1", "optimizer.lrr: unknown key; did you mean optimizer.lr?"),
+        ("optimiser.lr=1", "optimiser: unknown key; did you mean optimizer?"),
+        ("lr=1", "lr: unknown key; did you mean optimizer.lr?"),
+        ("temperature=1", "did you mean rollout.temperature or evaluation.temperature?"),
+        ("task.path=x", "task.path: unknown key; valid with type = 'tiny_world': type, families"),
+        ("optimizer.lr=fast", "optimizer.lr: expected a number, got 'fast'"),
+        ("optimizer.lr='1e-4'", "optimizer.lr: expected a number, got '1e-4'; remove the quotes"),
+        ("optimizer.lr=0", "optimizer.lr: must be greater than 0, got 0"),
+        ("steps=1.5", "steps: expected a whole number, got 1.5"),
+        ("steps=true", "steps: expected a whole number, got true"),
+        ("machine.device=0", 'machine.device: expected text, got 0; write "0"'),
+        ("machine.dtype=bf16", "machine.dtype: expected 'auto', 'bfloat16' or 'float32', got 'bf16'"),
+        ("machine.dtype=BFloat16", "did you mean bfloat16?"),
+        ("machine=cpu", "machine: expected a table, got 'cpu'"),
+        ("task.families=facts", "task.families: expected a list, got 'facts'; write [\"facts\"]"),
+        ("task.families=[]", "task.families: needs at least 1 entry, got []"),
+        ('task.families=["fact"]', "task.families[0]: expected 'arithmetic'"),
+        ('task.families=["fact"]', "got 'fact'; did you mean facts?"),
+        (
+            "task.type=tinyworld",
+            "task.type: expected 'tiny_world' or 'jsonl', got 'tinyworld'; did you mean tiny_world?",
+        ),
+        ("type=sft", "type: expected 'pretrain' or 'rl', got 'sft'"),
+    ],
+)
+def test_a_wrong_value_or_key_is_named_with_what_to_do(override: str, words: str) -> None:
+    text = refusal("tiny/r1-zero", override)
+    assert words in text
+    assert "\n" not in text
+    assert text.startswith("shipped recipe tiny/r1-zero: ")
+    assert text.endswith(f"(from the override {override})")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed", "override seed: no '='; write key=value"),
+        ("=3", "override =3: the key has an empty part"),
+        ("optimizer..lr=3", "override optimizer..lr=3: the key has an empty part"),
+        ("seed=", "override seed=: no value after '='"),
+        ("steps.x=1", "override steps.x=1: steps is 60, not a table"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_named(override: str, words: str) -> None:
+    assert words in refusal("tiny/r1-zero", override)
+
+
+def test_a_wrong_key_in_the_file_is_told_with_the_file_and_without_an_override(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, MINIMAL + "familys = 3\n")
+    assert refusal(path) == f"{path}: task.familys: unknown key; did you mean task.families?"
+
+
+def test_all_problems_are_told_one_a_line(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, MINIMAL + "[optimizer]\nlr = 'fast'\n[rollot]\ngroup_size = 4\n")
+    lines = refusal(path, "seed", "steps=0").splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    found = "\n".join(lines)
+    assert all(
+        words in found for words in ("no '='", "optimizer.lr", "did you mean rollout?", "steps: must be greater")
+    )
+
+
+def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
+    text = refusal(recipe_file(tmp_path, 'type = "rl"\nsteps = 3\n[task]\n'))
+    assert "model: required and not given" in text
+    assert "model = VALUE at the top of the file" in text
+    assert "task.type: required and not given; write 'tiny_world' or 'jsonl'" in text
+    assert "type: required and not given; write 'pretrain' or 'rl'" in refusal(recipe_file(tmp_path, "seed = 1\n"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["rollout.prompts_per_step=3"], "rollout.prompts_per_step must be a multiple of algorithm.mini_batches"),
+        (["algorithm.kl_coef=0"], "algorithm: reference_refresh_steps has no effect with kl_coef = 0"),
+        (["rewards.accuracy=0", "rewards.format=0"], "rewards: all reward weights are 0"),
+    ],
+)
+def test_the_schema_own_rules_speak_in_their_own_words(overrides: list[str], words: str) -> None:
+    assert words in refusal("tiny/r1-zero", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("type = rl\n", "line 1, column 8"),
+        ('type = "rl"\nsteps = 3\nsteps = 4\n', "(at line 3, column 10); this key stands twice"),
+        ('type = "rl"\n\nfamilies = ["facts"\n', "line 3, the end of the file"),
+    ],
+)
+def test_broken_toml_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
+    path = recipe_file(tmp_path, text)
+    found = refusal(path)
+    assert found.startswith(f"{path}: not valid TOML: ")
+    assert words in found
+
+
+@pytest.mark.parametrize("name", ["tiny/r1zero", "tiny/r1-zero.toml", "Tiny/r1-zero"])
+def test_a_misspelt_name_gets_a_hint_and_the_list_of_shipped_recipes(name: str) -> None:
+    text = refusal(name)
+    assert f"{name}: " in text
+    assert "did you mean tiny/r1-zero?" in text
+    assert all(shipped in text for shipped in shipped_recipes())
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    assert f"{missing}: no shipped recipe has this name and there is no such file" in refusal(missing)
+    assert f"{tmp_path}: cannot be read (Is a directory)" in refusal(tmp_path)
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'model = "caf\xe9"\n')
+    assert f"{latin}: byte 12 is not UTF-8; save the file as UTF-8" in refusal(latin)
+
+
+def test_the_resolved_recipe_is_json_with_every_default_and_means_the_same() -> None:
+    recipe = load_recipe("tiny/r1-zero", ["seed=7"])
+    found = json.loads(resolved_json(recipe))
+    assert (found["seed"], found["optimizer"]["beta2"], found["rollout"]["group_size"]) == (7, 0.95, 16)
+    assert RLRecipe.model_validate(found) == recipe
+
+
+def test_loading_a_recipe_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, thinkwright.config.load as load; load.load_recipe('tiny/r1-zero', []); "
+        "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
