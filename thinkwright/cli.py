@@ -39,10 +39,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from thinkwright.config.load import load_recipe
+    from thinkwright.config.load import load_recipe, recipe_name
 
     recipe = load_recipe(options.recipe, options.overrides)
-    folder = options.out or Path("runs") / f"{Path(options.recipe).with_suffix('')}-seed{recipe.seed}"
+    folder = options.out or Path("runs") / f"{recipe_name(options.recipe)}-seed{recipe.seed}"
 
     from thinkwright.pipeline.run import INTERRUPTED, run_recipe
     from thinkwright.report.page import write_report
@@ -53,7 +53,8 @@ def _run(options: argparse.Namespace) -> int:
     if summary["status"] == INTERRUPTED:
         print(f"interrupted after step {summary['steps']}; go on with --resume")
         return 130
-    print(result_table(summary))
+    if "before" in summary:
+        print(result_table(summary))
     print(f"report: {report.resolve()}")
     return 0
 

@@ -105,6 +105,12 @@ def write_rollouts(path: Path, groups: Sequence[RolloutGroup]) -> None:
     write_bytes_atomic(path, zstandard.ZstdCompressor().compress("".join(lines).encode()))
 
 
+def read_rollouts(path: Path) -> list[dict[str, Any]]:
+    """The groups of one step, as ``write_rollouts`` left them."""
+    text = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().decode()
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def environment(argv: Sequence[str], device: str, dtype: str, threads: int) -> dict[str, Any]:
     """Where and with what a run takes place: command, git revision, versions, machine, and the time (UTC)."""
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
-from thinkwright.config.recipe import JsonlTask, PretrainRecipe, RLRecipe
+from thinkwright.config.recipe import Algorithm, JsonlTask, PretrainRecipe, RLRecipe
 from thinkwright.errors import RecipeError
 
 FILES = ["task.path=train.jsonl", "task.held_out_path=test.jsonl"]
@@ -172,6 +172,17 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
 )
 def test_the_schema_own_rules_speak_in_their_own_words(overrides: list[str], words: str) -> None:
     assert words in refusal("tiny/r1-zero", *overrides)
+
+
+def test_the_override_default_takes_a_key_out_of_the_recipe() -> None:
+    recipe = load_recipe("tiny/r1-zero", ["algorithm.kl_coef=0", "algorithm.reference_refresh_steps=default"])
+    assert isinstance(recipe, RLRecipe)
+    assert recipe.algorithm.kl_coef == 0
+    assert recipe.algorithm.reference_refresh_steps == Algorithm().reference_refresh_steps
+
+
+def test_infinite_numbers_are_refused() -> None:
+    assert "optimizer.lr" in refusal("tiny/r1-zero", "optimizer.lr=inf")
 
 
 @pytest.mark.parametrize(

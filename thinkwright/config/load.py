@@ -20,6 +20,8 @@ from thinkwright.errors import RecipeError
 
 _RECIPE: TypeAdapter[PretrainRecipe | RLRecipe] = TypeAdapter(Recipe)
 _SUFFIX = ".toml"
+DEFAULT = "default"
+"""An override with this value takes the key out of the recipe, so that the schema's default holds again."""
 _TOML_REMEDIES = {
     "Cannot overwrite": "this key stands twice, keep one",
     "Cannot declare": "this [table] stands twice, keep one",
@@ -46,6 +48,11 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> PretrainRec
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with the package, such as ``tiny/r1-zero``."""
     return sorted(_shipped_files())
+
+
+def recipe_name(name_or_path: str) -> str:
+    """A shipped recipe's name, or a file's name without folder and suffix."""
+    return name_or_path if name_or_path in _shipped_files() else Path(name_or_path).name.removesuffix(_SUFFIX)
 
 
 def resolved_json(recipe: PretrainRecipe | RLRecipe) -> str:
@@ -114,7 +121,10 @@ def _apply_override(table: dict[str, Any], override: str) -> str | None:
         if not isinstance(inner, dict):
             return f"override {override}: {'.'.join(path[: i + 1])} is {shown(inner)}, not a table; it has no keys"
         table = cast("dict[str, Any]", inner)
-    table[name] = _parse_value(text)
+    if text.strip() == DEFAULT:
+        table.pop(name, None)
+    else:
+        table[name] = _parse_value(text)
     return None
 
 

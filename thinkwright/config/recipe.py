@@ -19,7 +19,7 @@ EXAMINED_FAMILIES: tuple[Family, ...] = (
 class Section(BaseModel):
     """A part of a recipe: immutable, and closed to keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Machine(Section):
@@ -119,10 +119,13 @@ class Algorithm(Section):
         if self.mini_batches == 1 and {"clip_low", "clip_high"} & self.model_fields_set:
             raise ValueError(
                 "clip_low and clip_high have no effect with mini_batches = 1, where the ratio is always 1; "
-                "remove them or raise mini_batches"
+                "remove them (key=default on the command line) or raise mini_batches"
             )
         if self.kl_coef == 0 and "reference_refresh_steps" in self.model_fields_set:
-            raise ValueError("reference_refresh_steps has no effect with kl_coef = 0; remove one of the two")
+            raise ValueError(
+                "reference_refresh_steps has no effect with kl_coef = 0; "
+                "remove it (algorithm.reference_refresh_steps=default on the command line) or raise kl_coef"
+            )
         return self
 
 

@@ -12,8 +12,8 @@ from thinkwright.rewards.score import score_groups
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.types import EvaluationResult, Prompt, Rollout, RolloutGroup
 
-# Every evaluation of a run draws from the same random numbers, so that two of them differ by the policy alone.
-_STEP = -1
+# Every evaluation of every run draws from the same random numbers: two of them differ by the policy alone.
+SEED, _STEP = 0, -1
 
 
 def evaluate(
@@ -22,12 +22,11 @@ def evaluate(
     prompts: Sequence[Prompt],
     settings: Evaluation,
     max_tokens: int,
-    seed: int,
     policy_version: int = 0,
     forced_start: dict[str, str] | None = None,
 ) -> EvaluationResult:
     """Sample every held-out prompt and score it. ``forced_start`` by language begins every completion, and counts."""
-    sampling = SamplingSettings(settings.samples_per_question, max_tokens, settings.temperature, seed, _STEP)
+    sampling = SamplingSettings(settings.samples_per_question, max_tokens, settings.temperature, SEED, _STEP)
     starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in prompts]
     prompt_ids = [_encode(policy, prompt.text) for prompt in prompts]
     requests = [
@@ -48,7 +47,7 @@ def evaluate(
         "samples_per_question": settings.samples_per_question,
         "num_questions": len(prompts),
         "max_response_tokens": max_tokens,
-        "seed": seed,
+        "seed": SEED,
         "forced_start": forced_start,
     }
     return EvaluationResult(figures, samples)
@@ -60,12 +59,11 @@ def bare_and_forced(
     prompts: Sequence[Prompt],
     settings: Evaluation,
     max_tokens: int,
-    seed: int,
     starts: dict[str, dict[str, str]],
 ) -> dict[str, dict[str, Any]]:
     """Figures of the policy made to answer at once (``bare``) and made to go step by step (``forced``)."""
     return {
-        kind: evaluate(engine, policy, prompts, settings, max_tokens, seed, forced_start=starts[kind]).figures
+        kind: evaluate(engine, policy, prompts, settings, max_tokens, forced_start=starts[kind]).figures
         for kind in ("bare", "forced")
     }
 

@@ -53,8 +53,8 @@ def measure_base(policy: Policy, recipe: PretrainRecipe, folder: Path) -> dict[s
     """Held-out figures left free, forced bare and forced step by step; and how often it behaves how."""
     engine, settings = NativeEngine(policy), recipe.evaluation
     held_out = load_task(TinyWorldTask(type="tiny_world")).held_out
-    free = evaluate(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, recipe.seed)
-    forced = bare_and_forced(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, recipe.seed, forced_starts())
+    free = evaluate(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS)
+    forced = bare_and_forced(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, forced_starts())
     write_json_atomic(folder / "eval" / "baselines.json", forced)
     row = {"step": recipe.steps, "figures": free.figures, "samples": free.samples}
     write_json_atomic(folder / "eval" / f"step_{recipe.steps:06d}.json", row)

@@ -73,7 +73,6 @@ def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, folder: Path, displ
         task.held_out,
         recipe.evaluation,
         recipe.rollout.max_response_tokens,
-        recipe.seed,
         forced_starts(),
     )
     write_json_atomic(path, baselines)

@@ -101,7 +101,7 @@ class RLTrainer:
         learned = training_groups(groups, self.recipe.algorithm)
         parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
         updates = [
-            self.updater.update(part, self._learning_rate(step), self.recipe.optimizer.max_grad_norm) for part in parts
+            self.updater.update(part, self.learning_rate(step), self.recipe.optimizer.max_grad_norm) for part in parts
         ]
         num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
         self.progress = Progress(
@@ -112,7 +112,7 @@ class RLTrainer:
         )
         metrics = group_metrics(groups) | _mean_metrics(updates)
         metrics |= {
-            "optim/lr": self._learning_rate(step),
+            "optim/lr": self.learning_rate(step),
             "policy/version": self.progress.policy_version,
             "rollout/skipped_groups": len(groups) - len(learned),
             "rollout/tokens": num_tokens,
@@ -133,7 +133,6 @@ class RLTrainer:
             self.task.held_out,
             self.recipe.evaluation,
             self.recipe.rollout.max_response_tokens,
-            self.recipe.seed,
             self.progress.policy_version,
         )
         row = {"step": step, "figures": result.figures, "samples": result.samples}
@@ -163,7 +162,8 @@ class RLTrainer:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:
             self.reference.model.load_state_dict(self.policy.model.state_dict())
 
-    def _learning_rate(self, step: int) -> float:
+    def learning_rate(self, step: int) -> float:
+        """The rate at a step: linear warm-up, then constant or falling to 0."""
         optimizer, num_steps = self.recipe.optimizer, self.recipe.steps
         warmed = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
         left = (num_steps - step) / num_steps if optimizer.decay == "linear" else 1.0
