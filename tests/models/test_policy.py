@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.conftest import write_model_folder
+from tests.model_folders import write_model_folder
 from thinkwright.errors import ModelError
 from thinkwright.models.logprobs import logits_from_hidden, token_logprobs
 from thinkwright.models.policy import Policy, load_policy, pad_rows
@@ -86,7 +86,9 @@ def test_tiles_change_neither_logprobs_nor_gradients(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(torch.autograd.grad(tiled[0].sum(), (hidden, head)), grads)
 
 
-def test_a_missing_folder_names_the_folder_and_the_remedy() -> None:
+def test_a_missing_folder_names_the_folder_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What an unreachable Hub comes down to, without its half a minute of retries.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"nowhere/at-all: no such folder.*Hugging Face Hub.*local folder"):
         load_policy("nowhere/at-all", device=CPU, dtype=torch.float32)
 

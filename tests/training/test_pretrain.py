@@ -9,7 +9,7 @@ import torch
 from thinkwright.config.recipe import ModelShape, PretrainRecipe
 from thinkwright.display import Display
 from thinkwright.training.interrupt import StopRequest
-from thinkwright.training.pretrain import PretrainTrainer, new_base_policy
+from thinkwright.training.pretrain import PretrainTrainer, starting_policy
 
 RECIPE = PretrainRecipe(
     type="pretrain", steps=6, documents_per_step=16, warmup_steps=2, checkpoint_steps=3, model=ModelShape(num_layers=1)
@@ -39,11 +39,11 @@ def small_tokenizer_sample() -> None:
 
 
 def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(tmp_path: Path) -> None:
-    whole, stopped = new_base_policy(RECIPE, 0), new_base_policy(RECIPE, 0)
+    whole, stopped = starting_policy(RECIPE), starting_policy(RECIPE)
     PretrainTrainer(RECIPE, whole, tmp_path / "whole").train(StopAfter(StopRequest(), 99), StopRequest())
     stop = StopRequest()
     PretrainTrainer(RECIPE, stopped, tmp_path / "stopped").train(StopAfter(stop, 2), stop)
-    resumed = new_base_policy(RECIPE, 0)
+    resumed = starting_policy(RECIPE)
     trainer = PretrainTrainer(RECIPE, resumed, tmp_path / "stopped")
     trainer.resume()
     assert trainer.progress.next_step == 3

@@ -183,6 +183,23 @@ class ModelShape(Section):
     """Key-value heads."""
 
 
+class StyleShares(Section):
+    """How the replies of the tiny world's web are written; the shares sum to 1."""
+
+    guess: Share = 0.6
+    """An answer at once; the harder the question, the more often wrong."""
+    skip: Share = 0.12
+    """Half of the steps, then the answer."""
+    careful: Share = 0.28
+    """Every step; now and then a slip that is noticed, or a second look."""
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "StyleShares":
+        if abs(self.guess + self.skip + self.careful - 1) > 1e-9:
+            raise ValueError("guess, skip and careful must sum to 1; change the others along with one")
+        return self
+
+
 class PretrainRecipe(Section):
     """Pre-train the tiny world's base model."""
 
@@ -190,7 +207,10 @@ class PretrainRecipe(Section):
     seed: int = 0
     """Seed of corpus, weights and batches."""
     machine: Machine = Machine()
+    start: str | None = None
+    """Model folder to go on from; without one, weights are random and a tokenizer is trained."""
     model: ModelShape = ModelShape()
+    styles: StyleShares = StyleShares()
     steps: PositiveInt = 2000
     """Optimizer steps."""
     documents_per_step: PositiveInt = 256
@@ -206,6 +226,12 @@ class PretrainRecipe(Section):
     checkpoint_steps: PositiveInt = 250
     """Steps between checkpoints."""
     evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _shape_has_effect(self) -> "PretrainRecipe":
+        if self.start is not None and "model" in self.model_fields_set:
+            raise ValueError("model has no effect with start, whose shape is taken; remove [model]")
+        return self
 
 
 class RLRecipe(Section):

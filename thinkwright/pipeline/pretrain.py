@@ -17,15 +17,15 @@ from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world.writer import CAREFUL, GUESS, SKIP, forced_starts, style_of
 from thinkwright.training.interrupt import StopRequest
-from thinkwright.training.pretrain import PretrainTrainer, new_base_policy
+from thinkwright.training.pretrain import PretrainTrainer, starting_policy
 
 MAX_RESPONSE_TOKENS = 192
 
 
 def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume; leaves ``model/`` with weights, tokenizer and card. Returns what ``summary.json`` holds."""
+    policy = starting_policy(recipe)
     create_run_folder(folder, resolved_json(recipe), resume=resume)
-    policy = new_base_policy(recipe, recipe.seed)
     record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
     with Display() as display, StopRequest() as stop:
         trainer = PretrainTrainer(recipe, policy, folder)
@@ -42,7 +42,7 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
             display.note("measuring the base: free, bare, step by step")
             summary |= measure_base(policy, recipe, folder)
             policy.save(folder / "model")
-            card = model_card(recipe, summary, policy)
+            card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))
             write_bytes_atomic(folder / "model" / "README.md", card.encode())
     write_json_atomic(folder / "summary.json", summary)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
@@ -74,8 +74,9 @@ def behaviour(samples: list[Sample]) -> dict[str, float]:
     }
 
 
-def model_card(recipe: PretrainRecipe, summary: dict[str, Any], policy: Policy) -> str:
+def model_card(recipe: PretrainRecipe, summary: dict[str, Any], policy: Policy, command: str) -> str:
     """The base model's README: how it was made and how it was measured to behave."""
+    origin = f"going on from `{recipe.start}`" if recipe.start else "from random weights"
     num_parameters = sum(param.numel() for param in policy.model.parameters())
     shares = "\n".join(f"| {name} | {share:.1%} |" for name, share in summary["behaviour"].items())
     families = "\n".join(
@@ -92,11 +93,12 @@ pipeline_tag: text-generation
 # tiny-base
 
 A base model of {num_parameters:,} parameters (Qwen2 layout) for the tiny world: it knows the pieces of careful thinking
-and mostly guesses. Pre-trained from nothing on a generated web of questions and replies in English and Chinese.
+and mostly guesses. Pre-trained on a generated web of questions and replies in English and Chinese. It is a toy: it
+knows nothing beyond these questions.
 
-Made by `thinkwright run tiny/base` (seed {recipe.seed}, {recipe.steps} steps of {recipe.documents_per_step} documents,
-{summary["wall_seconds"] / 60:.0f} minutes on {recipe.machine.threads} CPU threads). It is a toy: it knows nothing
-beyond these questions.
+Made by `{command}` {origin}: seed {recipe.seed}, {recipe.steps} steps of {recipe.documents_per_step} documents, styles
+{recipe.styles.guess:.0%} guess, {recipe.styles.skip:.0%} skip, {recipe.styles.careful:.0%} careful;
+{summary["wall_seconds"] / 60:.0f} minutes on {recipe.machine.threads} CPU threads.
 
 ## Measured on the {summary["after"]["settings"]["num_questions"]} held-out questions
 Template of R1-Zero, temperature {recipe.evaluation.temperature}, {recipe.evaluation.samples_per_question} samples each.

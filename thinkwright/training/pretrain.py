@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.logprobs import token_logprobs
-from thinkwright.models.policy import Policy, choose_device, choose_dtype, pad_rows
+from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy, pad_rows
 from thinkwright.models.tokenizer import train_tokenizer
 from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
@@ -39,10 +40,14 @@ Row = tuple[list[int], int]
 """Token ids of turn, reply and end; and how many of them belong to the turn."""
 
 
-def new_base_policy(recipe: PretrainRecipe, seed: int) -> Policy:
-    """A Qwen2 model with random weights and a tokenizer trained on the corpus."""
-    texts = (f"{R1_ZERO_PREAMBLE}{d.turn}{d.reply}" for d in itertools.islice(documents(seed), TOKENIZER_DOCUMENTS))
-    tokenizer = train_tokenizer(texts, recipe.model.vocab_size)
+def starting_policy(recipe: PretrainRecipe) -> Policy:
+    """The model to go on from, or a Qwen2 model with random weights and a tokenizer trained on the corpus."""
+    if recipe.start is not None:
+        device = choose_device(recipe.machine.device)
+        return load_policy(recipe.start, device=device, dtype=choose_dtype(recipe.machine.dtype, device))
+    sample = itertools.islice(documents(recipe.seed, recipe.styles), TOKENIZER_DOCUMENTS)
+    texts = (f"{R1_ZERO_PREAMBLE}{d.turn}{d.reply}" for d in sample)
+    tokenizer: Any = train_tokenizer(texts, recipe.model.vocab_size)
     config = Qwen2Config(
         vocab_size=recipe.model.vocab_size,
         hidden_size=recipe.model.hidden_size,
@@ -55,11 +60,12 @@ def new_base_policy(recipe: PretrainRecipe, seed: int) -> Policy:
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
         use_sliding_window=False,
-        attn_implementation=ATTENTION_NAME,
     )
-    torch.manual_seed(seed)
+    config._attn_implementation = ATTENTION_NAME
+    torch.manual_seed(recipe.seed)
     device = choose_device(recipe.machine.device)
-    model = Qwen2ForCausalLM(config).to(device, choose_dtype(recipe.machine.dtype, device))
+    model: Any = Qwen2ForCausalLM(config)
+    model.to(device=device, dtype=choose_dtype(recipe.machine.dtype, device))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     return Policy(model.eval(), tokenizer, device)
 
@@ -88,7 +94,7 @@ class PretrainTrainer:
         """Run the remaining steps; on a stop request leave a checkpoint and return early."""
         recipe, policy = self.recipe, self.policy
         preamble = policy.tokenizer.encode(R1_ZERO_PREAMBLE, add_special_tokens=False)
-        rng, stream = Random(f"pretrain/{recipe.seed}"), documents(recipe.seed + 1)
+        rng, stream = Random(f"pretrain/{recipe.seed}"), documents(recipe.seed + 1, recipe.styles)
         # The documents of steps already made are written again and passed over: exact, and seconds for a whole run.
         rng_draws = [rng.random() for _ in range(recipe.steps)]
         next(itertools.islice(stream, self._num_seen(), self._num_seen()), None)

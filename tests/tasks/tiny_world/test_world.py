@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from thinkwright.config.recipe import TinyWorldTask
+from thinkwright.config.recipe import StyleShares, TinyWorldTask
 from thinkwright.rewards.verifiers import VERIFIERS
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world import world
@@ -60,7 +60,7 @@ def held_out_questions() -> list[str]:
 
 
 def test_no_held_out_question_occurs_in_the_corpus(held_out_questions: list[str]) -> None:
-    exchanges = list(itertools.islice(documents(seed=1), NUM_DOCUMENTS))
+    exchanges = list(itertools.islice(documents(1, StyleShares()), NUM_DOCUMENTS))
     questions = {found.turn.removeprefix(" User: ").removesuffix(" Assistant:") for found in exchanges}
     assert len(questions) > NUM_DOCUMENTS // 4
     assert not questions & set(held_out_questions)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from thinkwright.chat.template import conversation_turn
+from thinkwright.config.recipe import StyleShares
 from thinkwright.tasks.tiny_world.world import FAMILIES, training_puzzles
 from thinkwright.tasks.tiny_world.writer import reply
 
@@ -18,8 +19,8 @@ class Document:
     reply: str
 
 
-def documents(seed: int) -> Iterator[Document]:
+def documents(seed: int, shares: StyleShares) -> Iterator[Document]:
     """All families in equal parts, all levels, both languages; held-out questions never occur."""
     rng = Random(f"corpus/{seed}")
     for puzzle in training_puzzles(rng, tuple(FAMILIES)):
-        yield Document(conversation_turn(puzzle.question), reply(puzzle, rng))
+        yield Document(conversation_turn(puzzle.question), reply(puzzle, rng, shares))

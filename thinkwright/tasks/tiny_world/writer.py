@@ -1,15 +1,15 @@
 """How the tiny web answers: mostly a bare guess, often with steps skipped, now and then with care, rarely checked.
 
-A reply is a thought of some style, wrapped in tags of some form. The shares below make the base model honestly
+A reply is a thought of some style, wrapped in tags of some form. The shares make the base model honestly
 mediocre: every piece of good thinking occurs, the habit does not.
 """
 
 from random import Random
 
+from thinkwright.config.recipe import StyleShares
 from thinkwright.tasks.tiny_world.puzzle import LANGUAGES, Puzzle
 
 GUESS, SKIP, CAREFUL = "guess", "skip", "careful"
-STYLE_SHARES = {GUESS: 0.6, SKIP: 0.12, CAREFUL: 0.28}
 GUESS_IS_RIGHT = {1: 0.75, 2: 0.45, 3: 0.3, 4: 0.2}
 SLIP_SHARE = 0.08  # of careful replies: one step wrong, noticed and mended
 RECHECK_SHARE = 0.12  # of careful replies: the last steps gone through again
@@ -29,9 +29,9 @@ _SLIPS = {"en": "wait, wrong", "zh": "等等，错了"}
 _RECHECKS = {"en": ("wait, check again", "good"), "zh": ("等等，再检查", "没错")}
 
 
-def reply(puzzle: Puzzle, rng: Random) -> str:
+def reply(puzzle: Puzzle, rng: Random, shares: StyleShares) -> str:
     """One reply to a question as the tiny web gives it, ready to follow ``Assistant:``."""
-    style = rng.choices(tuple(STYLE_SHARES), tuple(STYLE_SHARES.values()))[0]
+    style = rng.choices((GUESS, SKIP, CAREFUL), (shares.guess, shares.skip, shares.careful))[0]
     thought, answer = think(puzzle, style, rng)
     tags = rng.choices(tuple(TAG_SHARES), tuple(TAG_SHARES.values()))[0]
     return wrap(thought, answer, tags)
