@@ -10,7 +10,7 @@ from thinkwright.errors import ThinkwrightError
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code (0 done, 1 refused or failed, 130 interrupted)."""
     arguments = sys.argv[1:] if argv is None else argv
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return options.verb(options)
     except ThinkwrightError as error:
@@ -19,6 +19,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("thinkwright: stopped at once; --resume goes on from the newest checkpoint", file=sys.stderr)
         return 130
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Like ``parse_args``, but key=value may also stand after the options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (any(word.startswith("-") for word in rest) or "overrides" not in options):
+        parser.error(f"unknown: {' '.join(rest)}; see thinkwright --help")
+    if rest:
+        options.overrides += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

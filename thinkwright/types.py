@@ -1,6 +1,6 @@
 """The nouns of the one way data flows: prompts -> rollouts -> rewards -> advantages -> batch -> update."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 FinishReason = Literal["stop", "length"]
@@ -75,9 +75,9 @@ Metrics = dict[str, float]
 """Figures of one step by name, prefixed ``reward/ loss/ policy/ rollout/ time/ eval/``."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class EvaluationResult:
     """Figures of one held-out evaluation and the completions behind them."""
 
     figures: dict[str, Any]
-    samples: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]]

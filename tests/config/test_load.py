@@ -30,7 +30,9 @@ def recipe_file(folder: Path, text: str) -> Path:
 
 def test_every_shipped_recipe_parses() -> None:
     names = shipped_recipes()
-    assert {"tiny/base", "tiny/r1-zero", "tiny/r1-zero-random-reward", "gsm8k/r1-zero"} <= set(names)
+    assert {"tiny/base", "tiny/base-pieces", "tiny/r1-zero", "tiny/r1-zero-random-reward", "gsm8k/r1-zero"} <= set(
+        names
+    )
     for name in names:
         recipe = load_recipe(name, FILES if name.startswith("gsm8k/") else [])
         assert isinstance(recipe, PretrainRecipe if name == "tiny/base" else RLRecipe)

@@ -75,7 +75,8 @@ def _by(samples: Sequence[Sample], group_key: str, value_key: str) -> dict[str, 
 
 def _standard_error(samples: Sequence[Sample]) -> float:
     """Standard error of the mean accuracy, clustered by question (Miller, arXiv:2411.00640, equation 4)."""
-    mean, clusters = _mean(samples, "is_correct"), defaultdict(float)
+    mean = _mean(samples, "is_correct")
+    clusters: dict[str, float] = defaultdict(float)
     for row in samples:
         clusters[row["prompt_id"]] += float(row["is_correct"]) - mean
     return sum(total * total for total in clusters.values()) ** 0.5 / len(samples)

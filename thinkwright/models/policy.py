@@ -118,7 +118,7 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
     times = []
     for _ in range(8):
         start = time.perf_counter()
-        left @ right
+        torch.mm(left, right)
         times.append(time.perf_counter() - start)
     return min(times)
 
@@ -135,9 +135,10 @@ def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Polic
         raise ModelError(f"{name}: its tokenizer has no end token, so a completion could never end; set eos_token")
     _refuse_unsupported(name, config)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True
         )
+        model, report = loaded
     except _LOADING_ERRORS as error:
         raise ModelError(_cannot_load(name, error)) from error
     if report["missing_keys"] or report["mismatched_keys"]:
