@@ -127,7 +127,7 @@ def test_sampled_logprobs_are_those_of_a_full_forward_without_padding(example: A
     questions = ["cards A B C 1 swap ?", "cards C A B 1 roll 2 flip 3 swap 4 swap 5 roll 6 flip ?"] * 8
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(3)  # Far from uniform, so that a position or mask that is off by one shows.
+            parameter.mul_(2)  # Far from uniform, so that a position or mask that is off by one shows.
     ids, mask, sampled = example.sample(model, questions)
     num_tokens = sampled.shape[1]
     is_token = mask[:, -num_tokens:].bool()
