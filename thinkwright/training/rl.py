@@ -185,7 +185,11 @@ def group_metrics(groups: Sequence[RolloutGroup]) -> Metrics:
 
 
 def _mean_metrics(updates: Sequence[Metrics]) -> Metrics:
-    return {name: fmean(update[name] for update in updates) for name in (updates[0] if updates else {})}
+    if not updates:
+        return {}
+    means = {name: fmean(update[name] for update in updates) for name in updates[0]}
+    # Only before the first update do sampler and trainer hold the same weights.
+    return means | {"policy/logprob_gap": updates[0]["policy/logprob_gap"]}
 
 
 def _frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
