@@ -22,3 +22,7 @@ def test_a_short_text_overlaps_only_with_its_equal() -> None:
     index = NgramIndex(["What is 1+2?"])
     assert index.overlaps("what is 1 + 2")
     assert not index.overlaps("What is 1+2+3?")
+
+
+def test_letters_beside_chinese_are_units_of_their_own() -> None:
+    assert units("f取x的2倍") == ("f", "取", "x", "的", "2", "倍")

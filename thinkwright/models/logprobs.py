@@ -13,7 +13,7 @@ TILE_ELEMENTS = 16 * 1024 * 1024
 
 def token_logprobs(hidden: Tensor, head: Tensor, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) of ``tokens`` (N,) and entropies (N,), from hidden (N, E) and head weight (V, E)."""
-    tile = max(1, TILE_ELEMENTS // head.shape[0])
+    tile, head = max(1, TILE_ELEMENTS // head.shape[0]), head.float()
     parts = [
         checkpoint(_tile, hidden[i : i + tile], head, tokens[i : i + tile], temperature, use_reentrant=False)
         if torch.is_grad_enabled() and hidden.shape[0] > tile
@@ -27,8 +27,8 @@ def token_logprobs(hidden: Tensor, head: Tensor, tokens: Tensor, temperature: fl
 
 
 def logits_from_hidden(hidden: Tensor, head: Tensor) -> Tensor:
-    """fp32 logits (..., V): the head is applied in fp32 on both sides, rollout and update."""
-    return hidden.float() @ head.float().mT
+    """Logits (..., V) with the head weight (V, E) given in fp32: so on both sides, rollout and update."""
+    return hidden.float() @ head.mT
 
 
 def _tile(hidden: Tensor, head: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -65,19 +65,14 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
 def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, folder: Path, display: Display) -> None:
     """Measure what the base does when forced, once per run, and hold it against the gate."""
     path = folder / "eval" / "baselines.json"
-    if recipe.task.type != "tiny_world" or path.exists():
+    if recipe.task.type != "tiny_world":
         return
-    baselines = bare_and_forced(
-        NativeEngine(policy),
-        policy,
-        task.held_out,
-        recipe.evaluation,
-        recipe.rollout.max_response_tokens,
-        forced_starts(),
-    )
-    write_json_atomic(path, baselines)
+    if not path.exists():
+        engine, max_tokens = NativeEngine(policy), recipe.rollout.max_response_tokens
+        baselines = bare_and_forced(engine, policy, task.held_out, recipe.evaluation, max_tokens, forced_starts())
+        write_json_atomic(path, baselines)
     if recipe.gate is not None:
-        display.note(check_gate(recipe.gate, baselines))
+        display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _check_lengths(policy: Policy, task: Task, max_tokens: int) -> None:
@@ -97,8 +92,7 @@ def _summary(recipe: RLRecipe, trainer: RLTrainer, folder: Path, status: str) ->
         "steps": trainer.progress.next_step,
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
-        "before": figures[0],
-        "after": figures[-1],
+        **({"before": figures[0], "after": figures[-1]} if figures else {}),
     }
 
 

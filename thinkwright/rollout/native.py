@@ -46,7 +46,7 @@ class NativeEngine:
         logprobs = np.zeros(tokens.shape, dtype=np.float32)
         prompts, last = policy.read_prompts([list(request.prompt_ids) for request in requests])
         start = prompts.num_tokens.cpu().numpy()
-        context = DecodeContext(prompts, group)
+        context, head = DecodeContext(prompts, group), policy.head.float()
         hidden = last.repeat_interleave(group, 0)  # (S, E)
         # Which prompt and member each row of the batch is, as (P', G').
         row_prompt = np.repeat(np.arange(len(requests))[:, None], group, axis=1)
@@ -54,9 +54,7 @@ class NativeEngine:
         is_active = np.ones_like(row_prompt, dtype=bool)
         for position in range(settings.max_tokens):
             uniform = random[row_prompt.ravel(), row_member.ravel(), position]
-            chosen, chosen_logprobs = sample_tokens(
-                logits_from_hidden(hidden, policy.head), uniform.float(), settings.temperature
-            )
+            chosen, chosen_logprobs = sample_tokens(logits_from_hidden(hidden, head), uniform, settings.temperature)
             ids = chosen.cpu().numpy().reshape(row_prompt.shape)
             where = row_prompt[is_active], row_member[is_active], position
             tokens[where] = ids[is_active]

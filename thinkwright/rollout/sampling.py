@@ -6,11 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_BELOW_ONE = np.float32(1 - 2**-24)
+
 
 def uniforms(seed: int, step: int, prompt_id: str, member: int, count: int) -> np.ndarray:
-    """``count`` numbers in [0, 1), one per token of one completion; the first n do not depend on ``count``."""
+    """``count`` fp32 numbers in [0, 1), one per token of one completion; the first n do not depend on ``count``."""
     key = hashlib.blake2b(f"{seed}/{step}/{prompt_id}/{member}".encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype=np.uint64))).random(count)
+    draws = np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype=np.uint64))).random(count)
+    return np.minimum(draws.astype(np.float32), _BELOW_ONE)
 
 
 def sample_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

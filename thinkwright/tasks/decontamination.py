@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 NGRAM_SIZE = 10
 # A unit is a whole number, a word, one Chinese character, or an operator; other punctuation does not count.
-_UNIT = re.compile(r"\d+|[一-鿿]|[^\W\d_]+|[-+*/=<>]")
+_UNIT = re.compile(r"\d+|[一-鿿]|[^\W\d_一-鿿]+|[-+*/=<>]")
 
 
 def units(text: str) -> tuple[str, ...]:

@@ -31,8 +31,13 @@ class Progress:
 def save_checkpoint(
     folder: Path, progress: Progress, optimizer: dict[str, Any], reference: dict[str, Any] | None
 ) -> Path:
-    """Write ``folder/step_<next_step>`` whole or not at all, then drop all but the newest checkpoints."""
+    """Write ``folder/step_<next_step>`` whole or not at all, then drop all but the newest checkpoints.
+
+    A checkpoint of that step that is there already stays: the same run gives the same state.
+    """
     target = folder / f"step_{progress.next_step:06d}"
+    if target.exists():
+        return target
     partial = folder / f".{target.name}.partial"
     state = {"progress": progress.__dict__, "optimizer": optimizer, "reference": reference}
     try:
@@ -42,8 +47,6 @@ def save_checkpoint(
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            shutil.rmtree(target)
         os.replace(partial, target)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)

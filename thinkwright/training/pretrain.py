@@ -108,8 +108,10 @@ class PretrainTrainer:
             self.progress = Progress(step + 1, step + 1, 0, time.monotonic() - self._started)
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             display.step(step, recipe.steps, metrics)
-            if self.progress.next_step % recipe.checkpoint_steps == 0 or stop.is_requested:
+            if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()
+        if self.progress.next_step > 0:
+            self.save()
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""

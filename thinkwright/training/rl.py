@@ -79,10 +79,11 @@ class RLTrainer:
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
             display.step(step, recipe.steps, metrics)
-            if self.progress.next_step % recipe.checkpoint_steps == 0 or stop.is_requested:
+            if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()
-        if not stop.is_requested:
+        if self.progress.next_step > 0:
             self.save()
+        if self.progress.next_step == recipe.steps:
             self.evaluate(display)
 
     def run_step(self, step: int) -> tuple[Metrics, list[RolloutGroup]]:
