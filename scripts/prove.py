@@ -4,6 +4,7 @@ Prints the tables of docs/results.md in Markdown; exits 1 if a promise is not ke
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,8 @@ def main() -> int:
 
 def _run(name: str, arguments: list[str]) -> dict[str, Any]:
     folder = Path("runs/prove") / name.replace(" ", "-")
-    if not (folder / "summary.json").exists():
-        subprocess.run([sys.executable, "-m", "thinkwright", "run", *arguments, "--out", str(folder)], check=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "thinkwright", "run", *arguments, "--out", str(folder)], check=True)
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 

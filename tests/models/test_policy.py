@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.model_folders import write_model_folder
-from thinkwright.errors import ModelError
+from thinkwright.errors import ModelError, RunFolderError
 from thinkwright.models.logprobs import logits_from_hidden, token_logprobs
-from thinkwright.models.policy import Policy, load_policy, pad_rows
+from thinkwright.models.policy import Policy, choose_device, load_policy, pad_rows
 from thinkwright.training.update import policy_logprobs
 from thinkwright.types import TrainingGroup
 
@@ -133,6 +133,30 @@ def test_a_model_whose_attention_is_not_plain_is_refused(tmp_path: Path) -> None
     )
     with pytest.raises(ModelError, match="not plain causal attention"):
         load_policy(str(folder), device=CPU, dtype=torch.float32)
+
+
+def test_a_model_whose_head_is_not_plain_is_refused(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path / "m", "granite", logits_scaling=8.0)
+    with pytest.raises(ModelError, match="not a plain matrix"):
+        load_policy(str(folder), device=CPU, dtype=torch.float32)
+
+
+def test_a_model_with_a_window_and_no_layer_types_is_refused(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path / "m", "mistral", sliding_window=64)
+    with pytest.raises(ModelError, match="sliding window of 64"):
+        load_policy(str(folder), device=CPU, dtype=torch.float32)
+
+
+def test_a_device_that_is_not_there_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ModelError, match=r"machine.device: 'gpu'.*use auto or cpu"):
+        choose_device("gpu")
+
+
+def test_a_model_that_cannot_be_written_leaves_nothing_behind(policy: Policy, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot write the model"):
+        policy.save(tmp_path / "file" / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_saved_policy_is_an_ordinary_folder_with_the_same_logits(policy: Policy, tmp_path: Path) -> None:

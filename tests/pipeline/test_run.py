@@ -18,6 +18,7 @@ from thinkwright.run_folder import read_rollouts
 
 REPOSITORY = Path(__file__).parents[2]
 SHARED_GSM8K = REPOSITORY.parent / "shared" / "data" / "gsm8k"
+COIN = ["rewards.random=1", "rewards.accuracy=0", "rewards.format=0"]
 SMALL = [
     "machine.dtype=float32",
     "machine.device=cpu",
@@ -90,7 +91,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     command: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     # Rewards by coin, so that a model that knows nothing still has something to learn from.
-    extra = ["steps=6", "checkpoint_steps=2", "rewards.random=1", "rewards.accuracy=0", "rewards.format=0"]
+    extra = ["steps=6", "checkpoint_steps=2", *COIN, "algorithm.kl_coef=0.5", "algorithm.reference_refresh_steps=3"]
     run(command("whole", *extra))
     process = subprocess.Popen(command("killed", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 3, process)
@@ -111,7 +112,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(command: Callable[..., list[str]], tmp_path: Path) -> None:
-    arguments = command("r", "steps=200", "checkpoint_steps=100", "evaluation.every_steps=500")
+    arguments = command("r", "steps=40", "checkpoint_steps=100", "evaluation.every_steps=500", *COIN)
     process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
     process.send_signal(signal.SIGINT)
@@ -123,6 +124,9 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(command: Callable[..., l
     assert json.loads((tmp_path / "r" / "summary.json").read_text())["status"] == "interrupted"
     refused = run([*arguments, "seed=3", "--resume"], expect=1)
     assert "seed" in refused.stderr
+    run([*arguments, "--resume"])
+    assert [row["step"] for row in metrics(tmp_path / "r")] == list(range(40))
+    assert json.loads((tmp_path / "r" / "summary.json").read_text())["status"] == "finished"
 
 
 def test_an_existing_run_folder_is_refused_with_the_remedy(command: Callable[..., list[str]], tmp_path: Path) -> None:

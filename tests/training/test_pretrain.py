@@ -8,6 +8,7 @@ import torch
 
 from thinkwright.config.recipe import ModelShape, PretrainRecipe
 from thinkwright.display import Display
+from thinkwright.models.policy import Policy
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.pretrain import PretrainTrainer, starting_policy
 
@@ -27,6 +28,10 @@ class StopAfter(Display):
         self._stop.is_requested = step == self._at
 
 
+def fresh_policy() -> Policy:
+    return starting_policy(RECIPE, torch.device("cpu"), torch.float32)
+
+
 def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss/nll"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -39,11 +44,14 @@ def small_tokenizer_sample() -> None:
 
 
 def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(tmp_path: Path) -> None:
-    whole, stopped = starting_policy(RECIPE), starting_policy(RECIPE)
+    whole, stopped = (
+        fresh_policy(),
+        fresh_policy(),
+    )
     PretrainTrainer(RECIPE, whole, tmp_path / "whole").train(StopAfter(StopRequest(), 99), StopRequest())
     stop = StopRequest()
     PretrainTrainer(RECIPE, stopped, tmp_path / "stopped").train(StopAfter(stop, 2), stop)
-    resumed = starting_policy(RECIPE)
+    resumed = fresh_policy()
     trainer = PretrainTrainer(RECIPE, resumed, tmp_path / "stopped")
     trainer.resume()
     assert trainer.progress.next_step == 3

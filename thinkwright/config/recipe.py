@@ -138,9 +138,9 @@ class Optimizer(Section):
     """Steps over which the rate rises linearly from 0."""
     decay: Literal["constant", "linear"] = "constant"
     """After the warm-up the rate stays, or falls linearly to 0 at the last step."""
-    beta1: Share = 0.9
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Decay of the first moment."""
-    beta2: Share = 0.95
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """Decay of the second moment."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay."""
@@ -150,13 +150,18 @@ class Optimizer(Section):
     """Completion tokens (padding included) in one forward and backward pass; changes memory, not the gradient."""
 
 
-class Evaluation(Section):
-    """Held-out evaluation, before and after training and every few steps."""
+class Measurement(Section):
+    """How the held-out questions are sampled."""
 
     samples_per_question: PositiveInt = 2
     """Completions per held-out question; figures are means over all."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature, the same before and after."""
+
+
+class Evaluation(Measurement):
+    """Held-out evaluation, before and after training and every few steps."""
+
     every_steps: PositiveInt = 25
     """Steps between evaluations during RL."""
 
@@ -171,7 +176,7 @@ class Gate(Section):
 class ModelShape(Section):
     """A Qwen2 model; sizes such that GGUF quantization, llama.cpp and vLLM take it."""
 
-    vocab_size: PositiveInt = 1024
+    vocab_size: Annotated[int, Field(ge=512)] = 1024
     """Entries of the tokenizer that is trained with it."""
     hidden_size: Annotated[int, Field(gt=0, multiple_of=256)] = 256
     """Width; divisible by 256 for GGUF's k-quants. Heads are 64 wide."""
@@ -225,7 +230,7 @@ class PretrainRecipe(Section):
     """Decoupled weight decay."""
     checkpoint_steps: PositiveInt = 250
     """Steps between checkpoints."""
-    evaluation: Evaluation = Evaluation()
+    evaluation: Measurement = Measurement()
 
     @model_validator(mode="after")
     def _shape_has_effect(self) -> "PretrainRecipe":
@@ -239,7 +244,7 @@ class RLRecipe(Section):
 
     type: Literal["rl"]
     seed: int = 0
-    """Seed of prompts, sampling and update order."""
+    """Seed of prompts and sampling."""
     machine: Machine = Machine()
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from thinkwright.config.recipe import Evaluation, RewardWeights
+from thinkwright.config.recipe import Measurement, RewardWeights
 from thinkwright.evaluation.figures import Sample, figures_of, samples_of
 from thinkwright.models.policy import Policy
 from thinkwright.rewards.score import score_groups
@@ -14,13 +14,15 @@ from thinkwright.types import EvaluationResult, Prompt, Rollout, RolloutGroup
 
 # Every evaluation of every run draws from the same random numbers: two of them differ by the policy alone.
 SEED, _STEP = 0, -1
+_CHUNK = 256
+"""Prompts sampled at a time, which bounds memory; the draws do not depend on it."""
 
 
 def evaluate(
     engine: RolloutEngine,
     policy: Policy,
     prompts: Sequence[Prompt],
-    settings: Evaluation,
+    settings: Measurement,
     max_tokens: int,
     policy_version: int = 0,
     forced_start: dict[str, str] | None = None,
@@ -33,7 +35,11 @@ def evaluate(
         RolloutRequest(prompt.prompt_id, ids + start)
         for prompt, ids, start in zip(prompts, prompt_ids, starts, strict=True)
     ]
-    sampled = engine.generate(requests, sampling, policy_version)
+    sampled = [
+        group
+        for start in range(0, len(requests), _CHUNK)
+        for group in engine.generate(requests[start : start + _CHUNK], sampling, policy_version)
+    ]
     groups = [
         (prompt, ids, [_with_start(rollout, start, forced_start, prompt) for rollout in rollouts])
         for prompt, ids, start, rollouts in zip(prompts, prompt_ids, starts, sampled, strict=True)
@@ -57,7 +63,7 @@ def bare_and_forced(
     engine: RolloutEngine,
     policy: Policy,
     prompts: Sequence[Prompt],
-    settings: Evaluation,
+    settings: Measurement,
     max_tokens: int,
     starts: dict[str, dict[str, str]],
 ) -> dict[str, dict[str, Any]]:

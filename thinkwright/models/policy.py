@@ -1,5 +1,7 @@
 """A policy: a decoder-only transformers model with our attention plugged in, and its tokenizer."""
 
+import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from thinkwright.errors import ModelError
+from thinkwright.errors import ModelError, RunFolderError
 from thinkwright.models.attention import (
     ATTENTION_NAME,
     AttentionContext,
@@ -19,6 +21,7 @@ from thinkwright.models.attention import (
     PromptContext,
     attention_forward,
 )
+from thinkwright.models.logprobs import logits_from_hidden
 
 AttentionInterface.register(ATTENTION_NAME, attention_forward)
 _LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
@@ -78,10 +81,23 @@ class Policy:
         return torch.cat((first, hidden), dim=1)
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary Hugging Face folder that ``AutoModelForCausalLM`` loads."""
+        """Write an ordinary Hugging Face folder that ``AutoModelForCausalLM`` loads, whole or not at all.
+
+        Raises RunFolderError if it cannot be written.
+        """
         disable_progress_bar()
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        partial = folder.with_name(f".{folder.name}.partial")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            self.model.save_pretrained(partial)
+            self.tokenizer.save_pretrained(partial)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(partial, folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise RunFolderError(
+                f"{folder}: cannot write the model ({error}); free space there, then --resume"
+            ) from error
 
 
 def pad_rows(rows: list[list[int]], device: torch.device) -> Tensor:
@@ -95,7 +111,10 @@ def pad_rows(rows: list[list[int]], device: torch.device) -> Tensor:
 def choose_device(name: str) -> torch.device:
     """``auto`` takes CUDA, then MPS, then the CPU; anything else is used as given."""
     if name != "auto":
-        return torch.device(name)
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(f"machine.device: {name!r} cannot be used here ({error}); use auto or cpu") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -162,6 +181,9 @@ def _listed(report: dict[str, Any]) -> str:
 
 
 def _refuse_unsupported(name: str, config: Any) -> None:
+    window = getattr(config, "sliding_window", None)
+    if window and not hasattr(config, "layer_types") and window < config.max_position_embeddings:
+        raise ModelError(f"{name}: attention over a sliding window of {window} tokens is not supported")
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         raise ModelError(
@@ -171,14 +193,21 @@ def _refuse_unsupported(name: str, config: Any) -> None:
 
 @torch.no_grad()
 def _check_attention(name: str, policy: Policy) -> None:
-    """Our attention must give what the model's own gives: models with sinks, soft caps and the like are refused."""
+    """Our attention and head must give what the model's own give: sinks, soft caps, scaled logits are refused."""
     size = policy.model.config.vocab_size
     tokens = (torch.arange(8, device=policy.device) * 37 % size)[None]
     context = PromptContext(torch.tensor([8], device=policy.device))
     ours = policy.hidden_states(tokens, torch.arange(8, device=policy.device)[None], context)
     policy.model.set_attn_implementation("eager")
     own = policy.model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
+    own_logits = policy.model(input_ids=tokens, use_cache=False).logits
     policy.model.set_attn_implementation(ATTENTION_NAME)
-    error = (ours.float() - own.float()).abs().max() / own.float().abs().max().clamp(min=1e-6)
-    if not error < (2e-3 if own.dtype == torch.float32 else 8e-2):
-        raise ModelError(f"{name}: its attention is not plain causal attention (outputs differ by {float(error):.1e})")
+    tolerance = 2e-3 if own.dtype == torch.float32 else 8e-2
+    if not (error := _relative_error(ours, own)) < tolerance:
+        raise ModelError(f"{name}: its attention is not plain causal attention (outputs differ by {error:.1e})")
+    if not (error := _relative_error(logits_from_hidden(own, policy.head.float()), own_logits)) < tolerance:
+        raise ModelError(f"{name}: its head is not a plain matrix without bias or scale (logits differ by {error:.1e})")
+
+
+def _relative_error(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours.float() - theirs.float()).abs().max() / theirs.float().abs().max().clamp(min=1e-6))

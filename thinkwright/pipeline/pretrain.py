@@ -11,7 +11,7 @@ from thinkwright.display import Display
 from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import bare_and_forced, evaluate
 from thinkwright.models.policy import Policy
-from thinkwright.pipeline.record import record_start
+from thinkwright.pipeline.record import choose_machine, record_start
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_atomic, write_json_atomic
 from thinkwright.tasks.prompts import load_task
@@ -24,7 +24,7 @@ MAX_RESPONSE_TOKENS = 192
 
 def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume; leaves ``model/`` with weights, tokenizer and card. Returns what ``summary.json`` holds."""
-    policy = starting_policy(recipe)
+    policy = starting_policy(recipe, *choose_machine(recipe.machine, folder, resume=resume))
     create_run_folder(folder, resolved_json(recipe), resume=resume)
     record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
     with Display() as display, StopRequest() as stop:

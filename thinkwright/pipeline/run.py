@@ -11,11 +11,11 @@ from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.display import Display
 from thinkwright.evaluation.held_out import bare_and_forced
-from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
+from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.pretrain import run_pretrain
-from thinkwright.pipeline.record import record_start
+from thinkwright.pipeline.record import choose_machine, record_start
 from thinkwright.rollout.engine import RolloutRequest
 from thinkwright.rollout.native import NativeEngine, check_lengths
 from thinkwright.run_folder import append_jsonl, create_run_folder, write_json_atomic
@@ -38,12 +38,12 @@ def run_recipe(recipe: PretrainRecipe | RLRecipe, folder: Path, *, resume: bool,
 
 def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     started = time.monotonic()
-    dtype_name = _recorded_dtype(folder) if resume else recipe.machine.dtype
-    device = choose_device(recipe.machine.device)
-    policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=choose_dtype(dtype_name, device))
+    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+    policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task)
     _check_lengths(policy, task, recipe.rollout.max_response_tokens)
     create_run_folder(folder, resolved_json(recipe), resume=resume)
+    write_json_atomic(folder / "data.json", task.report)
     record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
     with Display() as display, StopRequest() as stop:
         for line in task.notes():
@@ -88,15 +88,9 @@ def _summary(recipe: RLRecipe, trainer: RLTrainer, folder: Path, status: str) ->
     figures = [json.loads(path.read_text(encoding="utf-8"))["figures"] for path in evaluations]
     return {
         "status": status,
-        "wall_seconds": trainer.progress.wall_seconds,
+        "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
         **({"before": figures[0], "after": figures[-1]} if figures else {}),
     }
-
-
-def _recorded_dtype(folder: Path) -> str:
-    """The dtype the run started with: measured choices must not change under a resumed run."""
-    path = folder / "environment.json"
-    return json.loads(path.read_text(encoding="utf-8"))["dtype"] if path.exists() else "auto"

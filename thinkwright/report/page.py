@@ -1,6 +1,5 @@
 """One self-contained HTML page that tells what a run did, for someone who has never heard of GRPO."""
 
-import os
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from thinkwright.report.series import Run, read_run
 from thinkwright.report.settings import settings_section
 from thinkwright.report.story import headline, how_it_learned
 from thinkwright.report.text import escape
+from thinkwright.run_folder import write_bytes_atomic
 
 _SECTIONS = (
     ("result", "The result", result_section),
@@ -25,19 +25,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into a run folder, finished or not, and return its path.
 
-    The page appears whole or not at all. Raises RunFolderError if the folder is not a run folder.
+    The page appears whole or not at all. Raises RunFolderError for a folder that is no run or cannot be written.
     """
-    page = render(read_run(run_folder))
     path = run_folder / "report.html"
-    temporary = run_folder / f".report.{os.getpid()}.html"
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes_atomic(path, render(read_run(run_folder)).encode())
     return path
 
 

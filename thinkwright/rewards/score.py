@@ -20,7 +20,7 @@ def score_groups(
 
     Accuracy is 1 if the answer after the thought is right by the prompt's verifier; format is 1 if the completion is
     well formed; random is a toss of ``coin``. Accuracy and format are always among the scores, others if they have a
-    weight. With ``truncated_scores_zero`` a rollout cut at the limit scores 0 in all. Raises GraderError.
+    weight. With ``truncated_scores_zero`` a rollout cut at the limit scores 0 in both. Raises GraderError.
     """
     replies = [[split_reply(rollout.text) for rollout in rollouts] for _, _, rollouts in groups]
     verdicts = iter(_judge([(group[0], reply) for group, row in zip(groups, replies, strict=True) for reply in row]))
@@ -29,10 +29,10 @@ def score_groups(
         members: list[ScoredRollout] = []
         for rollout, reply in zip(rollouts, row, strict=True):
             scores = {"accuracy": float(next(verdicts)), "format": float(reply.is_well_formed)}
-            if weights.random:
-                scores["random"] = float(coin.random() < 0.5)
             if truncated_scores_zero and rollout.finish_reason == "length":
                 scores = dict.fromkeys(scores, 0.0)
+            if weights.random:
+                scores["random"] = float(coin.random() < 0.5)
             members.append(ScoredRollout(rollout, scores, _weighted_sum(scores, weights)))
         scored.append(RolloutGroup(prompt, prompt_ids, tuple(members)))
     return scored

@@ -5,6 +5,7 @@ derived from (seed, step), so no generator state needs saving.
 """
 
 import os
+import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def save_checkpoint(
             f"{target}: cannot write the checkpoint ({error}); free space there, then --resume"
         ) from error
     for old in sorted(folder.glob("step_*"))[:-KEPT]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
     return target
 
 
@@ -66,5 +67,5 @@ def load_newest_checkpoint(folder: Path) -> tuple[Progress, dict[str, Any], dict
     try:
         state = torch.load(found[-1] / STATE_FILE, map_location="cpu", weights_only=True)
         return Progress(**state["progress"]), state["optimizer"], state["reference"]
-    except (OSError, RuntimeError, KeyError, EOFError) as error:
+    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise RunFolderError(f"{found[-1]}: damaged checkpoint ({error}); delete this folder and --resume") from error

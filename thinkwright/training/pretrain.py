@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, Qwen2Config
 
 from thinkwright.chat.template import R1_ZERO_PREAMBLE
 from thinkwright.config.recipe import PretrainRecipe
@@ -23,7 +23,8 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.logprobs import token_logprobs
-from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy, pad_rows
+from thinkwright.models.policy import Policy, load_policy, pad_rows
+from thinkwright.models.shipped import resolve_model_name
 from thinkwright.models.tokenizer import train_tokenizer
 from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
@@ -40,11 +41,10 @@ Row = tuple[list[int], int]
 """Token ids of turn, reply and end; and how many of them belong to the turn."""
 
 
-def starting_policy(recipe: PretrainRecipe) -> Policy:
+def starting_policy(recipe: PretrainRecipe, device: torch.device, dtype: torch.dtype) -> Policy:
     """The model to go on from, or a Qwen2 model with random weights and a tokenizer trained on the corpus."""
     if recipe.start is not None:
-        device = choose_device(recipe.machine.device)
-        return load_policy(recipe.start, device=device, dtype=choose_dtype(recipe.machine.dtype, device))
+        return load_policy(resolve_model_name(recipe.start), device=device, dtype=dtype)
     sample = itertools.islice(documents(recipe.seed, recipe.styles), TOKENIZER_DOCUMENTS)
     texts = (f"{R1_ZERO_PREAMBLE}{d.turn}{d.reply}" for d in sample)
     tokenizer: Any = train_tokenizer(texts, recipe.model.vocab_size)
@@ -61,11 +61,9 @@ def starting_policy(recipe: PretrainRecipe) -> Policy:
         bos_token_id=None,
         use_sliding_window=False,
     )
-    config._attn_implementation = ATTENTION_NAME
     torch.manual_seed(recipe.seed)
-    device = choose_device(recipe.machine.device)
-    model: Any = Qwen2ForCausalLM(config)
-    model.to(device=device, dtype=choose_dtype(recipe.machine.dtype, device))
+    # Made in its dtype, not converted to it: conversion would round the rotary frequencies as well.
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=ATTENTION_NAME).to(device)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     return Policy(model.eval(), tokenizer, device)
 

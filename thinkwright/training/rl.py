@@ -65,7 +65,18 @@ class RLTrainer:
             if self.reference is not None and reference_state is not None:
                 self.reference.model.load_state_dict(reference_state)
             self._started -= self.progress.wall_seconds
-        truncate_jsonl(self.folder / "metrics.jsonl", self.progress.next_step)
+        next_step = self.progress.next_step
+        truncate_jsonl(self.folder / "metrics.jsonl", next_step)
+        (self.folder / "summary.json").unlink(missing_ok=True)
+        later = [*self.folder.glob("rollouts/step_*"), *self.folder.glob("eval/step_*")]
+        for path in later:
+            step = int(path.name.removeprefix("step_").partition(".")[0])
+            if step > next_step or (step == next_step and path.parent.name == "rollouts"):
+                path.unlink()
+
+    def wall_seconds(self) -> float:
+        """Seconds the run has taken so far, resumed parts together."""
+        return time.monotonic() - self._started
 
     def train(self, display: Display, stop: StopRequest) -> None:
         """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
@@ -109,7 +120,7 @@ class RLTrainer:
             next_step=step + 1,
             policy_version=self.progress.policy_version + len(updates),
             rollout_tokens=self.progress.rollout_tokens + num_tokens,
-            wall_seconds=time.monotonic() - self._started,
+            wall_seconds=self.wall_seconds(),
         )
         metrics = group_metrics(groups) | _mean_metrics(updates)
         metrics |= {
@@ -142,7 +153,7 @@ class RLTrainer:
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
-        self.progress = Progress(**{**self.progress.__dict__, "wall_seconds": time.monotonic() - self._started})
+        self.progress = Progress(**{**self.progress.__dict__, "wall_seconds": self.wall_seconds()})
         reference = self.reference.model.state_dict() if self.reference is not None else None
         save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), reference)
 

@@ -1,10 +1,9 @@
-"""One policy update: groups in, new weights out. Each prompt is computed once for its G completions.
+"""One policy update: groups in, new weights out. A prompt is computed once for each eight of its completions.
 
 Log-probabilities at sampling serve as the old policy's (sampling and update share one model); how far the trainer's own
 differ before the first update is measured as ``policy/logprob_gap``.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,8 @@ from thinkwright.models.policy import Policy, pad_rows
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import Metrics, TrainingGroup
 
-MAX_PIECE = 8
-"""Completions of one prompt that are padded to the same length, at most."""
+MIN_PIECE = 8
+"""Completions of one prompt that are padded to the same length, at least."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ def pieces_by_length(group: TrainingGroup) -> list[TrainingGroup]:
 
     Each piece computes the prompt again: eight completions a piece is the least that keeps this cheap.
     """
-    size = math.gcd(len(group.completions), MAX_PIECE)
+    num_members = len(group.completions)
+    size = next(n for n in range(min(MIN_PIECE, num_members), num_members + 1) if num_members % n == 0)
     order = sorted(range(len(group.completions)), key=lambda i: len(group.completions[i]))
     return [
         TrainingGroup(
