@@ -104,7 +104,7 @@ def test_a_failed_write_leaves_the_old_page_and_no_other_file(run_folder, monkey
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunFolderError, match="cannot be written"):
         write_report(run_folder)
     assert (run_folder / "report.html").read_text() == "old"
     assert sorted(os.listdir(run_folder)) == before
