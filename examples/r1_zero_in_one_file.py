@@ -4,7 +4,8 @@
 
 Read from top to bottom: a task, a toy web and a base model that has read it, the reward, the loss, the loop.
 Nobody shows the model a good answer during RL. It is told only whether its answer was right and its tags were in
-order, and finds out by itself that the rare habit of going step by step is the one that pays.
+order, and finds out by itself that the rare habit of going step by step is the one that pays. With seed 0, held-out
+accuracy went from 0.29 to 0.96, format from 0.61 to 1.00, mean length from 16 to 32 words.
 
 Simpler than the package: one task, one language, whole words for tokens, no files and no resume; prompts are padded
 and computed once per completion instead of shared by the group; the whole batch decodes until its last member ends;
@@ -239,7 +240,6 @@ def main() -> None:
         if step % 5 == 0 or step in (1, args.rl_steps):
             print(f"rl {step:3d}  {line}", flush=True)
     after, _, line_after = grade(exam, *sample(policy, exam))
-
     print(f"\n{len(exam)} held-out questions after {time.perf_counter() - start:.0f} s")
     print(f"  before  {line_before}\n  after   {line_after}")
     for question, old, new in list(zip(exam, before, after, strict=True))[:5]:

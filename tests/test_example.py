@@ -113,7 +113,7 @@ def test_advantages_agree_with_numbers_by_hand(example: Any) -> None:
 
 
 def test_loss_agrees_with_numbers_by_hand(example: Any) -> None:
-    # Ratios 2 and 0.5, advantages 1 and -1: min(2, 1.28) = 1.28 and min(-0.5, -0.8) = -0.8; a third token is masked.
+    # Ratios 2 and 0.5, advantages 1 and -1: min(2, 1.28) = 1.28 and min(-0.5, -0.8) = -0.8; second tokens are masked.
     policy = torch.tensor([[2.0, 9.0], [0.5, 1.0]]).log()
     old = torch.zeros(2, 2)
     ref = policy + torch.tensor([[2.0, 5.0], [1.0, 1.0]]).log()
@@ -134,8 +134,8 @@ def test_sampled_logprobs_are_those_of_a_full_forward_without_padding(example: A
     with torch.no_grad():
         read_again = example.completion_logprobs(model, ids, mask, num_tokens)
         torch.testing.assert_close(sampled[is_token], read_again[is_token], atol=1e-4, rtol=0)
-        for row, row_mask, old, own in zip(ids, mask.bool(), sampled, is_token, strict=True):
-            text = row[row_mask]
+        for question, row, old, own in zip(questions, ids[:, -num_tokens:], sampled, is_token, strict=True):
+            text = torch.tensor([example.TOKEN_ID[word] for word in question.split()] + row[own].tolist())
             alone = model(input_ids=text[None]).logits[0, :-1].log_softmax(-1)
             alone = alone.gather(1, text[1:, None])[-int(own.sum()) :, 0]
             torch.testing.assert_close(old[own], alone, atol=1e-4, rtol=0)
