@@ -176,7 +176,7 @@ def test_truncation_keeps_the_whole_rows_of_earlier_steps_byte_for_byte(tmp_path
 
 def test_rollouts_are_compressed_json_lines_with_the_fields_of_the_types(tmp_path: Path) -> None:
     prompt = Prompt("p1", "1+1等于几？", "text", "number", "2", "arithmetic", 1, "zh")
-    rollout = Rollout((5, 6), (-0.5, -0.25), "等等", "stop", 3)
+    rollout = Rollout((5, 6), (-0.5, -0.25), (-0.5, -0.25), (False, False), "等等", "stop", 3)
     group = RolloutGroup(prompt, (1, 2), (ScoredRollout(rollout, {"accuracy": 1.0}, 1.0),))
     path = tmp_path / "rollouts" / "step_000000.jsonl.zst"
     write_rollouts(path, [group, group])

@@ -32,7 +32,11 @@ class Rollout:
     token_ids: tuple[int, ...]
     """Sampled tokens, the end token included when there is one."""
     logprobs: tuple[float, ...]
-    """Log-probability of each token under the policy that sampled it, at the sampling temperature."""
+    """Log-probability of each token under the distribution it was drawn from; 0 for a forced one."""
+    untempered_logprobs: tuple[float, ...]
+    """Log-probability of each token under the policy itself, at temperature 1."""
+    is_forced: tuple[bool, ...]
+    """Tokens that were given, not drawn."""
     text: str
     """The completion decoded, without the end token."""
     finish_reason: FinishReason

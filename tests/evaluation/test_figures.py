@@ -3,14 +3,19 @@
 import pytest
 
 from thinkwright.evaluation.figures import figures_of, samples_of
-from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout
+from thinkwright.types import FinishReason, Prompt, Rollout, RolloutGroup, ScoredRollout
+
+
+def rollout(num_tokens: int, text: str, finish_reason: FinishReason) -> Rollout:
+    logprobs = (-1.0,) * num_tokens
+    return Rollout((1,) * num_tokens, logprobs, logprobs, (False,) * num_tokens, text, finish_reason, 0)
 
 
 def group(prompt_id: str, level: int, texts: list[str], correct: list[float]) -> RolloutGroup:
     prompt = Prompt(prompt_id, "What is 3+4?", "t", "number", "7", "arithmetic", level, "en")
     members = tuple(
         ScoredRollout(
-            Rollout((1,) * (i + 1), (-1.0,) * (i + 1), text, "length" if i == 1 else "stop", 0),
+            rollout(i + 1, text, "length" if i == 1 else "stop"),
             {"accuracy": value, "format": value},
             value,
         )

@@ -11,13 +11,15 @@ from transformers import AutoModelForCausalLM
 from tests.model_folders import write_model_folder
 from thinkwright.errors import ModelError, RunFolderError
 from thinkwright.models.logprobs import logits_from_hidden, token_logprobs
-from thinkwright.models.policy import Policy, choose_device, load_policy, pad_rows
+from thinkwright.models.packed_attention import PackedContext
+from thinkwright.models.policy import Policy, choose_device, load_policy, recompute_activations
+from thinkwright.models.token_tree import TokenTree, pack, pack_rows
 from thinkwright.training.update import policy_logprobs
-from thinkwright.types import TrainingGroup
 
 CPU = torch.device("cpu")
 PROMPTS = [[5, 9, 301, 44, 7, 12, 80], [3, 200, 100]]
 COMPLETIONS = [[[1, 2, 3, 4], [9, 8]], [[10, 11, 12], [7]]]
+TARGETS = torch.tensor([token for group in COMPLETIONS for completion in group for token in completion])
 
 
 def reference_model(policy: Policy) -> torch.nn.Module:
@@ -33,26 +35,27 @@ def reference_logprobs(model: torch.nn.Module, prompt: list[int], completion: li
     return torch.log_softmax(logits, -1).gather(-1, torch.tensor(completion)[:, None])[:, 0]
 
 
+def tree_of(prompts: list[list[int]], completions: list[list[list[int]]]) -> TokenTree:
+    return pack(list(zip(prompts, completions, strict=True)))
+
+
 @torch.no_grad()
-def test_logits_equal_transformers_first_token_to_last_padded_or_not(policy: Policy) -> None:
+def test_logits_equal_transformers_first_token_to_last(policy: Policy) -> None:
     model = reference_model(policy)
-    context, last = policy.read_prompts(PROMPTS)
-    flat = [completion for group in COMPLETIONS for completion in group]
-    hidden = policy.completion_hidden_states(context, last, pad_rows(flat, CPU))
-    ours = logits_from_hidden(hidden, policy.head)
-    for row, completion in enumerate(flat):
-        prompt = PROMPTS[row // 2]
-        theirs = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
-        torch.testing.assert_close(ours[row, : len(completion)], theirs, atol=1e-4, rtol=0)
+    tree = tree_of(PROMPTS, COMPLETIONS)
+    hidden = policy.packed_hidden_states(tree, PackedContext(tree, CPU))
+    ours = iter(logits_from_hidden(hidden[list(tree.predictors)], policy.head))
+    for prompt, group in zip(PROMPTS, COMPLETIONS, strict=True):
+        for completion in group:
+            theirs = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+            for row in theirs:
+                torch.testing.assert_close(next(ours), row, atol=1e-4, rtol=0)
+    assert next(ours, None) is None
 
 
 def test_logprobs_of_a_packed_micro_batch_equal_separate_sequences(policy: Policy) -> None:
     model = reference_model(policy)
-    groups = [
-        TrainingGroup(tuple(p), tuple(map(tuple, cs)), ((0.0,),) * 2, (0.0, 0.0), (True, True))
-        for p, cs in zip(PROMPTS, COMPLETIONS, strict=True)
-    ]
-    ours, entropies = policy_logprobs(policy, groups, temperature=1.0)
+    ours, entropies = policy_logprobs(policy, tree_of(PROMPTS, COMPLETIONS), TARGETS, temperature=1.0)
     theirs = torch.cat(
         [reference_logprobs(model, p, c) for p, cs in zip(PROMPTS, COMPLETIONS, strict=True) for c in cs]
     )
@@ -62,17 +65,32 @@ def test_logprobs_of_a_packed_micro_batch_equal_separate_sequences(policy: Polic
 
 def test_gradients_through_the_shared_prompt_equal_plain_autograd(policy: Policy) -> None:
     model = reference_model(policy)
-    groups = [
-        TrainingGroup(tuple(p), tuple(map(tuple, cs)), ((0.0,),) * 2, (0.0, 0.0), (True, True))
-        for p, cs in zip(PROMPTS, COMPLETIONS, strict=True)
-    ]
-    policy_logprobs(policy, groups, temperature=1.0)[0].sum().backward()
+    policy_logprobs(policy, tree_of(PROMPTS, COMPLETIONS), TARGETS, temperature=1.0)[0].sum().backward()
     sum(
         reference_logprobs(model, p, c).sum() for p, cs in zip(PROMPTS, COMPLETIONS, strict=True) for c in cs
     ).backward()
     theirs = dict(model.named_parameters())
     for name, param in policy.model.named_parameters():
         torch.testing.assert_close(param.grad, theirs[name].grad, atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_recomputation_keeps_the_gradient_and_needs_less_memory(policy: Policy) -> None:
+    tree = tree_of(PROMPTS, COMPLETIONS)
+
+    def kept_bytes_and_gradients() -> tuple[int, dict[str, torch.Tensor]]:
+        kept: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+            loss = policy_logprobs(policy, tree, TARGETS, temperature=1.0)[0].sum()
+        num_bytes = sum(kept)
+        policy.model.zero_grad()
+        loss.backward()
+        return num_bytes, {name: param.grad.clone() for name, param in policy.model.named_parameters()}
+
+    kept, grads = kept_bytes_and_gradients()
+    recompute_activations(policy)
+    kept_less, grads_again = kept_bytes_and_gradients()
+    assert kept_less < kept / 2
+    torch.testing.assert_close(grads_again, grads)
 
 
 def test_tiles_change_neither_logprobs_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +183,6 @@ def test_a_saved_policy_is_an_ordinary_folder_with_the_same_logits(policy: Polic
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "elsewhere", dtype=torch.float32)
     tokens = torch.tensor([PROMPTS[0]])
     with torch.no_grad():
-        _, last = policy.read_prompts([PROMPTS[0]])
-        ours = logits_from_hidden(last, policy.head)[0]
+        tree = pack_rows([PROMPTS[0]], first_position=0)
+        ours = logits_from_hidden(policy.packed_hidden_states(tree, PackedContext(tree, CPU))[-1], policy.head)
         torch.testing.assert_close(ours, loaded(tokens).logits[0, -1], atol=1e-4, rtol=0)

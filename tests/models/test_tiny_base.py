@@ -5,8 +5,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thinkwright.chat.template import TAGS, r1_zero_prompt
 from thinkwright.models.logprobs import logits_from_hidden
+from thinkwright.models.packed_attention import PackedContext
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import SHIPPED
+from thinkwright.models.token_tree import pack_rows
 
 FOLDER = SHIPPED["tiny-base"]
 
@@ -24,8 +26,9 @@ def test_transformers_reads_the_folder_with_the_same_logits() -> None:
     policy = load_policy(str(FOLDER), device=torch.device("cpu"), dtype=torch.float32)
     model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
     tokens = AutoTokenizer.from_pretrained(FOLDER).encode(r1_zero_prompt("What is 3+4*5?"))
-    _, last = policy.read_prompts([tokens])
-    ours, theirs = logits_from_hidden(last, policy.head)[0], model(torch.tensor([tokens])).logits[0, -1]
+    tree = pack_rows([tokens], first_position=0)
+    last = policy.packed_hidden_states(tree, PackedContext(tree, policy.device))[-1]
+    ours, theirs = logits_from_hidden(last, policy.head), model(torch.tensor([tokens])).logits[0, -1]
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from random import Random
 
 import pytest
 
@@ -22,8 +21,8 @@ RIGHT = {"number": "7", "words": "Paris", "word_set": "Ben Amy", "countdown": "2
 
 def scores_of(text: str, verifier: str = "number") -> dict[str, float]:
     prompt = Prompt("1", "?", "?", verifier, GOLDS[verifier], family="any", level=1, language="en")
-    rollout = Rollout((1,), (0.0,), text, "stop", policy_version=0)
-    [group] = score_groups([(prompt, (1,), [rollout])], RewardWeights(), Random(0), truncated_scores_zero=True)
+    rollout = Rollout((1,), (0.0,), (0.0,), (False,), text, "stop", policy_version=0)
+    [group] = score_groups([(prompt, (1,), [rollout])], RewardWeights(), "0", truncated_scores_zero=True)
     return group.members[0].scores
 
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -28,7 +27,7 @@ RIGHT = "<think>3+4=7</think> <answer>7</answer>"
 
 
 def rollout(text: str, finish_reason: FinishReason = "stop") -> Rollout:
-    return Rollout((1, 2), (-0.5, -0.5), text, finish_reason, policy_version=0)
+    return Rollout((1, 2), (-0.5, -0.5), (-0.5, -0.5), (False, False), text, finish_reason, policy_version=0)
 
 
 def score_one(
@@ -39,7 +38,7 @@ def score_one(
     prompt: Prompt = PROMPT,
 ) -> ScoredRollout:
     groups = [(prompt, (5, 6), [rollout(text, finish_reason)])]
-    [group] = score_groups(groups, weights or RewardWeights(), Random(0), truncated_scores_zero)
+    [group] = score_groups(groups, weights or RewardWeights(), "0", truncated_scores_zero)
     return group.members[0]
 
 
@@ -59,16 +58,17 @@ def test_accuracy_and_format_are_kept_without_weight() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_a_truncated_rollout_scores_zero_in_everything_if_asked(weight: float) -> None:
+def test_a_truncated_rollout_scores_zero_in_accuracy_and_format_if_asked(weight: float) -> None:
     weights = RewardWeights(random=weight)
-    assert set(score_one(RIGHT, weights, "length").scores.values()) == {0.0}
-    assert score_one(RIGHT, weights, "length").reward == 0.0
+    cut = score_one(RIGHT, weights, "length")
+    assert cut.scores["accuracy"] == cut.scores["format"] == 0.0
+    assert cut.reward == cut.scores.get("random", 0.0)
     assert score_one(RIGHT, weights, "length", truncated_scores_zero=False).reward >= 2.0
 
 
 def test_random_is_a_fair_coin_that_repeats_with_its_seed() -> None:
     groups = [(PROMPT, (5,), [rollout(RIGHT)] * 400)]
-    first, again = (score_groups(groups, RewardWeights(random=1.0), Random(3), True)[0] for _ in range(2))
+    first, again = (score_groups(groups, RewardWeights(random=1.0), "3", True)[0] for _ in range(2))
     assert first == again
     assert 160 < sum(member.scores["random"] for member in first.members) < 240
 
@@ -86,7 +86,7 @@ def test_groups_keep_their_prompts_order_and_rollouts_and_all_programs_are_judge
         (PROMPT, (2,), [rollout(RIGHT), rollout("7")]),
         (PROGRAM, (3,), [rollout(text) for text in texts[2:]]),
     ]
-    scored = score_groups(groups, RewardWeights(), Random(0), True)
+    scored = score_groups(groups, RewardWeights(), "0", True)
     assert calls == [3]
     assert [group.prompt_ids for group in scored] == [(1,), (2,), (3,)]
     assert [[member.scores["accuracy"] for member in group.members] for group in scored] == [[1, 0], [1, 0], [0, 1]]

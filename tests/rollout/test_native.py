@@ -7,12 +7,17 @@ import pytest
 import torch
 
 from thinkwright.errors import ModelError
+from thinkwright.models.attention import AttentionContext
 from thinkwright.models.policy import Policy
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.models.token_tree import TokenTree, pack
+from thinkwright.rollout import running
+from thinkwright.rollout.completions import Completions
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings, ThinkingBudget
+from thinkwright.rollout.memory import key_value_bytes
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.rollout.sampling import sample_tokens, uniforms
+from thinkwright.rollout.sampling import draw_tokens, uniforms
 from thinkwright.training.update import policy_logprobs
-from thinkwright.types import Rollout, TrainingGroup
+from thinkwright.types import Rollout
 
 SETTINGS = SamplingSettings(group_size=4, max_tokens=70, temperature=1.3, seed=7, step=3)
 REQUESTS = [RolloutRequest("a", (5, 9, 301, 44)), RolloutRequest("b", (3, 200)), RolloutRequest("c", (8,) * 30)]
@@ -24,22 +29,23 @@ def often_ending(policy: Policy) -> Policy:
     return policy
 
 
-def test_stored_logprobs_equal_the_trainers_at_the_sampling_temperature(policy: Policy) -> None:
-    groups = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS, policy_version=5)
-    training = [
-        TrainingGroup(
-            request.prompt_ids,
-            tuple(r.token_ids for r in group),
-            tuple(r.logprobs for r in group),
-            (0.0,) * 4,
-            (True,) * 4,
-        )
-        for request, group in zip(REQUESTS, groups, strict=True)
-    ]
+def trainers_logprobs(policy: Policy, groups: list[tuple[Rollout, ...]], temperature: float) -> torch.Tensor:
+    tree = pack([(r.prompt_ids, [m.token_ids for m in group]) for r, group in zip(REQUESTS, groups, strict=True)])
+    tokens = torch.tensor([token for group in groups for rollout in group for token in rollout.token_ids])
     with torch.no_grad():
-        trainer, _ = policy_logprobs(policy, training, temperature=1.3)
-    stored = torch.tensor([p for group in groups for rollout in group for p in rollout.logprobs])
-    torch.testing.assert_close(stored, trainer, atol=1e-4, rtol=0)
+        return policy_logprobs(policy, tree, tokens, temperature)[0]
+
+
+def flat(groups: list[tuple[Rollout, ...]], field: str) -> torch.Tensor:
+    return torch.tensor([value for group in groups for rollout in group for value in getattr(rollout, field)])
+
+
+@pytest.mark.parametrize("slots", [3, 256])
+def test_stored_logprobs_equal_the_trainers_at_the_sampling_temperature_and_at_one(policy: Policy, slots: int) -> None:
+    groups = NativeEngine(often_ending(policy), slots).generate(REQUESTS, SETTINGS, policy_version=5)
+    tempered, plain = trainers_logprobs(policy, groups, 1.3), trainers_logprobs(policy, groups, 1.0)
+    torch.testing.assert_close(flat(groups, "logprobs"), tempered, atol=1e-4, rtol=0)
+    torch.testing.assert_close(flat(groups, "untempered_logprobs"), plain, atol=1e-4, rtol=0)
     assert all(rollout.policy_version == 5 for group in groups for rollout in group)
 
 
@@ -75,21 +81,161 @@ def test_samples_depend_on_seed_step_and_member(policy: Policy) -> None:
     assert len(set(base[0])) > 1
 
 
-def test_token_frequencies_follow_the_tempered_distribution() -> None:
-    logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -40.0])
-    expected = torch.softmax(logits / 1.5, -1).numpy()
+def test_samples_do_not_depend_on_slots_or_a_shared_prefix(policy: Policy) -> None:
+    often_ending(policy)
+    prefix = tuple(range(50, 70))
+    requests = [replace(request, prompt_ids=prefix + request.prompt_ids) for request in REQUESTS]
+    whole = NativeEngine(policy).generate(requests, SETTINGS, 0)
+    for slots in (1, 3, 7):
+        assert tokens_of(NativeEngine(policy, slots).generate(requests, SETTINGS, 0)) == tokens_of(whole)
+    alone = [NativeEngine(policy).generate([request], SETTINGS, 0)[0] for request in requests]
+    assert tokens_of(alone) == tokens_of(whole)
+
+
+def test_a_free_slot_is_filled_at_once(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    append = Completions.append
+
+    def counting(self: Completions, rows: np.ndarray, *values: np.ndarray) -> np.ndarray:
+        sizes.append(len(rows))
+        return append(self, rows, *values)
+
+    monkeypatch.setattr(Completions, "append", counting)
+    limits = ((70, 3, 5, 2), (4, 60, 2, 2), (1, 1, 9, 30))
+    requests = [replace(request, max_tokens=row) for request, row in zip(REQUESTS, limits, strict=True)]
+    groups = NativeEngine(policy, slots=3).generate(requests, replace(SETTINGS, ignore_end=True), 0)
+    assert tuple(tuple(len(rollout.token_ids) for rollout in group) for group in groups) == limits
+    total = sum(map(sum, limits))
+    assert sum(sizes) == total
+    # No slot stands empty while a completion waits: only the last two run on alone.
+    full = [size for size in sizes if size == 3]
+    assert sizes == full + [2] * sizes.count(2) + [1] * sizes.count(1)
+    assert 3 * len(full) > total - 2 * 70
+
+
+def test_groups_come_out_as_soon_as_they_are_complete(policy: Policy) -> None:
+    limits = ((70, 1, 1, 1), (4, 4, 4, 4), (1, 1, 1, 30))
+    requests = [replace(request, max_tokens=row) for request, row in zip(REQUESTS, limits, strict=True)]
+    order = [index for index, _ in NativeEngine(policy).stream(requests, replace(SETTINGS, ignore_end=True), 0)]
+    assert order == [1, 2, 0]
+
+
+def test_a_common_prefix_is_computed_once_until_the_weights_change(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tuple(range(50, 70))
+    requests = [replace(request, prompt_ids=prefix + request.prompt_ids) for request in REQUESTS]
+    engine, read = NativeEngine(policy), []
+    hidden_states = Policy.packed_hidden_states
+
+    def recording(self: Policy, tree: TokenTree, context: AttentionContext) -> torch.Tensor:
+        read.append(tree.tokens)
+        return hidden_states(self, tree, context)
+
+    monkeypatch.setattr(Policy, "packed_hidden_states", recording)
+    before = engine.generate(requests, SETTINGS, 0)
+    assert [len(tokens) for tokens in read] == [20, 4 + 2 + 30]
+    engine.generate(requests, replace(SETTINGS, step=4), 0)
+    assert [len(tokens) for tokens in read] == [20, 36, 36]
+    with torch.no_grad():
+        for param in policy.model.parameters():
+            param.mul_(0.5)
+    after = engine.generate(requests, SETTINGS, 1)
+    assert len(read) == 5
+    assert tokens_of(after) != tokens_of(before)
+    torch.testing.assert_close(
+        flat(after, "logprobs"), flat(NativeEngine(policy).generate(requests, SETTINGS, 1), "logprobs")
+    )
+
+
+def test_prompts_are_read_in_several_passes_when_they_are_many(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = tokens_of(NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS, 0))
+    monkeypatch.setattr(running, "READ_AHEAD_TOKENS", 5)
+    assert tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS, 0)) == expected
+
+
+def test_forced_tokens_are_in_the_completion_and_marked(policy: Policy) -> None:
+    start = (9, 8, 7)
+    requests = [replace(request, forced_start=start) for request in REQUESTS]
+    groups = NativeEngine(policy).generate(requests, SETTINGS, 0)
+    for group in groups:
+        for rollout in group:
+            assert rollout.token_ids[:3] == start
+            assert rollout.is_forced == (True,) * 3 + (False,) * (len(rollout.token_ids) - 3)
+            assert rollout.logprobs[:3] == (0.0,) * 3
+            assert rollout.text.startswith(policy.tokenizer.decode(start))
+    plain = trainers_logprobs(policy, groups, 1.0)
+    torch.testing.assert_close(flat(groups, "untempered_logprobs"), plain, atol=1e-4, rtol=0)
+
+
+def test_a_thought_that_takes_too_long_is_ended_and_others_are_left_alone(policy: Policy) -> None:
+    end = policy.tokenizer.encode("</think>", add_special_tokens=False)
+    budget = ThinkingBudget(max_tokens=20, end="</think>", forced=tuple(end))
+    settings = replace(SETTINGS, thinking_budget=budget, ignore_end=True)
+    requests = [REQUESTS[0], replace(REQUESTS[1], forced_start=tuple(end))]
+    too_long, in_time = NativeEngine(policy).generate(requests, settings, 0)
+    for rollout in too_long:
+        assert rollout.token_ids[20 : 20 + len(end)] == tuple(end)
+        assert [i for i, forced in enumerate(rollout.is_forced) if forced] == list(range(20, 20 + len(end)))
+        assert len(rollout.token_ids) == SETTINGS.max_tokens
+    for rollout in in_time:
+        assert sum(rollout.is_forced) == len(end)
+
+
+def test_a_stop_text_ends_a_completion_with_the_token_that_completes_it(policy: Policy) -> None:
+    free = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True), 0)
+    stop = free[0][0].text[10:13]
+    stopped = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True, stop=(stop,)), 0)
+    assert stopped[0][0].finish_reason == "stop"
+    for group, whole in zip(stopped, free, strict=True):
+        for rollout, full in zip(group, whole, strict=True):
+            count = len(rollout.token_ids)
+            assert rollout.token_ids == full.token_ids[:count]
+            assert (stop in rollout.text) == (rollout.finish_reason == "stop")
+            assert stop not in policy.tokenizer.decode(rollout.token_ids[:-1])
+
+
+def test_cut_sampling_draws_only_likely_tokens_with_their_renormalized_logprobs(policy: Policy) -> None:
+    settings = replace(SETTINGS, temperature=1.0, top_k=3, ignore_end=True, max_tokens=10)
+    groups = NativeEngine(policy).generate(REQUESTS, settings, 0)
+    cut, plain = flat(groups, "logprobs"), flat(groups, "untempered_logprobs")
+    assert (cut > plain).all()
+    torch.testing.assert_close(plain, trainers_logprobs(policy, groups, 1.0), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        ({"top_k": 2}, [0, 1]),
+        ({"top_p": 0.5}, [0]),
+        ({"top_p": 0.7}, [0, 1]),
+        ({"min_p": 0.15}, [0, 1, 2]),
+        ({"top_k": 3, "top_p": 0.9}, [0, 1]),
+        ({}, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_token_frequencies_follow_the_tempered_and_cut_distribution(cut: dict, kept: list[int]) -> None:
+    # At temperature 1.5 these have probabilities 0.60, 0.22, 0.12, 0.05, 0.01; of the first three alone the first two
+    # make up 0.87.
+    probabilities = torch.tensor([0.60, 0.22, 0.12, 0.05, 0.01])
+    logits = probabilities.log() * 1.5
+    settings = replace(SETTINGS, temperature=1.5, **({"top_k": 3, "top_p": 0.87} if len(cut) == 2 else cut))
+    expected = torch.zeros(5)
+    expected[kept] = probabilities[kept] / probabilities[kept].sum()
     draws = torch.from_numpy(uniforms(0, 0, "p", 0, 40_000)).float()
-    tokens, logprobs = sample_tokens(logits.expand(40_000, 5), draws, 1.5)
-    seen = np.bincount(tokens.numpy(), minlength=5) / 40_000
-    assert np.abs(seen - expected).max() < 0.01
-    torch.testing.assert_close(logprobs, torch.log_softmax(logits / 1.5, -1)[tokens])
+    drawn = draw_tokens(logits.expand(40_000, 5), draws, settings, None)
+    seen = np.bincount(drawn.tokens.numpy(), minlength=5) / 40_000
+    assert np.abs(seen - expected.numpy()).max() < 0.01
+    torch.testing.assert_close(drawn.logprobs, expected.log()[drawn.tokens])
+    torch.testing.assert_close(drawn.untempered_logprobs, torch.log_softmax(logits, -1)[drawn.tokens])
 
 
 def test_the_extreme_uniforms_never_draw_an_impossible_token() -> None:
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
-    lowest, _ = sample_tokens(logits, torch.tensor([0.0]), 1.0)
-    highest, _ = sample_tokens(logits, torch.tensor([1 - 2**-24]), 1.0)
-    assert (lowest.item(), highest.item()) == (1, 3)
+    plain = replace(SETTINGS, temperature=1.0)
+    lowest = draw_tokens(logits, torch.tensor([0.0]), plain, None)
+    highest = draw_tokens(logits, torch.tensor([1 - 2**-24]), plain, None)
+    assert (lowest.tokens.item(), highest.tokens.item()) == (1, 3)
 
 
 def test_the_first_uniforms_do_not_depend_on_how_many_are_drawn() -> None:
@@ -99,6 +245,23 @@ def test_the_first_uniforms_do_not_depend_on_how_many_are_drawn() -> None:
 def test_a_prompt_too_long_for_the_context_is_refused_with_the_numbers(policy: Policy) -> None:
     with pytest.raises(ModelError, match=r"prompt long has 1000 tokens; with 70 response tokens that is 1070.*1024"):
         NativeEngine(policy).generate([RolloutRequest("long", (5,) * 1000)], SETTINGS, 0)
+
+
+def test_a_call_that_does_not_fit_the_memory_is_refused_with_what_would(policy: Policy) -> None:
+    token_bytes = key_value_bytes(policy)
+    engine = NativeEngine(policy, memory_bytes=(30 + 32 + 64) * token_bytes)
+    with pytest.raises(
+        ModelError, match=r"completion of 70 tokens.*lower rollout.max_response_tokens to 64.*memory_gb"
+    ):
+        engine.generate(REQUESTS, SETTINGS, 0)
+    fits = engine.generate(REQUESTS, replace(SETTINGS, max_tokens=64), 0)
+    assert tokens_of(fits) == tokens_of(NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, max_tokens=64), 0))
+
+
+def test_a_forced_start_that_fills_the_completion_is_refused(policy: Policy) -> None:
+    request = replace(REQUESTS[0], forced_start=(1,) * 70)
+    with pytest.raises(ModelError, match="prompt a: the 70 tokens its completions begin with leave no room within 70"):
+        NativeEngine(policy).generate([request], SETTINGS, 0)
 
 
 def tokens_of(groups: list[tuple[Rollout, ...]]) -> list[list[tuple[int, ...]]]:

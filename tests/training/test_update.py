@@ -14,7 +14,7 @@ from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.training.groups import mini_batches, training_groups
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.training.update import Updater, micro_batches, policy_logprobs
+from thinkwright.training.update import Updater, micro_batches, policy_logprobs, tree_of
 from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout, TrainingGroup
 
 CPU = torch.device("cpu")
@@ -56,6 +56,11 @@ def test_gradient_equals_plain_per_sequence_autograd_whatever_the_micro_batch(
         torch.testing.assert_close(seen[name], param.grad, atol=1e-5, rtol=1e-4, msg=name)
 
 
+def logprobs_of(policy: Policy, groups: list[TrainingGroup]) -> torch.Tensor:
+    tokens = torch.tensor([token for group in groups for completion in group.completions for token in completion])
+    return policy_logprobs(policy, tree_of(groups), tokens, 1.0)[0]
+
+
 def plain_loss(policy: Policy, reference: Policy, reduction: str, kl_coef: float) -> torch.Tensor:
     """The same loss, one sequence at a time, written out."""
     total, num_tokens, num_sequences = torch.zeros(()), 4 + 2 + 1 + 3 + 2, 5
@@ -69,9 +74,9 @@ def plain_loss(policy: Policy, reference: Policy, reduction: str, kl_coef: float
                     group, completions=(completion,), rollout_logprobs=(old,), advantages=(0.0,), is_counted=(True,)
                 )
             ]
-            logprobs, _ = policy_logprobs(policy, single, 1.0)
+            logprobs = logprobs_of(policy, single)
             with torch.no_grad():
-                ref_logprobs, _ = policy_logprobs(reference, single, 1.0)
+                ref_logprobs = logprobs_of(reference, single)
             ratio = (logprobs - torch.tensor(old)).exp()
             loss = -torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.28) * advantage) + kl_coef * k3(
                 logprobs, ref_logprobs
@@ -80,27 +85,31 @@ def plain_loss(policy: Policy, reference: Policy, reduction: str, kl_coef: float
     return total
 
 
-def test_micro_batches_hold_every_group_once_within_the_budget() -> None:
-    batches = list(micro_batches(GROUPS, max_tokens=8))
-    assert sorted(g.prompt_ids for batch in batches for g in batch) == sorted(g.prompt_ids for g in GROUPS)
+@pytest.mark.parametrize("max_tokens", [1, 5, 8, 12, 10_000])
+def test_micro_batches_hold_every_completion_once_within_the_budget(max_tokens: int) -> None:
+    batches = list(micro_batches(GROUPS, max_tokens))
+    members = [(g.prompt_ids, c) for batch in batches for g in batch for c in g.completions]
+    assert members == [(g.prompt_ids, c) for g in GROUPS for c in g.completions]
     for batch in batches:
-        padded = max(len(c) for g in batch for c in g.completions) * sum(len(g.completions) for g in batch)
-        assert len(batch) == 1 or padded <= 8
+        num_tokens = sum(len(g.prompt_ids) + sum(map(len, g.completions)) for g in batch)
+        assert num_tokens <= max_tokens or sum(len(g.completions) for g in batch) == 1
+    if max_tokens == 10_000:
+        assert [len(batch) for batch in batches] == [len(GROUPS)]
 
 
 def test_a_step_raises_the_probability_of_good_completions(model_folder: Callable[[str], Path]) -> None:
     policy, updater, _, _ = fresh(model_folder("llama"), kl_coef=0.0)
     on_policy = [with_current_logprobs(policy, group) for group in GROUPS[:2]]
-    before = policy_logprobs(policy, on_policy, 1.0)[0].detach()
+    before = logprobs_of(policy, on_policy).detach()
     metrics = updater.update(on_policy, lr=1e-3, max_grad_norm=1.0)
-    after = policy_logprobs(policy, on_policy, 1.0)[0].detach()
+    after = logprobs_of(policy, on_policy).detach()
     assert (after - before)[:4].sum() > 0 > (after - before)[4:6].sum()
     assert metrics["policy/logprob_gap"] < 1e-5
     assert metrics["policy/clip_fraction"] == 0
 
 
 def with_current_logprobs(policy: Policy, group: TrainingGroup) -> TrainingGroup:
-    flat = iter(policy_logprobs(policy, [group], 1.0)[0].tolist())
+    flat = iter(logprobs_of(policy, [group]).tolist())
     return replace(group, rollout_logprobs=tuple(tuple(next(flat) for _ in c) for c in group.completions))
 
 
@@ -116,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(model_folder:
 def rollout_group(rewards: list[float], finish: list[str]) -> RolloutGroup:
     prompt = Prompt("p", "q", "t", "number", "1", "arithmetic", 1, "en")
     members = tuple(
-        ScoredRollout(Rollout((1, 2), (-1.0, -1.0), "", reason, 0), {}, reward)  # type: ignore[arg-type]
+        ScoredRollout(Rollout((1, 2), (-1.0, -1.0), (-1.0, -1.0), (False, False), "", reason, 0), {}, reward)  # type: ignore[arg-type]
         for reward, reason in zip(rewards, finish, strict=True)
     )
     return RolloutGroup(prompt, (1,), members)

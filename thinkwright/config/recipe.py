@@ -94,6 +94,17 @@ class RolloutSettings(Sampling):
     """Groups sampled for one step (R1-Zero: 32 questions a step)."""
     group_size: Annotated[int, Field(ge=2)] = 16
     """Completions per prompt, G (R1-Zero: 16)."""
+    slots: PositiveInt = 256
+    """Completions that are sampled at the same time, at most; a free slot takes the next one. Changes speed and memory,
+    not the result."""
+    memory_gb: PositiveFloat | None = None
+    """GiB for keys and values of sampling; by default half of the free memory, four fifths on a CUDA GPU. Where fewer
+    slots fit, fewer run; where not one fits, the run is refused before it starts."""
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """``memory_gb`` in bytes."""
+        return None if self.memory_gb is None else int(self.memory_gb * 2**30)
 
 
 class Algorithm(Section):
@@ -146,8 +157,10 @@ class Optimizer(Section):
     """Decoupled weight decay."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
-    micro_batch_tokens: PositiveInt = 2048
-    """Completion tokens (padding included) in one forward and backward pass; changes memory, not the gradient."""
+    micro_batch_tokens: PositiveInt = 4096
+    """Tokens of prompts and completions in one forward and backward pass; changes memory, not the gradient."""
+    recompute_activations: bool = False
+    """Keep only the layers' inputs and compute the layers again in the backward pass: less memory, more time."""
 
 
 class Measurement(Section):
@@ -221,7 +234,7 @@ class PretrainRecipe(Section):
     documents_per_step: PositiveInt = 256
     """Questions with replies in one step."""
     micro_batch_tokens: PositiveInt = 8192
-    """Tokens (padding included) in one forward and backward pass."""
+    """Tokens in one forward and backward pass."""
     lr: PositiveFloat = 2e-3
     """Peak learning rate; falls linearly to 0."""
     warmup_steps: PositiveInt = 50

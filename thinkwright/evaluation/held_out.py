@@ -1,8 +1,6 @@
 """Held-out evaluation of a policy, and what it could do if forced: bare answers, or step by step."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from random import Random
 from typing import Any
 
 from thinkwright.config.recipe import Measurement, RewardWeights
@@ -10,12 +8,10 @@ from thinkwright.evaluation.figures import Sample, figures_of, samples_of
 from thinkwright.models.policy import Policy
 from thinkwright.rewards.score import score_groups
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
-from thinkwright.types import EvaluationResult, Prompt, Rollout, RolloutGroup
+from thinkwright.types import EvaluationResult, Prompt, RolloutGroup
 
 # Every evaluation of every run draws from the same random numbers: two of them differ by the policy alone.
 SEED, _STEP = 0, -1
-_CHUNK = 256
-"""Prompts sampled at a time, which bounds memory; the draws do not depend on it."""
 
 
 def evaluate(
@@ -32,19 +28,11 @@ def evaluate(
     starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in prompts]
     prompt_ids = [_encode(policy, prompt.text) for prompt in prompts]
     requests = [
-        RolloutRequest(prompt.prompt_id, ids + start)
+        RolloutRequest(prompt.prompt_id, ids, forced_start=start)
         for prompt, ids, start in zip(prompts, prompt_ids, starts, strict=True)
     ]
-    sampled = [
-        group
-        for start in range(0, len(requests), _CHUNK)
-        for group in engine.generate(requests[start : start + _CHUNK], sampling, policy_version)
-    ]
-    groups = [
-        (prompt, ids, [_with_start(rollout, start, forced_start, prompt) for rollout in rollouts])
-        for prompt, ids, start, rollouts in zip(prompts, prompt_ids, starts, sampled, strict=True)
-    ]
-    scored: list[RolloutGroup] = score_groups(groups, RewardWeights(), Random(0), truncated_scores_zero=True)
+    groups = list(zip(prompts, prompt_ids, engine.generate(requests, sampling, policy_version), strict=True))
+    scored: list[RolloutGroup] = score_groups(groups, RewardWeights(), "no coin", truncated_scores_zero=True)
     samples: list[Sample] = samples_of(scored)
     figures = figures_of(samples)
     figures["settings"] = {
@@ -76,15 +64,3 @@ def bare_and_forced(
 
 def _encode(policy: Policy, text: str) -> tuple[int, ...]:
     return tuple(policy.tokenizer.encode(text, add_special_tokens=False))
-
-
-def _with_start(rollout: Rollout, start: tuple[int, ...], starts: dict[str, str] | None, prompt: Prompt) -> Rollout:
-    """The rollout with its forced beginning counted as part of it."""
-    if not starts:
-        return rollout
-    return replace(
-        rollout,
-        token_ids=start + rollout.token_ids,
-        logprobs=(0.0,) * len(start) + rollout.logprobs,
-        text=starts[prompt.language] + rollout.text,
-    )

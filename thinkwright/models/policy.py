@@ -11,17 +11,19 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.logging import disable_progress_bar
 
 from thinkwright.errors import ModelError, RunFolderError
 from thinkwright.models.attention import (
     ATTENTION_NAME,
     AttentionContext,
-    CompletionContext,
-    PromptContext,
     attention_forward,
 )
+from thinkwright.models.flex_attention import FlexContext
 from thinkwright.models.logprobs import logits_from_hidden
+from thinkwright.models.packed_attention import PackedContext
+from thinkwright.models.token_tree import TokenTree, pack_rows
 
 AttentionInterface.register(ATTENTION_NAME, attention_forward)
 _LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
@@ -48,6 +50,11 @@ class Policy:
         return tuple(dict.fromkeys([int(self.tokenizer.eos_token_id), *extra]))
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that the weights are kept and multiplied in."""
+        return self.model.dtype
+
+    @property
     def max_positions(self) -> int:
         """Tokens of prompt and completion together that the model was made for."""
         return int(self.model.config.max_position_embeddings)
@@ -58,27 +65,10 @@ class Policy:
         output = decoder(input_ids=tokens, position_ids=positions, use_cache=False, attention_context=context)
         return output.last_hidden_state
 
-    def read_prompts(self, prompts: list[list[int]]) -> tuple[PromptContext, Tensor]:
-        """Keys and values of the prompts, and the hidden state (P, E) at the last token of each."""
-        num_tokens = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
-        tokens = pad_rows(prompts, self.device)
-        positions = torch.arange(tokens.shape[1], device=self.device).expand_as(tokens)
-        context = PromptContext(num_tokens)
-        hidden = self.hidden_states(tokens, positions, context)
-        last = hidden[torch.arange(len(prompts), device=self.device), (num_tokens - 1).clamp(min=0)]
-        return context, last
-
-    def completion_hidden_states(self, prompts: PromptContext, last: Tensor, completions: Tensor) -> Tensor:
-        """Hidden states (S, T, E) that predict each token of ``completions`` (S, T), S = P * G in prompt order."""
-        group = completions.shape[0] // prompts.num_tokens.shape[0]
-        first = last.repeat_interleave(group, 0)[:, None]  # (S, 1, E): the prompt's end predicts the first token
-        if completions.shape[1] == 1:
-            return first
-        inputs = completions[:, :-1]
-        start = prompts.num_tokens.repeat_interleave(group)[:, None]
-        positions = start + torch.arange(inputs.shape[1], device=self.device)
-        hidden = self.hidden_states(inputs, positions, CompletionContext(prompts))
-        return torch.cat((first, hidden), dim=1)
+    def packed_hidden_states(self, tree: TokenTree, context: AttentionContext) -> Tensor:
+        """Final hidden states (N, E) of all tokens of a packed tree."""
+        tokens, positions = (torch.tensor([ids], device=self.device) for ids in (tree.tokens, tree.positions))
+        return self.hidden_states(tokens, positions, context)[0]
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder that ``AutoModelForCausalLM`` loads, whole or not at all.
@@ -100,12 +90,21 @@ class Policy:
             ) from error
 
 
-def pad_rows(rows: list[list[int]], device: torch.device) -> Tensor:
-    """Rows of token ids as one tensor (B, T), zeros to the right."""
-    tokens = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    for i, row in enumerate(rows):
-        tokens[i, : len(row)] = torch.tensor(row, dtype=torch.long)
-    return tokens.to(device)
+def training_context(tree: TokenTree, device: torch.device) -> AttentionContext:
+    """The attention context of a packed pass with gradients, of the kind that is fastest on the device."""
+    return FlexContext(tree, device) if device.type == "cuda" else PackedContext(tree, device)
+
+
+def recompute_activations(policy: Policy) -> None:
+    """Make passes with gradients keep only the layers' inputs. Raises ModelError if the model cannot."""
+    try:
+        policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+    except ValueError as error:
+        raise ModelError(f"{error} Set optimizer.recompute_activations = false") from error
+    for module in policy.model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            # Only the layer itself, which recomputes in training alone: its parts stay in evaluation, without dropout.
+            module.training = True
 
 
 def choose_device(name: str) -> torch.device:
@@ -196,8 +195,8 @@ def _check_attention(name: str, policy: Policy) -> None:
     """Our attention and head must give what the model's own give: sinks, soft caps, scaled logits are refused."""
     size = policy.model.config.vocab_size
     tokens = (torch.arange(8, device=policy.device) * 37 % size)[None]
-    context = PromptContext(torch.tensor([8], device=policy.device))
-    ours = policy.hidden_states(tokens, torch.arange(8, device=policy.device)[None], context)
+    tree = pack_rows([tokens[0].tolist()], first_position=0)
+    ours = policy.packed_hidden_states(tree, PackedContext(tree, policy.device))[None]
     policy.model.set_attn_implementation("eager")
     own = policy.model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
     own_logits = policy.model(input_ids=tokens, use_cache=False).logits

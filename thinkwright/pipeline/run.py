@@ -16,8 +16,8 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.pretrain import run_pretrain
 from thinkwright.pipeline.record import choose_machine, record_start
-from thinkwright.rollout.engine import RolloutRequest
-from thinkwright.rollout.native import NativeEngine, check_lengths
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, create_run_folder, write_json_atomic
 from thinkwright.tasks.prompts import Task, load_task
 from thinkwright.tasks.tiny_world.writer import forced_starts
@@ -41,7 +41,7 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
     device, dtype = choose_machine(recipe.machine, folder, resume=resume)
     policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task)
-    _check_lengths(policy, task, recipe.rollout.max_response_tokens)
+    _check_sampling(recipe, policy, task)
     create_run_folder(folder, resolved_json(recipe), resume=resume)
     write_json_atomic(folder / "data.json", task.report)
     record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
@@ -68,19 +68,24 @@ def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, folder: Path, displ
     if recipe.task.type != "tiny_world":
         return
     if not path.exists():
-        engine, max_tokens = NativeEngine(policy), recipe.rollout.max_response_tokens
+        engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
+        max_tokens = recipe.rollout.max_response_tokens
         baselines = bare_and_forced(engine, policy, task.held_out, recipe.evaluation, max_tokens, forced_starts())
         write_json_atomic(path, baselines)
     if recipe.gate is not None:
         display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
 
 
-def _check_lengths(policy: Policy, task: Task, max_tokens: int) -> None:
+def _check_sampling(recipe: RLRecipe, policy: Policy, task: Task) -> None:
+    """The longest prompt must fit the model's context and the memory."""
     requests = [
         RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)))
         for p in task.all_prompts()
     ]
-    check_lengths(policy, requests, max_tokens)
+    longest = max(requests, key=lambda request: len(request.prompt_ids))
+    rollout = recipe.rollout
+    settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
+    NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
 
 
 def _summary(recipe: RLRecipe, trainer: RLTrainer, folder: Path, status: str) -> dict[str, Any]:

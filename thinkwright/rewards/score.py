@@ -14,19 +14,21 @@ SampledGroup = tuple[Prompt, tuple[int, ...], Sequence[Rollout]]
 
 
 def score_groups(
-    groups: Sequence[SampledGroup], weights: RewardWeights, coin: Random, truncated_scores_zero: bool
+    groups: Sequence[SampledGroup], weights: RewardWeights, coin_seed: str, truncated_scores_zero: bool
 ) -> list[RolloutGroup]:
     """Score every rollout (DeepSeek-R1, arXiv:2501.12948, section 2.2.2: accuracy plus format).
 
     Accuracy is 1 if the answer after the thought is right by the prompt's verifier; format is 1 if the completion is
-    well formed; random is a toss of ``coin``. Accuracy and format are always among the scores, others if they have a
-    weight. With ``truncated_scores_zero`` a rollout cut at the limit scores 0 in both. Raises GraderError.
+    well formed; random is the toss of a coin that depends on ``coin_seed`` and the prompt alone. Accuracy and format
+    are always among the scores, others if they have a weight. With ``truncated_scores_zero`` a rollout cut at the limit
+    scores 0 in both. Raises GraderError.
     """
     replies = [[split_reply(rollout.text) for rollout in rollouts] for _, _, rollouts in groups]
     verdicts = iter(_judge([(group[0], reply) for group, row in zip(groups, replies, strict=True) for reply in row]))
     scored: list[RolloutGroup] = []
     for (prompt, prompt_ids, rollouts), row in zip(groups, replies, strict=True):
         members: list[ScoredRollout] = []
+        coin = Random(f"coin/{coin_seed}/{prompt.prompt_id}")
         for rollout, reply in zip(rollouts, row, strict=True):
             scores = {"accuracy": float(next(verdicts)), "format": float(reply.is_well_formed)}
             if truncated_scores_zero and rollout.finish_reason == "length":

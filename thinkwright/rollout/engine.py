@@ -1,6 +1,6 @@
 """What an engine that samples completions must do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,22 @@ class RolloutRequest:
     prompt_id: str
     """Part of the seed; unique within a call."""
     prompt_ids: tuple[int, ...]
+    forced_start: tuple[int, ...] = ()
+    """Tokens that every completion begins with; they are not sampled and count as part of it."""
+    max_tokens: tuple[int, ...] | None = None
+    """A limit for each member, at most the settings'; None: the settings' for all."""
+
+
+@dataclass(frozen=True)
+class ThinkingBudget:
+    """Ends a thought that takes too long (budget forcing, arXiv:2501.19393)."""
+
+    max_tokens: int
+    """Tokens a completion may take, its forced start included, before ``end`` must have come."""
+    end: str
+    """Text that shows that the thought has ended, such as ``</think>``."""
+    forced: tuple[int, ...]
+    """Tokens that follow at once if it has not; sampling goes on after them."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +41,35 @@ class SamplingSettings:
     temperature: float
     seed: int
     step: int
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that together have this probability."""
+    top_k: int = 0
+    """Draw from so many likeliest tokens; 0 for all."""
+    min_p: float = 0.0
+    """Draw only tokens at least this times as likely as the likeliest."""
+    stop: tuple[str, ...] = ()
+    """A completion ends as soon as its text holds one of these; the text keeps it."""
+    thinking_budget: ThinkingBudget | None = None
+    ignore_end: bool = False
+    """Do not stop at end tokens: every completion reaches its limit (for measurements)."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether some tokens cannot be drawn."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
 
 
 class RolloutEngine(Protocol):
     """Samples groups of completions from the current policy."""
 
+    def stream(
+        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
+    ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
+        """Groups as they are complete, each with the index of its request. Raises ModelError if one cannot fit."""
+        ...
+
     def generate(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
     ) -> list[tuple[Rollout, ...]]:
-        """The group of each request, in order. Raises ModelError if a request cannot fit the model's context."""
+        """The group of each request, in order. Raises ModelError if a request cannot fit."""
         ...

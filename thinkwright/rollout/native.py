@@ -1,121 +1,93 @@
-"""The native engine: samples with the very model object that is trained, each prompt computed once for its group.
+"""The native engine: samples with the very model object that is trained.
 
-Simple by design: all groups decode in step; members that have ended are dropped from the batch every few tokens.
+Continuous batching over slots: a completion that ends gives its slot to the next one at once, so long and short ones do
+not wait for each other. The prompts' common prefix is computed once while the weights stay the same, each prompt once
+for its group, and a completion's own keys and values lie in pages (``models/paged_attention.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 
-from thinkwright.errors import ModelError
-from thinkwright.models.attention import DecodeContext
-from thinkwright.models.logprobs import logits_from_hidden
+from thinkwright.models.packed_attention import KeyValue, PackedContext
 from thinkwright.models.policy import Policy
+from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix, pack_rows
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
-from thinkwright.rollout.sampling import sample_tokens, uniforms
+from thinkwright.rollout.memory import MemoryPlan, check_lengths, key_value_shape, plan_memory
+from thinkwright.rollout.running import RunningBatch
 from thinkwright.types import Rollout
 
-COMPACT_EVERY = 8
-"""Tokens between attempts to drop ended members: rarer wastes work on them, more often wastes copies."""
+DEFAULT_SLOTS = 256
 
 
 class NativeEngine:
     """Samples from a policy in this process."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, slots: int = DEFAULT_SLOTS, memory_bytes: int | None = None) -> None:
+        """``slots``: completions that run at the same time, at most. ``memory_bytes``: for keys and values."""
+        self._policy, self._slots, self._memory_bytes = policy, slots, memory_bytes
+        self._prefix_ids: tuple[int, ...] = ()
+        self._prefix: list[KeyValue] = []
+        self._prefix_weights = -1
 
-    @torch.no_grad()
+    def check(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> None:
+        """Raises ModelError if a request cannot fit the model's context or the memory, before anything is computed."""
+        check_lengths(self._policy, requests, settings)
+        self._plan(requests, settings, num_prefix=0)
+
     def generate(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
     ) -> list[tuple[Rollout, ...]]:
         """See ``RolloutEngine``."""
-        check_lengths(self._policy, requests, settings.max_tokens)
-        tokens, logprobs = self._decode(requests, settings)
-        return [
-            tuple(self._rollout(tokens[i, j], logprobs[i, j], policy_version) for j in range(settings.group_size))
-            for i in range(len(requests))
-        ]
+        groups = dict(self.stream(requests, settings, policy_version))
+        return [groups[index] for index in range(len(requests))]
 
-    def _decode(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids and log-probabilities, each (P, G, max_tokens); -1 after the end of a completion."""
-        policy, group = self._policy, settings.group_size
-        random = torch.from_numpy(_uniforms(requests, settings)).to(policy.device)  # (P, G, T)
-        tokens = np.full((len(requests), group, settings.max_tokens), -1, dtype=np.int64)
-        logprobs = np.zeros(tokens.shape, dtype=np.float32)
-        prompts, last = policy.read_prompts([list(request.prompt_ids) for request in requests])
-        start = prompts.num_tokens.cpu().numpy()
-        context, head = DecodeContext(prompts, group), policy.head.float()
-        hidden = last.repeat_interleave(group, 0)  # (S, E)
-        # Which prompt and member each row of the batch is, as (P', G').
-        row_prompt = np.repeat(np.arange(len(requests))[:, None], group, axis=1)
-        row_member = np.repeat(np.arange(group)[None], len(requests), axis=0)
-        is_active = np.ones_like(row_prompt, dtype=bool)
-        for position in range(settings.max_tokens):
-            uniform = random[row_prompt.ravel(), row_member.ravel(), position]
-            chosen, chosen_logprobs = sample_tokens(logits_from_hidden(hidden, head), uniform, settings.temperature)
-            ids = chosen.cpu().numpy().reshape(row_prompt.shape)
-            where = row_prompt[is_active], row_member[is_active], position
-            tokens[where] = ids[is_active]
-            logprobs[where] = chosen_logprobs.cpu().numpy().reshape(row_prompt.shape)[is_active]
-            is_active = is_active & ~np.isin(ids, policy.end_ids)
-            if not is_active.any() or position + 1 == settings.max_tokens:
-                break
-            if position % COMPACT_EVERY == COMPACT_EVERY - 1:
-                prompts_kept, members = _active_rows(is_active)
-                context.keep(
-                    torch.from_numpy(prompts_kept).to(policy.device), torch.from_numpy(members).to(policy.device)
-                )
-                rows = prompts_kept[:, None], members
-                ids, row_prompt, row_member = ids[rows], row_prompt[rows], row_member[rows]
-                is_active = is_active[rows]
-            positions = torch.from_numpy(start[row_prompt].reshape(-1, 1) + position).to(policy.device)
-            inputs = torch.from_numpy(ids.reshape(-1, 1)).to(policy.device)
-            hidden = policy.hidden_states(inputs, positions, context)[:, 0]
-            context.num_tokens += 1
-        return tokens, logprobs
+    def stream(
+        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
+    ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
+        """See ``RolloutEngine``."""
+        check_lengths(self._policy, requests, settings)
+        prefix_ids = self._choose_prefix([request.prompt_ids for request in requests])
+        plan = self._plan(requests, settings, len(prefix_ids))
+        batch = RunningBatch(self._policy, requests, settings, plan, self._read_prefix(prefix_ids))
+        while batch.is_running:
+            for index in batch.step():
+                yield index, batch.completions.group(index, policy_version)
 
-    def _rollout(self, tokens: np.ndarray, logprobs: np.ndarray, policy_version: int) -> Rollout:
-        ids = tokens[tokens >= 0].tolist()
-        has_ended = ids[-1] in self._policy.end_ids
-        text_ids = ids[:-1] if has_ended else ids
-        return Rollout(
-            token_ids=tuple(ids),
-            logprobs=tuple(logprobs[: len(ids)].tolist()),
-            text=self._policy.tokenizer.decode(text_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False),
-            finish_reason="stop" if has_ended else "length",
-            policy_version=policy_version,
+    def _plan(self, requests: Sequence[RolloutRequest], settings: SamplingSettings, num_prefix: int) -> MemoryPlan:
+        return plan_memory(
+            self._policy,
+            requests,
+            settings,
+            num_prefix=num_prefix,
+            max_slots=self._slots,
+            memory_bytes=self._memory_bytes,
         )
 
+    def _choose_prefix(self, prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """Leading tokens that all prompts share; those already computed, if they are nearly as many."""
+        shared = common_prefix(prompts)
+        known = len(self._prefix_ids)
+        is_known = self._weights_version() == self._prefix_weights and prompts[0][:known] == self._prefix_ids
+        if is_known and MIN_SHARED_PREFIX <= known <= shared <= known + MIN_SHARED_PREFIX:
+            return self._prefix_ids
+        return prompts[0][:shared] if shared >= MIN_SHARED_PREFIX else ()
 
-def check_lengths(policy: Policy, requests: Sequence[RolloutRequest], max_tokens: int) -> None:
-    """Raises ModelError if a prompt with its completion would not fit the model's context."""
-    longest = max(requests, key=lambda request: len(request.prompt_ids))
-    needed = len(longest.prompt_ids) + max_tokens
-    if needed > policy.max_positions:
-        raise ModelError(
-            f"prompt {longest.prompt_id} has {len(longest.prompt_ids)} tokens; "
-            f"with {max_tokens} response tokens that is {needed}, "
-            f"more than the model's context of {policy.max_positions}; "
-            "lower rollout.max_response_tokens or drop the prompt"
-        )
+    def _weights_version(self) -> int:
+        """Changes whenever a weight is written to: torch counts the writes of every tensor."""
+        return sum(param._version for param in self._policy.model.parameters())
 
-
-def _uniforms(requests: Sequence[RolloutRequest], settings: SamplingSettings) -> np.ndarray:
-    return np.stack(
-        [
-            [
-                uniforms(settings.seed, settings.step, r.prompt_id, j, settings.max_tokens)
-                for j in range(settings.group_size)
-            ]
-            for r in requests
-        ]
-    )
-
-
-def _active_rows(is_active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (P',) with an active member, and of each its active members first (P', G'), G' the most of any row."""
-    rows = np.flatnonzero(is_active.any(axis=1))
-    order = np.argsort(~is_active[rows], axis=1, kind="stable")
-    return rows, order[:, : int(is_active.sum(axis=1).max())]
+    @torch.inference_mode()
+    def _read_prefix(self, prefix_ids: tuple[int, ...]) -> list[KeyValue]:
+        """Keys and values of the common prefix, computed once for all calls between two updates."""
+        if not prefix_ids:
+            layers, heads, size = key_value_shape(self._policy)
+            empty = torch.zeros(heads, 0, size, dtype=self._policy.dtype, device=self._policy.device)
+            return [(empty, empty)] * layers
+        weights = self._weights_version()
+        if (prefix_ids, weights) != (self._prefix_ids, self._prefix_weights):
+            tree = pack_rows([prefix_ids], first_position=0)
+            context = PackedContext(tree, self._policy.device)
+            self._policy.packed_hidden_states(tree, context)
+            self._prefix_ids, self._prefix, self._prefix_weights = prefix_ids, context.kept, weights
+        return self._prefix

@@ -1,12 +1,26 @@
 """Draws tokens. Randomness comes from (seed, step, prompt, member) alone, so slots and batch order do not matter."""
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from thinkwright.rollout.engine import SamplingSettings
+
 _BELOW_ONE = np.float32(1 - 2**-24)
+
+
+@dataclass(frozen=True)
+class DrawnTokens:
+    """One token for each row, all (B,)."""
+
+    tokens: Tensor
+    logprobs: Tensor
+    """Under the distribution drawn from: tempered, cut by top-k, top-p and min-p; 0 for a forced token."""
+    untempered_logprobs: Tensor
+    """Under the policy itself, at temperature 1 and uncut."""
 
 
 def uniforms(seed: int, step: int, prompt_id: str, member: int, count: int) -> np.ndarray:
@@ -16,14 +30,37 @@ def uniforms(seed: int, step: int, prompt_id: str, member: int, count: int) -> n
     return np.minimum(draws.astype(np.float32), _BELOW_ONE)
 
 
-def sample_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Tokens (B,) by inversion of the cumulative distribution, and their log-probabilities (B,).
+def draw_tokens(logits: Tensor, uniform: Tensor, settings: SamplingSettings, forced: Tensor | None) -> DrawnTokens:
+    """Tokens by inversion of the cumulative distribution.
 
-    ``logits`` (B, V) in fp32, ``uniform`` (B,) in [0, 1). The log-probabilities are those of the tempered policy.
+    ``logits`` (B, V) in fp32, ``uniform`` (B,) in [0, 1), ``forced`` (B,) token ids to take instead, -1 for none.
     """
-    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    logprobs = torch.log_softmax(logits / settings.temperature, dim=-1)
+    if settings.is_cut:
+        logprobs = torch.log_softmax(logprobs.masked_fill(~_is_eligible(logprobs, settings), -torch.inf), dim=-1)
     cumulative = logprobs.exp().cumsum(-1)
     # Scaled by the last entry, which rounding leaves near but not at 1, so that no token of zero probability is drawn.
     tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
     tokens = tokens.clamp(max=logits.shape[-1] - 1)
-    return tokens[:, 0], logprobs.gather(-1, tokens)[:, 0]
+    if forced is not None:
+        tokens = torch.where(forced[:, None] >= 0, forced[:, None], tokens)
+    drawn = logprobs.gather(-1, tokens)[:, 0]
+    if forced is not None:
+        drawn = torch.where(forced >= 0, 0.0, drawn)
+    if settings.temperature == 1 and not settings.is_cut and forced is None:
+        return DrawnTokens(tokens[:, 0], drawn, drawn)
+    untempered = logits.gather(-1, tokens)[:, 0] - logits.logsumexp(-1)
+    return DrawnTokens(tokens[:, 0], drawn, untempered)
+
+
+def _is_eligible(logprobs: Tensor, settings: SamplingSettings) -> Tensor:
+    """Which tokens (B, V) may be drawn: the ``top_k`` likeliest, of these those that make up ``top_p`` (Holtzman et
+    al., arXiv:1904.09751), of these none under ``min_p`` times the likeliest (arXiv:2407.01082)."""
+    ordered, order = logprobs.sort(dim=-1, descending=True, stable=True)
+    rank = torch.arange(logprobs.shape[-1], device=logprobs.device)
+    is_in = rank < (settings.top_k or logprobs.shape[-1])
+    probabilities = torch.softmax(ordered.masked_fill(~is_in, -torch.inf), dim=-1)
+    # A token is in if those before it do not yet make up top_p; the likeliest always is.
+    is_in = is_in & (probabilities.cumsum(-1) - probabilities < settings.top_p)
+    is_in = is_in & (probabilities >= settings.min_p * probabilities[:, :1])
+    return torch.zeros_like(is_in).scatter(-1, order, is_in)

@@ -23,8 +23,9 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.logprobs import token_logprobs
-from thinkwright.models.policy import Policy, load_policy, pad_rows
+from thinkwright.models.policy import Policy, load_policy, training_context
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.models.token_tree import pack
 from thinkwright.models.tokenizer import train_tokenizer
 from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
@@ -160,11 +161,10 @@ def _micro_batches(rows: list[Row], max_tokens: int) -> Iterator[list[Row]]:
 
 def _loss_sum(policy: Policy, prefix: list[int], rows: list[Row]) -> Tensor:
     """Sum of -log p over the reply tokens of the rows, each after the shared prefix."""
-    tokens = pad_rows([row for row, _ in rows], policy.device)  # (S, T)
-    context, last = policy.read_prompts([prefix])
-    hidden = policy.completion_hidden_states(context, last, tokens)  # (S, T, E)
-    is_target = torch.zeros_like(tokens, dtype=torch.bool)
-    for i, (row, num_turn) in enumerate(rows):
-        is_target[i, num_turn : len(row)] = True
-    logprobs, _ = token_logprobs(hidden[is_target], policy.head, tokens[is_target])
+    tree = pack([(prefix, [tokens for tokens, _ in rows])])
+    hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
+    is_target = torch.tensor([i >= num_turn for tokens, num_turn in rows for i in range(len(tokens))])
+    targets = torch.tensor([token for tokens, _ in rows for token in tokens])[is_target].to(policy.device)
+    predictors = torch.tensor(tree.predictors)[is_target].to(policy.device)
+    logprobs, _ = token_logprobs(hidden[predictors], policy.head, targets)
     return -logprobs.sum()

@@ -7,7 +7,6 @@ import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from statistics import fmean
 
 import torch
@@ -15,9 +14,10 @@ import torch
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.evaluation.held_out import evaluate
-from thinkwright.models.policy import Policy
+from thinkwright.models.policy import Policy, recompute_activations
+from thinkwright.rewards.background import BackgroundScorer
 from thinkwright.rewards.reflection import count_reflection_words
-from thinkwright.rewards.score import score_groups
+from thinkwright.rewards.score import SampledGroup, score_groups
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, truncate_jsonl, write_json_atomic, write_rollouts
@@ -36,7 +36,7 @@ class RLTrainer:
     def __init__(self, recipe: RLRecipe, policy: Policy, task: Task, folder: Path, started: float) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate."""
         self.recipe, self.policy, self.task, self.folder = recipe, policy, task, folder
-        self.engine = NativeEngine(policy)
+        self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
         uses_reference = recipe.algorithm.kl_coef > 0
         self.reference = Policy(_frozen_copy(policy.model), policy.tokenizer, policy.device) if uses_reference else None
         self.optimizer = MasterOptimizer(
@@ -53,6 +53,8 @@ class RLTrainer:
             recipe.rollout.temperature,
             recipe.optimizer.micro_batch_tokens,
         )
+        if recipe.optimizer.recompute_activations:
+            recompute_activations(policy)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
 
@@ -101,14 +103,10 @@ class RLTrainer:
         """One round: sample, score, update. Returns the step's metrics and its scored groups."""
         start = time.monotonic()
         prompts = self.task.prompts(self.recipe.seed, step, self.recipe.rollout.prompts_per_step)
-        sampled = self._sample(step, prompts)
-        sampled_at = time.monotonic()
-        groups = score_groups(
-            sampled,
-            self.recipe.rewards,
-            Random(f"coin/{self.recipe.seed}/{step}"),
-            truncated_scores_zero=self.recipe.algorithm.truncated == "zero_reward",
-        )
+        with BackgroundScorer(lambda groups: self._score(step, groups)) as scorer:
+            self._sample(step, prompts, scorer)
+            sampled_at = time.monotonic()
+            groups = scorer.results()
         scored_at = time.monotonic()
         learned = training_groups(groups, self.recipe.algorithm)
         parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
@@ -157,7 +155,8 @@ class RLTrainer:
         reference = self.reference.model.state_dict() if self.reference is not None else None
         save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), reference)
 
-    def _sample(self, step: int, prompts: Sequence[Prompt]) -> list[tuple[Prompt, tuple[int, ...], tuple]]:
+    def _sample(self, step: int, prompts: Sequence[Prompt], scorer: BackgroundScorer) -> None:
+        """Sample a group for each prompt; those complete are scored while others still grow."""
         settings = SamplingSettings(
             group_size=self.recipe.rollout.group_size,
             max_tokens=self.recipe.rollout.max_response_tokens,
@@ -167,8 +166,12 @@ class RLTrainer:
         )
         encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
-        sampled = self.engine.generate(requests, settings, self.progress.policy_version)
-        return list(zip(prompts, encoded, sampled, strict=True))
+        for index, rollouts in self.engine.stream(requests, settings, self.progress.policy_version):
+            scorer.submit(index, (prompts[index], encoded[index], rollouts))
+
+    def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
+        truncated_scores_zero = self.recipe.algorithm.truncated == "zero_reward"
+        return score_groups(groups, self.recipe.rewards, f"{self.recipe.seed}/{step}", truncated_scores_zero)
 
     def _refresh_reference(self, step: int) -> None:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:

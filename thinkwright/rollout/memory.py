@@ -1,0 +1,124 @@
+"""Plans the memory of a call before it starts, so that what was begun can be finished."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from thinkwright.errors import ModelError
+from thinkwright.models.paged_attention import PAGE
+from thinkwright.models.policy import Policy
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+
+FREE_SHARE = {"cpu": 0.5, "mps": 0.5, "cuda": 0.8}
+"""Share of the free memory that keys and values may take where no amount is given, by device."""
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What a call reserves: every slot can run its completion to the limit."""
+
+    num_slots: int
+    num_prompts: int
+    """Prompts whose keys and values can be held at once."""
+    prompt_tokens: int
+    """Tokens of the longest prompt after the common prefix."""
+    pages_per_slot: int
+    num_bytes: int
+
+
+def check_lengths(policy: Policy, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> None:
+    """Raises ModelError if a prompt with its completion would not fit the model's context, or is empty."""
+    max_tokens = settings.max_tokens
+    for request in requests:
+        if not request.prompt_ids:
+            raise ModelError(f"prompt {request.prompt_id} is empty; give it at least one token")
+        if len(request.forced_start) >= min(request.max_tokens or (max_tokens,)):
+            raise ModelError(
+                f"prompt {request.prompt_id}: the {len(request.forced_start)} tokens its completions begin with leave "
+                f"no room within {max_tokens}; raise rollout.max_response_tokens"
+            )
+    longest = max(requests, key=lambda request: len(request.prompt_ids))
+    needed = len(longest.prompt_ids) + max_tokens
+    if needed > policy.max_positions:
+        raise ModelError(
+            f"prompt {longest.prompt_id} has {len(longest.prompt_ids)} tokens; "
+            f"with {max_tokens} response tokens that is {needed}, "
+            f"more than the model's context of {policy.max_positions}; "
+            "lower rollout.max_response_tokens or drop the prompt"
+        )
+
+
+def plan_memory(
+    policy: Policy,
+    requests: Sequence[RolloutRequest],
+    settings: SamplingSettings,
+    *,
+    num_prefix: int,
+    max_slots: int,
+    memory_bytes: int | None,
+) -> MemoryPlan:
+    """As many slots as fit, up to ``max_slots``. Raises ModelError, with what would fit, if not even one does."""
+    token_bytes = key_value_bytes(policy)
+    budget = free_bytes(policy.device) if memory_bytes is None else memory_bytes
+    prompt_tokens = max(len(request.prompt_ids) for request in requests) - num_prefix
+    pages = -(-settings.max_tokens // PAGE)
+    fixed = (num_prefix + PAGE) * token_bytes
+    slot_bytes, prompt_bytes = pages * PAGE * token_bytes, prompt_tokens * token_bytes
+    # At worst every slot runs a completion of another prompt: the last members of many groups.
+    num_slots = min(max_slots, len(requests) * settings.group_size)
+    while num_slots and fixed + num_slots * slot_bytes + min(num_slots, len(requests)) * prompt_bytes > budget:
+        num_slots -= 1
+    if num_slots == 0:
+        left = (budget - fixed - prompt_bytes) // (PAGE * token_bytes) * PAGE
+        remedy = f"lower rollout.max_response_tokens to {left}" if left > 0 else "shorten the prompts"
+        raise ModelError(
+            f"sampling needs {_mib(fixed + slot_bytes + prompt_bytes)} for the keys and values of one completion of "
+            f"{settings.max_tokens} tokens, and has {_mib(budget)}; {remedy}, or raise rollout.memory_gb"
+        )
+    num_prompts = min(num_slots, len(requests))
+    total = fixed + num_slots * slot_bytes + num_prompts * prompt_bytes
+    return MemoryPlan(num_slots, num_prompts, prompt_tokens, pages, total)
+
+
+def key_value_bytes(policy: Policy) -> int:
+    """Bytes of keys and values of one token in all layers."""
+    layers, heads, size = key_value_shape(policy)
+    return 2 * layers * heads * size * policy.dtype.itemsize
+
+
+def key_value_shape(policy: Policy) -> tuple[int, int, int]:
+    """Layers, key-value heads, head size."""
+    config: Any = policy.model.config
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return config.num_hidden_layers, config.num_key_value_heads, size
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that sampling may take on a device when the recipe does not say."""
+    if device.type == "cuda":
+        # What torch's allocator holds without using it is free as well.
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free = torch.cuda.mem_get_info(device)[0] + unused
+    elif device.type == "mps":
+        free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    else:
+        free = min(psutil.virtual_memory().available, _cgroup_bytes())
+    return int(free * FREE_SHARE[device.type])
+
+
+def _cgroup_bytes() -> int:
+    """What a container's limit leaves; without one, more than any machine has."""
+    try:
+        limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return int(limit) - int(used)
+    except (OSError, ValueError):  # no cgroup version 2 here, or "max": no limit
+        return 1 << 62
+
+
+def _mib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:.1f} MiB"

@@ -1,0 +1,215 @@
+"""The completions that run at the same time, one decoding step after the other.
+
+A step: free slots take the next completions, every row draws a token, rows that have ended leave, the others go through
+the model. Shapes: B running rows, E hidden size.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thinkwright.models.logprobs import logits_from_hidden
+from thinkwright.models.packed_attention import KeyValue, PackedContext
+from thinkwright.models.paged_attention import PAGE, DecodePlan, KeyValueStore, PagedContext
+from thinkwright.models.policy import Policy
+from thinkwright.models.token_tree import pack_rows
+from thinkwright.rollout.completions import Completions, Indices
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.memory import MemoryPlan, key_value_shape
+from thinkwright.rollout.page_table import PageTable
+from thinkwright.rollout.sampling import draw_tokens
+
+READ_AHEAD_TOKENS = 1024
+"""Prompts are read together up to so many tokens, in advance where there is room: one by one they leave cores idle."""
+MIN_ROWS = 8
+"""Matrix products with fewer rows than this take other kernels, whose rounding differs."""
+
+
+class RunningBatch:
+    """The state of one call: which completion stands in which row, and the keys and values of all of them."""
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        policy: Policy,
+        requests: Sequence[RolloutRequest],
+        settings: SamplingSettings,
+        plan: MemoryPlan,
+        prefix: Sequence[KeyValue],
+    ) -> None:
+        self._policy, self._requests, self._settings = policy, requests, settings
+        self.completions = Completions(requests, settings, policy.tokenizer, policy.end_ids)
+        self._num_slots, self._prefix = plan.num_slots, prefix
+        self._num_prefix = prefix[0][0].shape[1]
+        num_pages = plan.num_slots * plan.pages_per_slot
+        self._table = PageTable(num_pages)
+        self._store = _empty_store(policy, round_up(num_pages) + 1, plan.num_prompts, plan.prompt_tokens, prefix)
+        self._head = policy.head.float()
+        # By row.
+        self._rows = np.zeros(0, dtype=np.int64)
+        self._row_prompts = np.zeros(0, dtype=np.int64)
+        self._hidden = self._head.new_zeros(
+            0, self._head.shape[1], dtype=policy.dtype
+        )  # (B, E), what predicts the next token
+        # By request.
+        self._prompt_slots = np.full(len(requests), -1)
+        self._num_open = np.full(len(requests), settings.group_size)
+        # By prompt slot.
+        self._free_slots = list(range(plan.num_prompts))[::-1]
+        self._prompt_lengths = np.zeros(plan.num_prompts, dtype=np.int64)
+        self._prompt_ends = self._head.new_zeros(plan.num_prompts, self._head.shape[1], dtype=policy.dtype)
+        self._next_completion = self._next_request = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any completion has not ended."""
+        return bool(self._num_open.any())
+
+    @torch.inference_mode()
+    def step(self) -> list[int]:
+        """Draw a token for each running completion; returns the requests whose groups are now complete."""
+        self._fill_slots()
+        tokens, has_ended = self._draw()
+        ended = self._rows[has_ended] // self._settings.group_size
+        np.subtract.at(self._num_open, ended, 1)
+        complete = [int(request) for request in np.unique(ended) if self._num_open[request] == 0]
+        self._free_slots += [int(self._prompt_slots[request]) for request in complete]
+        self._free_slots.sort(reverse=True)
+        if has_ended.any():
+            self._leave(has_ended)
+        self._hidden = self._forward(tokens[~has_ended]) if len(self._rows) else self._hidden[:0]
+        return complete
+
+    def _fill_slots(self) -> None:
+        """Give free slots to the next completions, as long as their prompts are read or can be."""
+        size, first = self._settings.group_size, self._next_completion
+        count = min(self._num_slots - len(self._rows), len(self.completions) - first)
+        while count > 0 and self._next_request * size < first + count and self._free_slots:
+            self._read_prompts()
+        new = np.arange(first, min(first + count, self._next_request * size))
+        if len(new) == 0:
+            return
+        for index in new:
+            self.completions.begin(int(index))
+        slots = self._prompt_slots[new // size]
+        self._next_completion += len(new)
+        self._rows = np.concatenate((self._rows, new))
+        self._row_prompts = np.concatenate((self._row_prompts, slots))
+        self._table.add_rows(len(new))
+        self._hidden = torch.cat((self._hidden, self._prompt_ends[self._tensor(slots)]))
+
+    def _read_prompts(self) -> None:
+        """Compute the keys and values of the next prompts, several at once, into free prompt slots."""
+        slots, rows, num_tokens = [], [], 0
+        while self._free_slots and self._next_request < len(self._requests):
+            row = self._requests[self._next_request].prompt_ids[self._num_prefix :]
+            if rows and num_tokens + len(row) > READ_AHEAD_TOKENS:
+                break
+            rows.append(row)
+            slots.append(self._free_slots.pop())
+            num_tokens += len(row)
+            self._prompt_slots[self._next_request] = slots[-1]
+            self._next_request += 1
+        tree = pack_rows(rows, self._num_prefix)
+        context = PackedContext(tree, self._policy.device, self._prefix if self._num_prefix else None)
+        hidden = self._policy.packed_hidden_states(tree, context)
+        lengths = np.array([len(row) for row in rows])
+        columns = np.concatenate([np.arange(length) for length in lengths])
+        self._store.write_prompts(context.kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
+        self._prompt_lengths[slots] = lengths
+        self._prompt_ends[slots] = hidden[self._tensor(np.cumsum(lengths) - 1)]
+
+    def _draw(self) -> tuple[Indices, Indices]:
+        """The next token of each row (B,), and whether its completion has ended with it."""
+        uniform = self._tensor(self.completions.next_uniforms(self._rows))
+        forced = self.completions.next_forced(self._rows)
+        # Padded to at least a few rows, so that a row's rounding does not depend on how many there are.
+        missing = max(0, MIN_ROWS - len(self._rows))
+        hidden = torch.nn.functional.pad(self._hidden, (0, 0, 0, missing))
+        logits = logits_from_hidden(hidden, self._head)[: len(self._rows)]
+        drawn = draw_tokens(logits, uniform, self._settings, None if forced is None else self._tensor(forced))
+        tokens, logprobs, untempered = (
+            values.cpu().numpy() for values in (drawn.tokens, drawn.logprobs, drawn.untempered_logprobs)
+        )
+        return tokens, self.completions.append(self._rows, tokens, logprobs, untempered)
+
+    def _leave(self, has_ended: Indices) -> None:
+        """Take the rows that have ended out of the batch, and their pages out of the pool."""
+        movers, holes = self._table.keep_rows(~has_ended)
+        if len(movers):
+            self._store.move_pages(self._tensor(movers), self._tensor(holes))
+        self._rows, self._row_prompts = self._rows[~has_ended], self._row_prompts[~has_ended]
+
+    def _forward(self, tokens: Indices) -> Tensor:
+        """Send the drawn tokens (B,) through the model; the hidden states (B, E) predict the next ones."""
+        positions = self._num_prefix + self._prompt_lengths[self._row_prompts] + self._table.lengths
+        plan = self._plan()
+        num_fillers = len(plan.write_pages) - len(tokens)
+        inputs = self._tensor(np.pad(np.stack((tokens, positions)), ((0, 0), (0, num_fillers))))[:, :, None]
+        return self._policy.hidden_states(inputs[0], inputs[1], PagedContext(self._store, plan))[: len(tokens), 0]
+
+    def _plan(self) -> DecodePlan:
+        """Where this step's tokens stand; sizes are rounded up, so that kernels meet few different shapes."""
+        pages, offsets = self._table.write()
+        num_rows, num_pages = round_up(len(pages)), round_up(self._table.num_pages)
+        if num_pages > self._table.num_pages and num_rows == len(pages):
+            num_rows += MIN_ROWS  # a page that is no one's needs a row that is no one's
+        row_fill, page_fill = (0, num_rows - len(pages)), (0, num_pages - self._table.num_pages)
+        lane_rows, row_lanes = _lanes(self._row_prompts, MIN_ROWS // self._queries_per_kv())
+        own_lengths = np.pad(self._table.lengths, row_fill, constant_values=1)
+        prompt_lengths = np.pad(self._prompt_lengths[self._row_prompts], row_fill, constant_values=1)
+        return DecodePlan(
+            page_rows=self._tensor(np.pad(self._table.rows, page_fill, constant_values=num_rows - 1)),
+            page_columns=self._tensor(np.pad(self._table.columns, page_fill)),
+            write_pages=self._tensor(np.pad(pages, row_fill, constant_values=self._store.page_keys.shape[1] - 1)),
+            write_offsets=self._tensor(np.pad(offsets, row_fill)),
+            lane_rows=self._tensor(lane_rows),
+            row_lanes=self._tensor(np.pad(row_lanes, row_fill)),
+            is_hidden=self._hidden_keys(self._tensor(prompt_lengths), self._tensor(own_lengths)),
+        )
+
+    def _hidden_keys(self, prompt_lengths: Tensor, own_lengths: Tensor) -> Tensor:
+        """Which keys rows do not see, from their prompts' and their own lengths (B,): (B, 1, 1, all keys)."""
+        num_columns = -(-int(self._table.lengths.max()) // PAGE) * PAGE
+        columns = torch.arange(max(num_columns, self._store.prompt_keys.shape[3]), device=self._policy.device)
+        prompt = columns[: self._store.prompt_keys.shape[3]] >= prompt_lengths[:, None]
+        prefix = prompt.new_zeros(len(prompt), self._num_prefix)
+        own = columns[:num_columns] >= own_lengths[:, None]
+        return torch.cat((prefix, prompt, own), dim=1)[:, None, None]
+
+    def _queries_per_kv(self) -> int:
+        return self._policy.model.config.num_attention_heads // self._store.page_keys.shape[2]
+
+    def _tensor(self, array: Indices) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
+
+
+def round_up(count: int) -> int:
+    """At most an eighth more than ``count``, and one of few values: a multiple of an eighth of a power of two."""
+    step = max(MIN_ROWS, 1 << max(0, count.bit_length() - 4))
+    return -(-count // step) * step
+
+
+def _lanes(row_prompts: Indices, min_lanes: int) -> tuple[Indices, Indices]:
+    """Rows (P, G) in the lanes of each prompt slot, and each row's lane in them, flattened (B,)."""
+    order = np.argsort(row_prompts, kind="stable")
+    counts = np.bincount(row_prompts)
+    first = np.cumsum(counts) - counts
+    lane = np.empty_like(row_prompts)
+    lane[order] = np.arange(len(order)) - first[row_prompts[order]]
+    num_lanes = max(min_lanes, 1 << int(counts.max() - 1).bit_length(), 1)
+    lane_rows = np.zeros((len(counts), num_lanes), dtype=np.int64)
+    lane_rows[row_prompts, lane] = np.arange(len(row_prompts))
+    return lane_rows, row_prompts * num_lanes + lane
+
+
+def _empty_store(
+    policy: Policy, num_pages: int, num_prompts: int, prompt_tokens: int, prefix: Sequence[KeyValue]
+) -> KeyValueStore:
+    layers, heads, size = key_value_shape(policy)
+    pages = layers, num_pages, heads, PAGE, size
+    prompts = layers, num_prompts, heads, prompt_tokens, size
+    zeros = (torch.zeros(shape, dtype=policy.dtype, device=policy.device) for shape in (pages, pages, prompts, prompts))
+    return KeyValueStore(*zeros, prefix=list(prefix))
