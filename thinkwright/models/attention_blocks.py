@@ -1,7 +1,8 @@
 """What sees what in a packed tree of tokens, as few dense blocks of queries and keys.
 
 Two kinds of blocks cover the tree. In an *own* block, nodes of like length attend causally to themselves, side by side.
-In an *inherited* block, all descendants of a node attend to it, without a mask.
+In an *inherited* block, the children of a node attend to it and all its ancestors, without a mask. So every token is a
+query twice at most, however deep the tree.
 
 Shapes: N tokens, H query heads, K key-value heads, R = H / K, D head size; a block has B nodes with Q query and T key
 tokens each. Flat rows are (token, head) pairs. A node shorter than its block points at token N, a filler of zeros.
@@ -45,11 +46,11 @@ class RowBlock:
 
     def gather_queries(self, rows: Tensor) -> Tensor:
         """Of flat query rows, those of the block, (B*K, R*Q, D)."""
-        return rows[self.query_rows].view(self.num_batches, -1, rows.shape[-1])
+        return rows.index_select(0, self.query_rows).view(self.num_batches, -1, rows.shape[-1])
 
     def gather_keys(self, rows: Tensor) -> Tensor:
         """Of flat key or value rows, those of the block, (B*K, T, D)."""
-        return rows[self.key_rows].view(self.num_batches, -1, rows.shape[-1])
+        return rows.index_select(0, self.key_rows).view(self.num_batches, -1, rows.shape[-1])
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Scores (B*K, R*Q, T) of gathered queries and keys, minus infinity for the future."""
@@ -65,7 +66,7 @@ def blocks_of(tree: TokenTree) -> list[Block]:
     for node in tree.nodes:
         by_length.setdefault(-(-(node.end - node.start) // LENGTH_STEP) * LENGTH_STEP, []).append(node)
     own = [block for length, nodes in by_length.items() for block in _own_blocks(nodes, length, len(tree.tokens))]
-    return own + [block for node in tree.nodes if not node.is_leaf for block in _inherited_blocks(node)]
+    return own + [block for path, children in _families(tree) for block in _inherited_blocks(path, children)]
 
 
 def _own_blocks(nodes: Sequence[Node], length: int, filler: int) -> Iterator[Block]:
@@ -80,11 +81,27 @@ def _own_blocks(nodes: Sequence[Node], length: int, filler: int) -> Iterator[Blo
             yield Block(tokens[:, start:end], tokens[:, :end], future)
 
 
-def _inherited_blocks(node: Node) -> Iterator[Block]:
-    keys = torch.arange(node.start, node.end)[None]
-    step = max(1, MAX_SCORES // keys.shape[1])
-    for start in range(node.end, node.subtree_end, step):
-        yield Block(torch.arange(start, min(start + step, node.subtree_end))[None], keys, None)
+def _families(tree: TokenTree) -> Iterator[tuple[list[Node], list[Node]]]:
+    """Each node that has children, at the end of the path from the root to it; and the children."""
+    path: list[Node] = []
+    families: dict[Node, tuple[list[Node], list[Node]]] = {}
+    for node in tree.nodes:
+        while path and path[-1].subtree_end <= node.start:
+            path.pop()
+        if path:
+            families.setdefault(path[-1], ([*path], []))[1].append(node)
+        path.append(node)
+    yield from families.values()
+
+
+def _inherited_blocks(path: Sequence[Node], children: Sequence[Node]) -> Iterator[Block]:
+    keys = _tokens(path)[None]
+    for queries in _tokens(children).split(max(1, MAX_SCORES // keys.shape[1])):
+        yield Block(queries[None], keys, None)
+
+
+def _tokens(nodes: Sequence[Node]) -> Tensor:
+    return torch.cat([torch.arange(node.start, node.end) for node in nodes])
 
 
 def by_rows(block: Block, num_heads: int, num_kv: int, device: torch.device) -> RowBlock:

@@ -82,8 +82,10 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, blocks: Sequence[RowBlock
         part_normalizer = _logsumexp(scores, weights).flatten()
         rows = block.query_rows
         if block.future is None:
-            part, part_normalizer = _merged(out[rows], normalizer[rows], part, part_normalizer)
-        out[rows], normalizer[rows] = part, part_normalizer
+            before = out.index_select(0, rows), normalizer.index_select(0, rows)
+            part, part_normalizer = _merged(*before, part, part_normalizer)
+        out.index_copy_(0, rows, part)
+        normalizer.index_copy_(0, rows, part_normalizer)
     return out, normalizer
 
 
@@ -99,10 +101,12 @@ def _backward(
         out_grads = block.gather_queries(grad_out)
         rows = block.query_rows
         row_shape = (*queries.shape[:2], 1)
-        weights = block.scores(queries, keys).to(exact).sub_(normalizer[rows].view(row_shape)).exp_()  # (B*K, R*Q, T)
+        weights = (
+            block.scores(queries, keys).to(exact).sub_(normalizer.index_select(0, rows).view(row_shape)).exp_()
+        )  # (B*K, R*Q, T)
         value_part = torch.bmm(weights.to(dtype).mT, out_grads)
         weight_grads = torch.bmm(out_grads, block.gather_keys(value).mT)
-        score_grads = weights.mul_(weight_grads - delta[rows].view(row_shape)).to(dtype)
+        score_grads = weights.mul_(weight_grads - delta.index_select(0, rows).view(row_shape)).to(dtype)
         grad_value.index_add_(0, block.key_rows, value_part.flatten(0, 1).to(exact))
         grad_key.index_add_(0, block.key_rows, torch.bmm(score_grads.mT, queries).flatten(0, 1).to(exact))
         grad_query.index_add_(0, rows, torch.bmm(score_grads, keys).flatten(0, 1).to(exact))

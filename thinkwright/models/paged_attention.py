@@ -83,7 +83,9 @@ class PagedContext:
         prefix, prompt, own = self._parts(layer, scores)
         prefix.copy_(_prefix_products(rows, store.prefix[layer][0].mT))
         prompt.copy_(_prompt_products(rows, store.prompt_keys[layer].mT, plan))
-        pages = torch.bmm(rows[plan.page_rows].flatten(0, 1), keys[: len(plan.page_rows)].flatten(0, 1).mT)
+        pages = torch.bmm(
+            rows.index_select(0, plan.page_rows).flatten(0, 1), keys[: len(plan.page_rows)].flatten(0, 1).mT
+        )
         own[plan.page_rows, :, :, plan.page_columns] = pages.view(-1, *rows.shape[1:3], PAGE)
         scores.masked_fill_(plan.is_hidden, -math.inf)
         prefix, prompt, own = self._parts(layer, torch.softmax(scores, -1))  # in fp32 inside, whatever the dtype

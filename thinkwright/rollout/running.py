@@ -16,6 +16,7 @@ from thinkwright.models.paged_attention import PAGE, DecodePlan, KeyValueStore, 
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import pack_rows
 from thinkwright.rollout.completions import Completions, Indices
+from thinkwright.rollout.cuda_graphs import GraphedDecoder
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.memory import MemoryPlan, key_value_shape
 from thinkwright.rollout.page_table import PageTable
@@ -46,6 +47,7 @@ class RunningBatch:
         num_pages = plan.num_slots * plan.pages_per_slot
         self._table = PageTable(num_pages)
         self._store = _empty_store(policy, round_up(num_pages) + 1, plan.num_prompts, plan.prompt_tokens, prefix)
+        self._graphs = GraphedDecoder(policy, self._store) if policy.device.type == "cuda" else None
         self._head = policy.head.float()
         # By row.
         self._rows = np.zeros(0, dtype=np.int64)
@@ -148,6 +150,8 @@ class RunningBatch:
         plan = self._plan()
         num_fillers = len(plan.write_pages) - len(tokens)
         inputs = self._tensor(np.pad(np.stack((tokens, positions)), ((0, 0), (0, num_fillers))))[:, :, None]
+        if self._graphs is not None:
+            return self._graphs.hidden_states(inputs, plan)[: len(tokens), 0]
         return self._policy.hidden_states(inputs[0], inputs[1], PagedContext(self._store, plan))[: len(tokens), 0]
 
     def _plan(self) -> DecodePlan:
