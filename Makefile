@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test base prove lock clean
+.PHONY: demo test base prove bench bench-growth bench-gpu bench-envs lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -22,6 +22,23 @@ test: $(STAMP)
 ## The full proof: three seeds and the random-reward control (about forty minutes).
 prove: $(STAMP)
 	$(BIN)/python scripts/prove.py
+
+## Speed and memory against TRL, transformers and vLLM, on an otherwise idle machine (about half an hour).
+bench: $(STAMP) bench-envs
+	$(BIN)/python -m bench.compare
+
+## How cost grows with group size, lengths, vocabulary and model (about ten minutes), and its plot.
+bench-growth: $(STAMP) bench-envs
+	$(BIN)/python -m bench.growth
+	.venv-bench-trl/bin/python -m bench.plot_growth build/bench/growth.json docs/growth.svg
+
+## Decode and update on a CUDA GPU; on a CPU the same with tiny shapes.
+bench-gpu: $(STAMP)
+	$(BIN)/python -m bench.gpu
+
+## Environments of the peers, for `make bench`.
+bench-envs:
+	PYTHON=$(PYTHON) sh bench/make_envs.sh
 
 ## Make the shipped base model again (about an hour); the result is runs/tiny/base-seed1/model.
 base: $(STAMP)

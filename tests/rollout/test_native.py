@@ -1,14 +1,17 @@
 """The engine samples what it says it samples."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.model_folders import write_model_folder
 from thinkwright.errors import ModelError
+from thinkwright.models import paged_kernel
 from thinkwright.models.attention import AttentionContext
-from thinkwright.models.policy import Policy
+from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.token_tree import TokenTree, pack
 from thinkwright.rollout import running
 from thinkwright.rollout.completions import Completions
@@ -47,6 +50,42 @@ def test_stored_logprobs_equal_the_trainers_at_the_sampling_temperature_and_at_o
     torch.testing.assert_close(flat(groups, "logprobs"), tempered, atol=1e-4, rtol=0)
     torch.testing.assert_close(flat(groups, "untempered_logprobs"), plain, atol=1e-4, rtol=0)
     assert all(rollout.policy_version == 5 for group in groups for rollout in group)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [16, 64, 128])
+@pytest.mark.parametrize("num_kv", [1, 2, 4])
+def test_the_compiled_kernel_gives_what_torch_operations_give(
+    dtype: torch.dtype, size: int, num_kv: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model_folder(
+        tmp_path / "m", "qwen3", head_dim=size, num_attention_heads=4, num_key_value_heads=num_kv
+    )
+    policy = load_policy(str(folder), device=torch.device("cpu"), dtype=dtype)
+    assert paged_kernel.is_available(policy.device, dtype), "the tests need a C++ compiler (apt-get install g++)"
+    # Every token is forced, so that both see the same text, whatever the rounding.
+    requests = [replace(request, forced_start=(7, 30, 200) * 23) for request in REQUESTS]
+    by_kernel = NativeEngine(policy, slots=5).generate(requests, SETTINGS, 0)
+    monkeypatch.setattr(running, "is_available", lambda *_: False)
+    by_torch = NativeEngine(policy, slots=5).generate(requests, SETTINGS, 0)
+    tolerance = 1e-4 if dtype == torch.float32 else 0.15
+    ours, theirs = (flat(groups, "untempered_logprobs")[flat(groups, "is_forced")] for groups in (by_kernel, by_torch))
+    assert len(ours) == 12 * 69
+    torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
+
+
+def test_without_a_compiler_sampling_goes_on_in_torch_operations(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS, 0)
+    monkeypatch.setattr(paged_kernel, "COMPILERS", ("no-such-compiler",))
+    paged_kernel.compiled.cache_clear()
+    try:
+        groups = NativeEngine(policy).generate(REQUESTS, SETTINGS, 0)
+    finally:
+        paged_kernel.compiled.cache_clear()
+    assert "no C++ compiler" in caplog.text
+    assert tokens_of(groups) == tokens_of(expected)
 
 
 def test_completions_end_once_at_the_end_token_or_are_truncated_at_the_limit(policy: Policy) -> None:

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from thinkwright.models.paged_attention import PAGE
+from thinkwright.models.key_value_store import PAGE
 from thinkwright.rollout.page_table import PageTable
 
 
@@ -20,8 +20,9 @@ def test_pages_hold_every_row_s_tokens_in_order_while_rows_come_and_go() -> None
             written += [[] for _ in range(count)]
         if not written:
             continue
-        pages, offsets = table.write()
-        for row, (page, offset) in enumerate(zip(pages, offsets, strict=True)):
+        pages = table.write()
+        for row, length in enumerate(table.lengths):
+            page, offset = pages[row, (length - 1) // PAGE], (length - 1) % PAGE
             memory[page, offset] = next_token
             written[row].append(next_token)
             next_token += 1

@@ -1,56 +1,32 @@
-"""Attention of sampling: one new token for each running completion, in three parts under one softmax.
+"""Attention of sampling in torch operations: one new token for each running completion, three parts under one softmax.
 
-A token sees the common prefix (keys and values once for all), its prompt (once for the group) and its completion's own
-earlier tokens. The own ones lie in pages of ``PAGE`` tokens; live pages are always the first of the pool, so that one
-batched matrix product takes them all, and a completion is padded by less than one page, whatever the others' lengths.
+Prefix, prompts and pages (``key_value_store.py``) are each one batched matrix product: prompts over the lanes (rows) of
+each prompt slot, pages over all live pages, so that a completion is padded by less than one page, whatever the others'
+lengths. Sizes are rounded up, so that kernels meet few different shapes.
 
-Shapes: B rows (running completions, some of them fillers), H query heads, K key-value heads, R = H / K, D head size,
-P prompts with G lanes (rows of that prompt), L tokens of the longest prompt, C pages of the longest row, n live pages.
+Shapes: B rows (running completions and fillers), H query heads, K key-value heads, R = H / K, D head size, P prompt
+slots with G lanes, L tokens of the longest prompt, C pages of the longest row, n pages.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from thinkwright.models.packed_attention import KeyValue
+from thinkwright.models.key_value_store import PAGE, DecodePlan, KeyValueStore
 
-PAGE = 32
-"""Tokens a page holds: smaller ones waste less at the end of each completion, larger ones make fewer products."""
-
-
-@dataclass
-class KeyValueStore:
-    """Keys and values of all layers. What is not written yet is zero: it gets weight zero, and must not be NaN."""
-
-    page_keys: Tensor
-    """(layers, pages, K, PAGE, D); the last page is where fillers write."""
-    page_values: Tensor
-    prompt_keys: Tensor
-    """(layers, prompt slots, K, L, D)"""
-    prompt_values: Tensor
-    prefix: list[KeyValue]
-    """Per layer (K, tokens, D); tokens may be 0."""
-
-    def move_pages(self, sources: Tensor, targets: Tensor) -> None:
-        """Copy pages over others, in all layers."""
-        self.page_keys[:, targets] = self.page_keys[:, sources]
-        self.page_values[:, targets] = self.page_values[:, sources]
-
-    def write_prompts(self, kept: list[KeyValue], slots: Tensor, columns: Tensor) -> None:
-        """Store the keys and values (K, N, D) per layer of N prompt tokens, each at its slot and column (N,)."""
-        for layer, (keys, values) in enumerate(kept):
-            self.prompt_keys[layer, slots, :, columns] = keys.transpose(0, 1)
-            self.prompt_values[layer, slots, :, columns] = values.transpose(0, 1)
+MIN_ROWS = 8
+"""Matrix products with fewer rows than this take other kernels, whose rounding differs."""
 
 
 @dataclass(frozen=True)
-class DecodePlan:
-    """Where the tokens of one decoding step stand. Row indices count the rows of the batch."""
+class TensorPlan:
+    """A ``DecodePlan`` as the indices that the torch operations need."""
 
     page_rows: Tensor
-    """(n,) the row each live page belongs to."""
+    """(n,) the row each page belongs to."""
     page_columns: Tensor
     """(n,) its place among the row's pages."""
     write_pages: Tensor
@@ -65,10 +41,68 @@ class DecodePlan:
     """(B, 1, 1, prefix + L + C * PAGE) keys that a row does not see."""
 
 
+def tensor_plan(plan: DecodePlan, store: KeyValueStore, num_rows: int, min_lanes: int) -> TensorPlan:
+    """The indices of a plan for ``num_rows`` rows: more than the plan's if its pages need a filler row."""
+    device, count = store.page_keys.device, len(plan.row_prompts)
+    num_columns = plan.page_table.shape[1]
+    is_page = np.arange(num_columns) <= ((plan.own_lengths - 1) // PAGE)[:, None]
+    page_rows, page_columns = np.empty(plan.num_pages, dtype=np.int64), np.empty(plan.num_pages, dtype=np.int64)
+    rows, columns = np.nonzero(is_page)
+    page_rows[plan.page_table[is_page]], page_columns[plan.page_table[is_page]] = rows, columns
+    pages, offsets = plan.page_table[np.arange(count), (plan.own_lengths - 1) // PAGE], (plan.own_lengths - 1) % PAGE
+    row_fill, page_fill = (0, num_rows - count), (0, round_up(plan.num_pages) - plan.num_pages)
+    lane_rows, row_lanes = _lanes(plan.row_prompts, min_lanes)
+    prompt_lengths, own_lengths = (
+        np.pad(lengths, row_fill, constant_values=1)[:, None] for lengths in (plan.prompt_lengths, plan.own_lengths)
+    )
+    num_prefix, num_prompt = store.prefix[0][0].shape[1], store.prompt_keys.shape[3]
+    is_hidden = (
+        np.zeros((num_rows, num_prefix), dtype=bool),
+        np.arange(num_prompt) >= prompt_lengths,
+        np.arange(num_columns * PAGE) >= own_lengths,
+    )
+    arrays = (
+        np.pad(page_rows, page_fill, constant_values=num_rows - 1),
+        np.pad(page_columns, page_fill),
+        np.pad(pages, row_fill, constant_values=store.page_keys.shape[1] - 1),
+        np.pad(offsets, row_fill),
+        lane_rows,
+        np.pad(row_lanes, row_fill),
+        np.concatenate(is_hidden, axis=1)[:, None, None],
+    )
+    return TensorPlan(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+def round_up(count: int) -> int:
+    """At most an eighth more than ``count``, and one of few values: a multiple of an eighth of a power of two."""
+    step = max(MIN_ROWS, 1 << max(0, count.bit_length() - 4))
+    return -(-count // step) * step
+
+
+def num_rows_for(plan: DecodePlan) -> int:
+    """Rows of the batch: rounded up, and one more step where a page that is no one's needs a row that is no one's."""
+    count = len(plan.row_prompts)
+    needs_filler = round_up(plan.num_pages) > plan.num_pages and round_up(count) == count
+    return round_up(count) + (MIN_ROWS if needs_filler else 0)
+
+
+def _lanes(row_prompts: np.ndarray, min_lanes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (P, G) in the lanes of each prompt slot, and each row's lane in them, flattened (B,)."""
+    order = np.argsort(row_prompts, kind="stable")
+    counts = np.bincount(row_prompts)
+    first = np.cumsum(counts) - counts
+    lane = np.empty_like(row_prompts)
+    lane[order] = np.arange(len(order)) - first[row_prompts[order]]
+    num_lanes = max(min_lanes, 1 << int(counts.max() - 1).bit_length(), 1)
+    lane_rows = np.zeros((len(counts), num_lanes), dtype=np.int64)
+    lane_rows[row_prompts, lane] = np.arange(len(row_prompts))
+    return lane_rows, row_prompts * num_lanes + lane
+
+
 class PagedContext:
     """The attention context of one decoding step."""
 
-    def __init__(self, store: KeyValueStore, plan: DecodePlan) -> None:
+    def __init__(self, store: KeyValueStore, plan: TensorPlan) -> None:
         self._store, self._plan = store, plan
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
@@ -110,7 +144,7 @@ def _prefix_products(rows: Tensor, matrix: Tensor) -> Tensor:
     return products.view(num_kv, num_rows, num_queries, -1).transpose(0, 1)
 
 
-def _prompt_products(rows: Tensor, matrices: Tensor, plan: DecodePlan) -> Tensor:
+def _prompt_products(rows: Tensor, matrices: Tensor, plan: TensorPlan) -> Tensor:
     """Rows (B, K, R, X), each times the matrix of its prompt slot (slots, K, X, Y): (B, K, R, Y)."""
     lanes = rows[plan.lane_rows].transpose(1, 2)  # (P, K, G, R, X)
     num_prompts, num_kv, num_lanes, num_queries, _ = lanes.shape

@@ -10,7 +10,8 @@ import logging
 import torch
 from torch import Tensor
 
-from thinkwright.models.paged_attention import DecodePlan, KeyValueStore, PagedContext
+from thinkwright.models.key_value_store import KeyValueStore
+from thinkwright.models.paged_attention import PagedContext, TensorPlan
 from thinkwright.models.policy import Policy
 
 RECORD_AT_USE = 3
@@ -27,7 +28,7 @@ class GraphedDecoder:
         self._recorded: dict[tuple[torch.Size, ...], _Recorded] = {}
         self._is_broken = False
 
-    def hidden_states(self, inputs: Tensor, plan: DecodePlan) -> Tensor:
+    def hidden_states(self, inputs: Tensor, plan: TensorPlan) -> Tensor:
         """Hidden states (B, 1, E) for tokens and positions (2, B, 1)."""
         shapes = tuple(tensor.shape for tensor in _tensors(inputs, plan))
         self._uses[shapes] = self._uses.get(shapes, 0) + 1
@@ -37,7 +38,7 @@ class GraphedDecoder:
             return self._recorded[shapes].replay(inputs, plan)
         return self._policy.hidden_states(inputs[0], inputs[1], PagedContext(self._store, plan))
 
-    def _record(self, shapes: tuple[torch.Size, ...], inputs: Tensor, plan: DecodePlan) -> None:
+    def _record(self, shapes: tuple[torch.Size, ...], inputs: Tensor, plan: TensorPlan) -> None:
         try:
             self._recorded[shapes] = _Recorded(self._policy, self._store, inputs, plan)
         except RuntimeError as error:
@@ -48,21 +49,21 @@ class GraphedDecoder:
 class _Recorded:
     """One recorded step: fixed input tensors, the graph, and where it leaves its result."""
 
-    def __init__(self, policy: Policy, store: KeyValueStore, inputs: Tensor, plan: DecodePlan) -> None:
+    def __init__(self, policy: Policy, store: KeyValueStore, inputs: Tensor, plan: TensorPlan) -> None:
         self._inputs = inputs.clone()
         fields = {field.name: getattr(plan, field.name).clone() for field in dataclasses.fields(plan)}
-        self._plan = DecodePlan(**fields)
+        self._plan = TensorPlan(**fields)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             context = PagedContext(store, self._plan)
             self._hidden = policy.hidden_states(self._inputs[0], self._inputs[1], context)
 
-    def replay(self, inputs: Tensor, plan: DecodePlan) -> Tensor:
+    def replay(self, inputs: Tensor, plan: TensorPlan) -> Tensor:
         for fixed, new in zip(_tensors(self._inputs, self._plan), _tensors(inputs, plan), strict=True):
             fixed.copy_(new)
         self._graph.replay()
         return self._hidden.clone()
 
 
-def _tensors(inputs: Tensor, plan: DecodePlan) -> list[Tensor]:
+def _tensors(inputs: Tensor, plan: TensorPlan) -> list[Tensor]:
     return [inputs, *(getattr(plan, field.name) for field in dataclasses.fields(plan))]

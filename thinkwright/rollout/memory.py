@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from thinkwright.errors import ModelError
-from thinkwright.models.paged_attention import PAGE
+from thinkwright.models.key_value_store import PAGE
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 

@@ -89,5 +89,6 @@ class NativeEngine:
             tree = pack_rows([prefix_ids], first_position=0)
             context = PackedContext(tree, self._policy.device)
             self._policy.packed_hidden_states(tree, context)
-            self._prefix_ids, self._prefix, self._prefix_weights = prefix_ids, context.kept, weights
+            self._prefix = [(keys.contiguous(), values.contiguous()) for keys, values in context.kept]
+            self._prefix_ids, self._prefix_weights = prefix_ids, weights
         return self._prefix

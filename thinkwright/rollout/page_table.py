@@ -5,7 +5,7 @@ Live pages are always the first ``num_pages`` of the pool. When completions leav
 
 import numpy as np
 
-from thinkwright.models.paged_attention import PAGE
+from thinkwright.models.key_value_store import PAGE
 
 Indices = np.ndarray
 
@@ -34,19 +34,17 @@ class PageTable:
         """New rows behind the others, without tokens."""
         self.lengths = np.concatenate((self.lengths, np.zeros(count, dtype=np.int64)))
 
-    def write(self) -> tuple[Indices, Indices]:
-        """Make room for one more token in every row; returns its page and its place in the page, each (B,)."""
-        offsets = self.lengths % PAGE
-        new_rows = np.flatnonzero(offsets == 0)
+    def write(self) -> Indices:
+        """Make room for one more token in every row; returns each row's pages in order, (B, most of any row)."""
+        new_rows = np.flatnonzero(self.lengths % PAGE == 0)
         fresh = slice(self.num_pages, self.num_pages + len(new_rows))
         assert fresh.stop <= len(self._rows), "the plan reserves the pages of every row in advance"
         self._rows[fresh], self._columns[fresh] = new_rows, self.lengths[new_rows] // PAGE
         self.num_pages = fresh.stop
-        is_last = self.columns == (self.lengths // PAGE)[self.rows]
-        pages = np.empty_like(self.lengths)
-        pages[self.rows[is_last]] = np.flatnonzero(is_last)
+        table = np.zeros((len(self.lengths), int(self.columns.max()) + 1), dtype=np.int64)
+        table[self.rows, self.columns] = np.arange(self.num_pages)
         self.lengths = self.lengths + 1
-        return pages, offsets
+        return table
 
     def keep_rows(self, is_kept: Indices) -> tuple[Indices, Indices]:
         """Forget the other rows; returns the pages to be moved and the holes they go to, in the same order."""

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thinkwright.models.key_value_store import PAGE, DecodePlan, KeyValueStore
 from thinkwright.models.logprobs import logits_from_hidden
 from thinkwright.models.packed_attention import KeyValue, PackedContext
-from thinkwright.models.paged_attention import PAGE, DecodePlan, KeyValueStore, PagedContext
+from thinkwright.models.paged_attention import MIN_ROWS, PagedContext, num_rows_for, round_up, tensor_plan
+from thinkwright.models.paged_kernel import KernelContext, is_available
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import pack_rows
 from thinkwright.rollout.completions import Completions, Indices
@@ -24,8 +26,6 @@ from thinkwright.rollout.sampling import draw_tokens
 
 READ_AHEAD_TOKENS = 1024
 """Prompts are read together up to so many tokens, in advance where there is room: one by one they leave cores idle."""
-MIN_ROWS = 8
-"""Matrix products with fewer rows than this take other kernels, whose rounding differs."""
 
 
 class RunningBatch:
@@ -47,6 +47,7 @@ class RunningBatch:
         num_pages = plan.num_slots * plan.pages_per_slot
         self._table = PageTable(num_pages)
         self._store = _empty_store(policy, round_up(num_pages) + 1, plan.num_prompts, plan.prompt_tokens, prefix)
+        self._has_kernel = is_available(policy.device, policy.dtype)
         self._graphs = GraphedDecoder(policy, self._store) if policy.device.type == "cuda" else None
         self._head = policy.head.float()
         # By row.
@@ -147,66 +148,30 @@ class RunningBatch:
     def _forward(self, tokens: Indices) -> Tensor:
         """Send the drawn tokens (B,) through the model; the hidden states (B, E) predict the next ones."""
         positions = self._num_prefix + self._prompt_lengths[self._row_prompts] + self._table.lengths
-        plan = self._plan()
-        num_fillers = len(plan.write_pages) - len(tokens)
-        inputs = self._tensor(np.pad(np.stack((tokens, positions)), ((0, 0), (0, num_fillers))))[:, :, None]
-        if self._graphs is not None:
-            return self._graphs.hidden_states(inputs, plan)[: len(tokens), 0]
-        return self._policy.hidden_states(inputs[0], inputs[1], PagedContext(self._store, plan))[: len(tokens), 0]
-
-    def _plan(self) -> DecodePlan:
-        """Where this step's tokens stand; sizes are rounded up, so that kernels meet few different shapes."""
-        pages, offsets = self._table.write()
-        num_rows, num_pages = round_up(len(pages)), round_up(self._table.num_pages)
-        if num_pages > self._table.num_pages and num_rows == len(pages):
-            num_rows += MIN_ROWS  # a page that is no one's needs a row that is no one's
-        row_fill, page_fill = (0, num_rows - len(pages)), (0, num_pages - self._table.num_pages)
-        lane_rows, row_lanes = _lanes(self._row_prompts, MIN_ROWS // self._queries_per_kv())
-        own_lengths = np.pad(self._table.lengths, row_fill, constant_values=1)
-        prompt_lengths = np.pad(self._prompt_lengths[self._row_prompts], row_fill, constant_values=1)
-        return DecodePlan(
-            page_rows=self._tensor(np.pad(self._table.rows, page_fill, constant_values=num_rows - 1)),
-            page_columns=self._tensor(np.pad(self._table.columns, page_fill)),
-            write_pages=self._tensor(np.pad(pages, row_fill, constant_values=self._store.page_keys.shape[1] - 1)),
-            write_offsets=self._tensor(np.pad(offsets, row_fill)),
-            lane_rows=self._tensor(lane_rows),
-            row_lanes=self._tensor(np.pad(row_lanes, row_fill)),
-            is_hidden=self._hidden_keys(self._tensor(prompt_lengths), self._tensor(own_lengths)),
+        plan = DecodePlan(
+            row_prompts=self._row_prompts,
+            prompt_lengths=self._prompt_lengths[self._row_prompts],
+            own_lengths=self._table.lengths + 1,
+            page_table=self._table.write(),
+            num_pages=self._table.num_pages,
         )
+        num_rows = round_up(len(tokens)) if self._has_kernel else num_rows_for(plan)
+        fillers = (0, 0), (0, num_rows - len(tokens))
+        inputs = self._tensor(np.pad(np.stack((tokens, positions)), fillers))[:, :, None]
+        return self._hidden_states(inputs, plan)[: len(tokens), 0]
 
-    def _hidden_keys(self, prompt_lengths: Tensor, own_lengths: Tensor) -> Tensor:
-        """Which keys rows do not see, from their prompts' and their own lengths (B,): (B, 1, 1, all keys)."""
-        num_columns = -(-int(self._table.lengths.max()) // PAGE) * PAGE
-        columns = torch.arange(max(num_columns, self._store.prompt_keys.shape[3]), device=self._policy.device)
-        prompt = columns[: self._store.prompt_keys.shape[3]] >= prompt_lengths[:, None]
-        prefix = prompt.new_zeros(len(prompt), self._num_prefix)
-        own = columns[:num_columns] >= own_lengths[:, None]
-        return torch.cat((prefix, prompt, own), dim=1)[:, None, None]
-
-    def _queries_per_kv(self) -> int:
-        return self._policy.model.config.num_attention_heads // self._store.page_keys.shape[2]
+    def _hidden_states(self, inputs: Tensor, plan: DecodePlan) -> Tensor:
+        """Hidden states (B, 1, E) of tokens and positions (2, B, 1), by the fastest way the device has."""
+        if self._has_kernel:
+            return self._policy.hidden_states(inputs[0], inputs[1], KernelContext(self._store, plan))
+        queries_per_kv = self._policy.model.config.num_attention_heads // self._store.page_keys.shape[2]
+        indices = tensor_plan(plan, self._store, inputs.shape[1], MIN_ROWS // queries_per_kv)
+        if self._graphs is not None:
+            return self._graphs.hidden_states(inputs, indices)
+        return self._policy.hidden_states(inputs[0], inputs[1], PagedContext(self._store, indices))
 
     def _tensor(self, array: Indices) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
-
-
-def round_up(count: int) -> int:
-    """At most an eighth more than ``count``, and one of few values: a multiple of an eighth of a power of two."""
-    step = max(MIN_ROWS, 1 << max(0, count.bit_length() - 4))
-    return -(-count // step) * step
-
-
-def _lanes(row_prompts: Indices, min_lanes: int) -> tuple[Indices, Indices]:
-    """Rows (P, G) in the lanes of each prompt slot, and each row's lane in them, flattened (B,)."""
-    order = np.argsort(row_prompts, kind="stable")
-    counts = np.bincount(row_prompts)
-    first = np.cumsum(counts) - counts
-    lane = np.empty_like(row_prompts)
-    lane[order] = np.arange(len(order)) - first[row_prompts[order]]
-    num_lanes = max(min_lanes, 1 << int(counts.max() - 1).bit_length(), 1)
-    lane_rows = np.zeros((len(counts), num_lanes), dtype=np.int64)
-    lane_rows[row_prompts, lane] = np.arange(len(row_prompts))
-    return lane_rows, row_prompts * num_lanes + lane
 
 
 def _empty_store(

@@ -1,0 +1,175 @@
+// One decoding step of paged attention on a CPU: see paged_kernel.py. Plain loops, left to the compiler to vectorize.
+//
+// A task is one key-value head of one row: it writes the row's new key and value, scores its R queries against prefix,
+// prompt and own pages, takes the softmax and sums the values, all in fp32.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+struct BFloat16 {
+    uint16_t bits;
+};
+
+inline float widen(float value) { return value; }
+
+inline float widen(BFloat16 value) {
+    const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+    float result;
+    std::memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+inline void narrow(float value, float* target) { *target = value; }
+
+inline void narrow(float value, BFloat16* target) {  // to nearest, ties to even
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    target->bits = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+struct Sizes {
+    int64_t num_rows, num_real, num_kv, queries, prefix, prompt_capacity, columns, page, size;
+};
+
+template <typename T>
+struct Arrays {
+    const T *query, *key, *value, *prefix_keys, *prefix_values, *prompt_keys, *prompt_values;
+    T *page_keys, *page_values;
+    const int64_t *prompts, *prompt_lengths, *own_lengths, *page_table;
+    T* out;
+};
+
+// D (head size) and R (queries of a key-value head) are constants for the usual sizes, else 0 and taken from Sizes.
+
+template <typename T, int D, int R>
+void score(const Sizes& s, const T* keys, int64_t count, const float* query, float* scores, int64_t stride) {
+    const int64_t width = D ? D : s.size, queries = R ? R : s.queries;
+    for (int64_t t = 0; t < count; ++t) {
+        const T* key = keys + t * width;
+        if constexpr (D && R) {
+            float sums[R] = {};
+            for (int d = 0; d < D; ++d) {
+                const float one = widen(key[d]);
+                for (int r = 0; r < R; ++r) sums[r] += query[r * D + d] * one;
+            }
+            for (int r = 0; r < R; ++r) scores[r * stride + t] = sums[r];
+        } else {
+            for (int64_t r = 0; r < queries; ++r) {
+                float sum = 0;
+                for (int64_t d = 0; d < width; ++d) sum += query[r * width + d] * widen(key[d]);
+                scores[r * stride + t] = sum;
+            }
+        }
+    }
+}
+
+template <typename T, int D, int R>
+void add_values(const Sizes& s, const T* values, int64_t count, const float* weights, int64_t stride, float* out) {
+    const int64_t width = D ? D : s.size, queries = R ? R : s.queries;
+    if constexpr (D && R) {
+        float sums[R * D];  // kept in registers where they suffice
+        std::copy_n(out, R * D, sums);
+        for (int64_t t = 0; t < count; ++t)
+            for (int d = 0; d < D; ++d) {
+                const float one = widen(values[t * D + d]);
+                for (int r = 0; r < R; ++r) sums[r * D + d] += weights[r * stride + t] * one;
+            }
+        std::copy_n(sums, R * D, out);
+    } else {
+        for (int64_t r = 0; r < queries; ++r)
+            for (int64_t t = 0; t < count; ++t)
+                for (int64_t d = 0; d < width; ++d)
+                    out[r * width + d] += weights[r * stride + t] * widen(values[t * width + d]);
+    }
+}
+
+void softmax(float* scores, int64_t count) {
+    float largest = scores[0], sum = 0;
+    for (int64_t t = 1; t < count; ++t) largest = std::max(largest, scores[t]);
+    for (int64_t t = 0; t < count; ++t) {
+        scores[t] = std::exp(scores[t] - largest);
+        sum += scores[t];
+    }
+    const float scale = 1 / sum;
+    for (int64_t t = 0; t < count; ++t) scores[t] *= scale;
+}
+
+template <typename T, int D, int R>
+void attend_one(const Sizes& s, const Arrays<T>& a, float scaling, int64_t row, int64_t head, std::vector<float>& work) {
+    const int64_t width = D ? D : s.size, own = a.own_lengths[row], prompt = a.prompt_lengths[row];
+    const int64_t total = s.prefix + prompt + own, block = s.queries * width;
+    work.resize(2 * block + s.queries * total);
+    float *query = work.data(), *out = query + block, *scores = out + block;
+    const T* source = a.query + (row * s.num_kv + head) * block;
+    for (int64_t i = 0; i < block; ++i) query[i] = widen(source[i]) * scaling, out[i] = 0;
+    const int64_t* pages = a.page_table + row * s.columns;
+    const int64_t place = (pages[(own - 1) / s.page] * s.num_kv + head) * s.page + (own - 1) % s.page;
+    std::copy_n(a.key + (row * s.num_kv + head) * width, width, a.page_keys + place * width);
+    std::copy_n(a.value + (row * s.num_kv + head) * width, width, a.page_values + place * width);
+
+    const int64_t prefix_at = head * s.prefix * width;
+    const int64_t prompt_at = (a.prompts[row] * s.num_kv + head) * s.prompt_capacity * width;
+    score<T, D, R>(s, a.prefix_keys + prefix_at, s.prefix, query, scores, total);
+    score<T, D, R>(s, a.prompt_keys + prompt_at, prompt, query, scores + s.prefix, total);
+    for (int64_t at = 0; at < own; at += s.page) {
+        const T* keys = a.page_keys + (pages[at / s.page] * s.num_kv + head) * s.page * width;
+        score<T, D, R>(s, keys, std::min(s.page, own - at), query, scores + s.prefix + prompt + at, total);
+    }
+    for (int64_t r = 0; r < s.queries; ++r) softmax(scores + r * total, total);
+    add_values<T, D, R>(s, a.prefix_values + prefix_at, s.prefix, scores, total, out);
+    add_values<T, D, R>(s, a.prompt_values + prompt_at, prompt, scores + s.prefix, total, out);
+    for (int64_t at = 0; at < own; at += s.page) {
+        const T* values = a.page_values + (pages[at / s.page] * s.num_kv + head) * s.page * width;
+        add_values<T, D, R>(s, values, std::min(s.page, own - at), scores + s.prefix + prompt + at, total, out);
+    }
+    T* target = a.out + (row * s.num_kv + head) * block;
+    for (int64_t i = 0; i < block; ++i) narrow(out[i], target + i);
+}
+
+template <typename T, int D, int R>
+void attend_all(const Sizes& s, const Arrays<T>& a, float scaling) {
+    const int64_t block = s.num_kv * s.queries * s.size;
+    for (int64_t i = s.num_real * block; i < s.num_rows * block; ++i) narrow(0.0f, a.out + i);
+#pragma omp parallel
+    {
+        std::vector<float> work;
+#pragma omp for schedule(dynamic, 4)
+        for (int64_t task = 0; task < s.num_real * s.num_kv; ++task)
+            attend_one<T, D, R>(s, a, scaling, task / s.num_kv, task % s.num_kv, work);
+    }
+}
+
+template <typename T, int D>
+void attend_sized(const Sizes& s, const Arrays<T>& a, float scaling) {
+    switch (s.queries) {
+        case 1: return attend_all<T, D, 1>(s, a, scaling);
+        case 2: return attend_all<T, D, 2>(s, a, scaling);
+        case 4: return attend_all<T, D, 4>(s, a, scaling);
+        default: return attend_all<T, 0, 0>(s, a, scaling);
+    }
+}
+
+template <typename T>
+void attend(const Sizes& s, void* const* pointers, float scaling) {
+    Arrays<T> a;
+    std::memcpy(&a, pointers, sizeof a);
+    switch (s.size) {
+        case 64: return attend_sized<T, 64>(s, a, scaling);
+        case 128: return attend_sized<T, 128>(s, a, scaling);
+        default: return attend_all<T, 0, 0>(s, a, scaling);
+    }
+}
+
+}  // namespace
+
+extern "C" void thinkwright_attend(const int64_t* sizes, void* const* pointers, float scaling, int is_bf16) {
+    Sizes s;
+    std::memcpy(&s, sizes, sizeof s);
+    if (is_bf16) attend<BFloat16>(s, pointers, scaling);
+    else attend<float>(s, pointers, scaling);
+}
