@@ -30,7 +30,7 @@ bench: $(STAMP) bench-envs
 ## How cost grows with group size, lengths, vocabulary and model (about ten minutes), and its plot.
 bench-growth: $(STAMP) bench-envs
 	$(BIN)/python -m bench.growth
-	.venv-bench-trl/bin/python -m bench.plot_growth build/bench/growth.json docs/growth.svg
+	.venv-bench-plot/bin/python -m bench.plot_growth build/bench/growth.json docs/growth.svg
 
 ## Decode and update on a CUDA GPU; on a CPU the same with tiny shapes.
 bench-gpu: $(STAMP)

@@ -53,7 +53,7 @@ MAX_IDLE_SHARE = 0.02
 
 ARM_NAMES = tuple(arms("float32"))
 DEFAULT_ARMS = {
-    "1": ARM_NAMES,
+    "1": ("ours", "vllm", "generate", "trl", "trl_bf16", "trl_box"),
     "2": ("ours", "vllm", "generate", "generate_batch", "trl"),
     "3": ("ours", "trl"),
     "tiny": ARM_NAMES,

@@ -7,6 +7,7 @@ in minutes. What a peer or a memory cannot do is said in its cell.
 """
 
 import argparse
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-from bench.growth import groups_of, random_prompts
+from bench.growth import groups_of, num_shared, random_prompts
 from bench.workloads import Plan, Shape, geometric_ends
 from thinkwright.config.recipe import Algorithm
 from thinkwright.models.attention import ATTENTION_NAME
@@ -128,13 +129,16 @@ def requests_of(scale: Scale) -> list[RolloutRequest]:
 
 
 def decode_bytes(shape: Shape, requests: list[RolloutRequest], slots: int) -> float:
-    """Bytes that decoding must read: the weights once a step, prompts' keys and values once a step, own ones each.
+    """Bytes that decoding must read: the weights once a step, prompts' keys and values once a step (what they share
+    once for all), own ones each.
 
     The steps are those of the longest completion, or more where there are more completions than slots.
     """
     ends = [end for request in requests for end in request.max_tokens or ()]
     steps = max(max(ends), sum(ends) / slots)
-    prompts = sum(len(request.prompt_ids) * max(request.max_tokens or ()) for request in requests)
+    shared = num_shared(len(requests[0].prompt_ids))
+    prompts = shared * max(ends)
+    prompts += sum((len(request.prompt_ids) - shared) * max(request.max_tokens or ()) for request in requests)
     own = sum(end * (end - 1) // 2 for end in ends)
     return 2.0 * (steps * (shape.layer_weights + shape.head_weights) + shape.cache_values * (prompts + own))
 
@@ -159,7 +163,7 @@ def ours(shape: Shape, scale: Scale, machine: Machine) -> dict[str, Any]:
         "decode_floor_share": floor / rollout_seconds,
         "rollout_seconds": rollout_seconds,
     }
-    return row | _update(policy, requests, sampled, shape, machine) | _peak_memory(machine)
+    return row | _update(policy, requests, sampled, shape, machine)
 
 
 def _update(
@@ -175,15 +179,10 @@ def _update(
     except torch.OutOfMemoryError:
         return {"update": "out of memory"}
     completions = sum(len(completion) for group in groups for completion in group.completions)
-    in_layers = completions + sum(len(group.prompt_ids) for group in groups)
+    shared = num_shared(len(groups[0].prompt_ids))
+    in_layers = completions + shared + sum(len(group.prompt_ids) - shared for group in groups)
     flops = 6.0 * (shape.layer_weights * in_layers + shape.head_weights * completions)
     return {"update_seconds": seconds, "update_utilisation": flops / seconds / machine.flops}
-
-
-def _peak_memory(machine: Machine) -> dict[str, Any]:
-    if machine.device.type != "cuda":
-        return {}
-    return {"peak_gib": torch.cuda.max_memory_allocated() / 2**30}
 
 
 def generate_batch(shape: Shape, scale: Scale, machine: Machine) -> dict[str, Any]:
@@ -205,7 +204,9 @@ def generate_batch(shape: Shape, scale: Scale, machine: Machine) -> dict[str, An
                     manager.add_request(list(request.prompt_ids), request_id=name, max_new_tokens=end)
                     num_sent += 1
             results = [manager.get_result(timeout=300) for _ in range(num_sent)]
-            return sum(len(result.generated_tokens) for result in results if result is not None)
+            if None in results:
+                raise RuntimeError("no result within 300 s")
+            return sum(len(result.generated_tokens) for result in results)
         finally:
             manager.stop(block=True)
 
@@ -252,12 +253,14 @@ def trl_step(shape: Shape, scale: Scale, machine: Machine, folder: Path) -> dict
 def attempt(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The figures, or in their place why there are none."""
     try:
+        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        return work()
+        row = work()
+        return row | ({"peak_gib": torch.cuda.max_memory_allocated() / 2**30} if torch.cuda.is_available() else {})
     except (ImportError, RuntimeError, ValueError, AttributeError, TypeError) as error:
-        return {"none": f"{type(error).__name__}: {str(error).splitlines()[0][:90]}"}
+        return {"none": f"{type(error).__name__}: {str(error)[:90]}"}
 
 
 def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:

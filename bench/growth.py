@@ -34,9 +34,14 @@ TOKENS_PER_POINT = 8192
 MICRO_BATCH_TOKENS = 4096
 
 
+def num_shared(prompt: int) -> int:
+    """Tokens that all prompts of a length begin with."""
+    return 2 * prompt // 3
+
+
 @dataclass(frozen=True)
 class Point:
-    """One measurement: a model and a workload of groups of equal size."""
+    """One measurement: a model and a workload of groups of equal size, whose prompts share a beginning."""
 
     shape: Shape
     group_size: int = 16
@@ -54,10 +59,11 @@ class Point:
         return self.num_prompts * self.group_size * self.completion
 
     def forward_flops(self) -> float:
-        """Of one forward pass, each prompt once: layers, head (completion tokens alone) and causal attention."""
-        shape, prompts = self.shape, self.num_prompts * self.prompt
-        products = shape.layer_weights * (prompts + self.num_tokens) + shape.head_weights * self.num_tokens
-        seen = prompts * self.prompt / 2 + self.num_tokens * (self.prompt + self.completion / 2)
+        """Of one forward pass, each token once: layers, head (completion tokens alone) and causal attention."""
+        shape, shared = self.shape, num_shared(self.prompt)
+        own = self.num_prompts * (self.prompt - shared)
+        products = shape.layer_weights * (shared + own + self.num_tokens) + shape.head_weights * self.num_tokens
+        seen = shared**2 / 2 + own * (self.prompt + shared) / 2 + self.num_tokens * (self.prompt + self.completion / 2)
         return 2.0 * products + 4.0 * seen * shape.layers * shape.heads * shape.head_dim
 
 
@@ -105,7 +111,7 @@ def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype) -> Pol
 def random_prompts(count: int, length: int) -> list[tuple[int, ...]]:
     """Random prompts that share their first two thirds, as questions in a template do."""
     draw = random.Random(0)
-    preamble = [draw.randrange(1, 500) for _ in range(2 * length // 3)]
+    preamble = [draw.randrange(1, 500) for _ in range(num_shared(length))]
     return [(*preamble, *(draw.randrange(1, 500) for _ in range(length - len(preamble)))) for _ in range(count)]
 
 

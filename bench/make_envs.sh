@@ -15,11 +15,14 @@ make_env() {
     rm -rf "$env"
     "$PYTHON" -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
-    "$env/bin/python" -c '
+    if grep -q "^torch==" "$list"; then
+        "$env/bin/python" -c '
 import sys, torch
 sys.exit(torch.version.cuda and "this torch is a CUDA build; point pip at an index with the CPU build")'
+    fi
     cp "$list" "$env/.installed"
 }
 
 make_env trl
 make_env vllm
+make_env plot

@@ -22,7 +22,7 @@ FIGURES = (
     "truncated_rate",
     "language_consistency",
 )
-MAX_SECONDS = 600
+MAX_SECONDS = 300
 
 
 def main() -> int:

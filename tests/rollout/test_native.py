@@ -288,13 +288,21 @@ def test_a_prompt_too_long_for_the_context_is_refused_with_the_numbers(policy: P
 
 def test_a_call_that_does_not_fit_the_memory_is_refused_with_what_would(policy: Policy) -> None:
     token_bytes = key_value_bytes(policy)
-    engine = NativeEngine(policy, memory_bytes=(30 + 32 + 64) * token_bytes)
-    with pytest.raises(
-        ModelError, match=r"completion of 70 tokens.*lower rollout.max_response_tokens to 64.*memory_gb"
-    ):
-        engine.generate(REQUESTS, SETTINGS, 0)
-    fits = engine.generate(REQUESTS, replace(SETTINGS, max_tokens=64), 0)
-    assert tokens_of(fits) == tokens_of(NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, max_tokens=64), 0))
+    # A prompt, eight pages (the pool comes in eights) and the one where fillers write; then one byte less.
+    budget = (30 + 9 * 32) * token_bytes
+    NativeEngine(policy, memory_bytes=budget).check(REQUESTS, replace(SETTINGS, max_tokens=256))
+    with pytest.raises(ModelError, match=r"has 0.* MiB; shorten the prompts, or raise rollout.memory_gb"):
+        NativeEngine(policy, memory_bytes=budget - 1).check(REQUESTS, replace(SETTINGS, max_tokens=256))
+    with pytest.raises(ModelError, match=r"of 300 tokens.*lower rollout.max_response_tokens to 256, or raise"):
+        NativeEngine(policy, memory_bytes=budget).check(REQUESTS, replace(SETTINGS, max_tokens=300))
+    groups = NativeEngine(policy, memory_bytes=budget).generate(REQUESTS, SETTINGS, 0)
+    assert tokens_of(groups) == tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS, 0))
+
+
+@pytest.mark.parametrize("wrong", [{"top_p": 0.0}, {"min_p": 2.0}, {"temperature": 0.0}, {"stop": ("",)}])
+def test_settings_that_cannot_be_sampled_from_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=f"sampling needs {next(iter(wrong))}"):
+        replace(SETTINGS, **wrong)
 
 
 def test_a_forced_start_that_fills_the_completion_is_refused(policy: Policy) -> None:

@@ -12,12 +12,18 @@ from thinkwright.models.token_tree import TokenTree
 
 
 class FlexContext:
-    """The attention context of one packed forward and backward pass; gives what ``PackedContext`` gives."""
+    """The attention context of one packed forward and backward pass, with the output of ``PackedContext``."""
 
     def __init__(self, tree: TokenTree, device: torch.device) -> None:
         self._device, self._num_tokens = device, len(tree.tokens)
         self._mask: Any = create_block_mask(
-            visible_in(tree.subtree_ends(device)), None, None, self._num_tokens, self._num_tokens, device=device
+            visible_in(tree.subtree_ends(device)),
+            None,
+            None,
+            self._num_tokens,
+            self._num_tokens,
+            device=device,
+            _compile=device.type == "cuda",  # else all pairs of tokens would be made at once
         )
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

@@ -1,8 +1,8 @@
 """Attention of sampling in torch operations: one new token for each running completion, three parts under one softmax.
 
 Prefix, prompts and pages (``key_value_store.py``) are each one batched matrix product: prompts over the lanes (rows) of
-each prompt slot, pages over all live pages, so that a completion is padded by less than one page, whatever the others'
-lengths. Sizes are rounded up, so that kernels meet few different shapes.
+each prompt slot, pages over all live pages, so that products are padded by less than one page a completion, whatever
+the others' lengths. Sizes are rounded up, so that kernels meet few different shapes.
 
 Shapes: B rows (running completions and fillers), H query heads, K key-value heads, R = H / K, D head size, P prompt
 slots with G lanes, L tokens of the longest prompt, C pages of the longest row, n pages.
@@ -51,7 +51,7 @@ def tensor_plan(plan: DecodePlan, store: KeyValueStore, num_rows: int, min_lanes
     page_rows[plan.page_table[is_page]], page_columns[plan.page_table[is_page]] = rows, columns
     pages, offsets = plan.page_table[np.arange(count), (plan.own_lengths - 1) // PAGE], (plan.own_lengths - 1) % PAGE
     row_fill, page_fill = (0, num_rows - count), (0, round_up(plan.num_pages) - plan.num_pages)
-    lane_rows, row_lanes = _lanes(plan.row_prompts, min_lanes)
+    lane_rows, row_lanes = _lanes(plan.row_prompts, store.prompt_keys.shape[1], min_lanes)
     prompt_lengths, own_lengths = (
         np.pad(lengths, row_fill, constant_values=1)[:, None] for lengths in (plan.prompt_lengths, plan.own_lengths)
     )
@@ -86,10 +86,11 @@ def num_rows_for(plan: DecodePlan) -> int:
     return round_up(count) + (MIN_ROWS if needs_filler else 0)
 
 
-def _lanes(row_prompts: np.ndarray, min_lanes: int) -> tuple[np.ndarray, np.ndarray]:
+def _lanes(row_prompts: np.ndarray, num_slots: int, min_lanes: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows (P, G) in the lanes of each prompt slot, and each row's lane in them, flattened (B,)."""
     order = np.argsort(row_prompts, kind="stable")
     counts = np.bincount(row_prompts)
+    counts = np.pad(counts, (0, min(round_up(len(counts)), num_slots) - len(counts)))
     first = np.cumsum(counts) - counts
     lane = np.empty_like(row_prompts)
     lane[order] = np.arange(len(order)) - first[row_prompts[order]]

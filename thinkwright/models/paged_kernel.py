@@ -54,6 +54,7 @@ class KernelContext:
             *self._tables, out,
         )  # fmt: skip
         assert all(tensor.is_contiguous() for tensor in tensors), "the kernel walks plain rows"
+        assert {query.dtype, key.dtype, value.dtype} == {store.page_keys.dtype}, "one dtype for all"
         library = compiled()
         assert library is not None, "is_available was asked before"
         pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
@@ -79,10 +80,16 @@ def compiled() -> ctypes.CDLL | None:
     try:
         if not target.exists():
             _compile(compiler, target)
-        return ctypes.CDLL(str(target))
+        library = ctypes.CDLL(str(target))
     except (OSError, subprocess.SubprocessError) as error:
-        _log.warning("the C++ kernel could not be compiled (%s): sampling on the CPU is slower", error)
+        said = getattr(error, "stderr", None) or b""
+        _log.warning(
+            "the C++ kernel could not be compiled (%s %s): sampling on the CPU is slower", error, said[-300:].decode()
+        )
         return None
+    # Older gcc makes a library built with -ffast-math switch denormal numbers off for whoever loads it.
+    torch.set_flush_denormal(False)
+    return library
 
 
 def cache_folder() -> Path:

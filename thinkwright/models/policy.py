@@ -98,7 +98,7 @@ def training_context(tree: TokenTree, device: torch.device) -> AttentionContext:
 def recompute_activations(policy: Policy) -> None:
     """Make passes with gradients keep only the layers' inputs. Raises ModelError if the model cannot."""
     try:
-        policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+        policy.model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
     except ValueError as error:
         raise ModelError(f"{error} Set optimizer.recompute_activations = false") from error
     for module in policy.model.modules():
@@ -125,20 +125,25 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu" and _matmul_seconds(torch.bfloat16) * 1.2 < _matmul_seconds(torch.float32):
-        return torch.bfloat16
+    if device.type == "cpu":
+        seconds = _matmul_seconds((torch.bfloat16, torch.float32))
+        return torch.bfloat16 if seconds[torch.bfloat16] * 1.2 < seconds[torch.float32] else torch.float32
     return torch.float32
 
 
-def _matmul_seconds(dtype: torch.dtype) -> float:
-    """Best of several products; processors with bf16 instructions differ tenfold in what these bring."""
-    left, right = torch.ones(1024, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
-    times = []
-    for _ in range(8):
-        start = time.perf_counter()
-        torch.mm(left, right)
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _matmul_seconds(dtypes: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
+    """Best of many products; processors with bf16 instructions differ tenfold in what these bring.
+
+    The dtypes take turns over a quarter of a second, so that another program's work does not decide.
+    """
+    factors = {dtype: (torch.ones(512, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)) for dtype in dtypes}
+    best, end = dict.fromkeys(dtypes, float("inf")), time.perf_counter() + 0.25
+    while time.perf_counter() < end:
+        for dtype, (left, right) in factors.items():
+            start = time.perf_counter()
+            torch.mm(left, right)
+            best[dtype] = min(best[dtype], time.perf_counter() - start)
+    return best
 
 
 def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Policy:
@@ -162,7 +167,10 @@ def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Polic
     if report["missing_keys"] or report["mismatched_keys"]:
         raise ModelError(f"{name}: weights are missing or have another shape: {_listed(report)}; the folder is damaged")
     policy = Policy(model.to(device).eval(), tokenizer, device)
-    _check_attention(name, policy)
+    try:
+        _check_attention(name, policy)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise ModelError(f"{name}: its attention is not plain causal attention ({error})") from error
     return policy
 
 

@@ -26,11 +26,6 @@ class Node:
     end: int
     subtree_end: int
 
-    @property
-    def is_leaf(self) -> bool:
-        """Nothing but the node itself reads it."""
-        return self.subtree_end == self.end
-
 
 @dataclass(frozen=True)
 class TokenTree:

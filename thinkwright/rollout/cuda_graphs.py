@@ -6,6 +6,7 @@ do are recorded at their third use and replayed from then on.
 
 import dataclasses
 import logging
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class GraphedDecoder:
         self._uses: dict[tuple[torch.Size, ...], int] = {}
         self._recorded: dict[tuple[torch.Size, ...], _Recorded] = {}
         self._is_broken = False
+        # One pool for all graphs: they run one after the other and their results are copied out at once.
+        self._pool = torch.cuda.graph_pool_handle()
 
     def hidden_states(self, inputs: Tensor, plan: TensorPlan) -> Tensor:
         """Hidden states (B, 1, E) for tokens and positions (2, B, 1)."""
@@ -40,7 +43,7 @@ class GraphedDecoder:
 
     def _record(self, shapes: tuple[torch.Size, ...], inputs: Tensor, plan: TensorPlan) -> None:
         try:
-            self._recorded[shapes] = _Recorded(self._policy, self._store, inputs, plan)
+            self._recorded[shapes] = _Recorded(self._policy, self._store, inputs, plan, self._pool)
         except RuntimeError as error:
             self._is_broken = True
             _log.warning("this model's decoding cannot be recorded as a CUDA graph (%s); it runs without", error)
@@ -49,12 +52,12 @@ class GraphedDecoder:
 class _Recorded:
     """One recorded step: fixed input tensors, the graph, and where it leaves its result."""
 
-    def __init__(self, policy: Policy, store: KeyValueStore, inputs: Tensor, plan: TensorPlan) -> None:
+    def __init__(self, policy: Policy, store: KeyValueStore, inputs: Tensor, plan: TensorPlan, pool: Any) -> None:
         self._inputs = inputs.clone()
         fields = {field.name: getattr(plan, field.name).clone() for field in dataclasses.fields(plan)}
         self._plan = TensorPlan(**fields)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, pool=pool):
             context = PagedContext(store, self._plan)
             self._hidden = policy.hidden_states(self._inputs[0], self._inputs[1], context)
 

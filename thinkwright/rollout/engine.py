@@ -53,6 +53,20 @@ class SamplingSettings:
     ignore_end: bool = False
     """Do not stop at end tokens: every completion reaches its limit (for measurements)."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be sampled from."""
+        checks = {
+            "group_size, max_tokens at least 1": self.group_size >= 1 and self.max_tokens >= 1,
+            "temperature above 0": self.temperature > 0,
+            "top_p above 0, at most 1": 0 < self.top_p <= 1,
+            "top_k at least 0 (0 for all tokens)": self.top_k >= 0,
+            "min_p from 0 to 1": 0 <= self.min_p <= 1,
+            "stop texts that are not empty": all(self.stop),
+            "thinking_budget.max_tokens at least 1": not self.thinking_budget or self.thinking_budget.max_tokens > 0,
+        }
+        if broken := [name for name, holds in checks.items() if not holds]:
+            raise ValueError(f"sampling needs {'; '.join(broken)}; got {self}")
+
     @property
     def is_cut(self) -> bool:
         """Whether some tokens cannot be drawn."""

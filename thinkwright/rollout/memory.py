@@ -10,11 +10,12 @@ import torch
 
 from thinkwright.errors import ModelError
 from thinkwright.models.key_value_store import PAGE
+from thinkwright.models.paged_attention import MIN_ROWS, round_up
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 
-FREE_SHARE = {"cpu": 0.5, "mps": 0.5, "cuda": 0.8}
-"""Share of the free memory that keys and values may take where no amount is given, by device."""
+FREE_SHARE = {"cuda": 0.8}
+"""Share of the free memory that keys and values may take where no amount is given; elsewhere half."""
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -27,8 +28,8 @@ class MemoryPlan:
     """Prompts whose keys and values can be held at once."""
     prompt_tokens: int
     """Tokens of the longest prompt after the common prefix."""
-    pages_per_slot: int
-    num_bytes: int
+    num_pages: int
+    """Pages of the pool, rounded up as its attention needs them, and one where fillers write."""
 
 
 def check_lengths(policy: Policy, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> None:
@@ -42,12 +43,19 @@ def check_lengths(policy: Policy, requests: Sequence[RolloutRequest], settings: 
                 f"prompt {request.prompt_id}: the {len(request.forced_start)} tokens its completions begin with leave "
                 f"no room within {max_tokens}; raise rollout.max_response_tokens"
             )
-    longest = max(requests, key=lambda request: len(request.prompt_ids))
-    needed = len(longest.prompt_ids) + max_tokens
+        budget = settings.thinking_budget
+        if budget is not None and len(request.forced_start) > budget.max_tokens:
+            raise ModelError(
+                f"prompt {request.prompt_id}: the {len(request.forced_start)} tokens its completions begin with are "
+                f"more than the thinking budget of {budget.max_tokens}; raise the budget"
+            )
+    longest = max(requests, key=lambda request: len(request.prompt_ids) + max(request.max_tokens or (max_tokens,)))
+    limit = max(longest.max_tokens or (max_tokens,))
+    needed = len(longest.prompt_ids) + limit
     if needed > policy.max_positions:
         raise ModelError(
             f"prompt {longest.prompt_id} has {len(longest.prompt_ids)} tokens; "
-            f"with {max_tokens} response tokens that is {needed}, "
+            f"with {limit} response tokens that is {needed}, "
             f"more than the model's context of {policy.max_positions}; "
             "lower rollout.max_response_tokens or drop the prompt"
         )
@@ -67,22 +75,24 @@ def plan_memory(
     budget = free_bytes(policy.device) if memory_bytes is None else memory_bytes
     prompt_tokens = max(len(request.prompt_ids) for request in requests) - num_prefix
     pages = -(-settings.max_tokens // PAGE)
-    fixed = (num_prefix + PAGE) * token_bytes
-    slot_bytes, prompt_bytes = pages * PAGE * token_bytes, prompt_tokens * token_bytes
-    # At worst every slot runs a completion of another prompt: the last members of many groups.
+
+    def needed_bytes(num_slots: int) -> int:
+        # At worst every slot runs a completion of another prompt: the last members of many groups.
+        prompts = min(num_slots, len(requests)) * prompt_tokens
+        return (num_prefix + prompts + (round_up(num_slots * pages) + 1) * PAGE) * token_bytes
+
     num_slots = min(max_slots, len(requests) * settings.group_size)
-    while num_slots and fixed + num_slots * slot_bytes + min(num_slots, len(requests)) * prompt_bytes > budget:
+    while num_slots and needed_bytes(num_slots) > budget:
         num_slots -= 1
     if num_slots == 0:
-        left = (budget - fixed - prompt_bytes) // (PAGE * token_bytes) * PAGE
+        left_pages = (budget // token_bytes - num_prefix - prompt_tokens) // PAGE - 1
+        left = left_pages // MIN_ROWS * MIN_ROWS * PAGE
         remedy = f"lower rollout.max_response_tokens to {left}" if left > 0 else "shorten the prompts"
         raise ModelError(
-            f"sampling needs {_mib(fixed + slot_bytes + prompt_bytes)} for the keys and values of one completion of "
+            f"sampling needs {_mib(needed_bytes(1))} for the keys and values of one completion of "
             f"{settings.max_tokens} tokens, and has {_mib(budget)}; {remedy}, or raise rollout.memory_gb"
         )
-    num_prompts = min(num_slots, len(requests))
-    total = fixed + num_slots * slot_bytes + num_prompts * prompt_bytes
-    return MemoryPlan(num_slots, num_prompts, prompt_tokens, pages, total)
+    return MemoryPlan(num_slots, min(num_slots, len(requests)), prompt_tokens, round_up(num_slots * pages) + 1)
 
 
 def key_value_bytes(policy: Policy) -> int:
@@ -93,9 +103,10 @@ def key_value_bytes(policy: Policy) -> int:
 
 def key_value_shape(policy: Policy) -> tuple[int, int, int]:
     """Layers, key-value heads, head size."""
-    config: Any = policy.model.config
+    config: Any = policy.model.config.get_text_config()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return config.num_hidden_layers, config.num_key_value_heads, size
+    num_kv = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return config.num_hidden_layers, num_kv, size
 
 
 def free_bytes(device: torch.device) -> int:
@@ -108,15 +119,16 @@ def free_bytes(device: torch.device) -> int:
         free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     else:
         free = min(psutil.virtual_memory().available, _cgroup_bytes())
-    return int(free * FREE_SHARE[device.type])
+    return int(free * FREE_SHARE.get(device.type, 0.5))
 
 
 def _cgroup_bytes() -> int:
-    """What a container's limit leaves; without one, more than any machine has."""
+    """What a container's limit leaves, files that are only cached not counted; without one, more than there is."""
     try:
         limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return int(limit) - int(used)
-    except (OSError, ValueError):  # no cgroup version 2 here, or "max": no limit
+        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return int(limit) - int(used) + int(statistics["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no cgroup version 2 here, or "max": no limit
         return 1 << 62
 
 

@@ -47,7 +47,9 @@ class NativeEngine:
     ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """See ``RolloutEngine``."""
         check_lengths(self._policy, requests, settings)
-        prefix_ids = self._choose_prefix([request.prompt_ids for request in requests])
+        shared = common_prefix([request.prompt_ids for request in requests])
+        # Always all that the prompts share, whatever is known already: so rounding does not depend on earlier calls.
+        prefix_ids = requests[0].prompt_ids[:shared] if shared >= MIN_SHARED_PREFIX else ()
         plan = self._plan(requests, settings, len(prefix_ids))
         batch = RunningBatch(self._policy, requests, settings, plan, self._read_prefix(prefix_ids))
         while batch.is_running:
@@ -64,22 +66,13 @@ class NativeEngine:
             memory_bytes=self._memory_bytes,
         )
 
-    def _choose_prefix(self, prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """Leading tokens that all prompts share; those already computed, if they are nearly as many."""
-        shared = common_prefix(prompts)
-        known = len(self._prefix_ids)
-        is_known = self._weights_version() == self._prefix_weights and prompts[0][:known] == self._prefix_ids
-        if is_known and MIN_SHARED_PREFIX <= known <= shared <= known + MIN_SHARED_PREFIX:
-            return self._prefix_ids
-        return prompts[0][:shared] if shared >= MIN_SHARED_PREFIX else ()
-
     def _weights_version(self) -> int:
         """Changes whenever a weight is written to: torch counts the writes of every tensor."""
         return sum(param._version for param in self._policy.model.parameters())
 
     @torch.inference_mode()
     def _read_prefix(self, prefix_ids: tuple[int, ...]) -> list[KeyValue]:
-        """Keys and values of the common prefix, computed once for all calls between two updates."""
+        """Keys and values of the common prefix; computed anew only where it or the weights have changed."""
         if not prefix_ids:
             layers, heads, size = key_value_shape(self._policy)
             empty = torch.zeros(heads, 0, size, dtype=self._policy.dtype, device=self._policy.device)

@@ -44,9 +44,8 @@ class RunningBatch:
         self.completions = Completions(requests, settings, policy.tokenizer, policy.end_ids)
         self._num_slots, self._prefix = plan.num_slots, prefix
         self._num_prefix = prefix[0][0].shape[1]
-        num_pages = plan.num_slots * plan.pages_per_slot
-        self._table = PageTable(num_pages)
-        self._store = _empty_store(policy, round_up(num_pages) + 1, plan.num_prompts, plan.prompt_tokens, prefix)
+        self._table = PageTable(plan.num_pages)
+        self._store = _empty_store(policy, plan, prefix)
         self._has_kernel = is_available(policy.device, policy.dtype)
         self._graphs = GraphedDecoder(policy, self._store) if policy.device.type == "cuda" else None
         self._head = policy.head.float()
@@ -164,8 +163,9 @@ class RunningBatch:
         """Hidden states (B, 1, E) of tokens and positions (2, B, 1), by the fastest way the device has."""
         if self._has_kernel:
             return self._policy.hidden_states(inputs[0], inputs[1], KernelContext(self._store, plan))
-        queries_per_kv = self._policy.model.config.num_attention_heads // self._store.page_keys.shape[2]
-        indices = tensor_plan(plan, self._store, inputs.shape[1], MIN_ROWS // queries_per_kv)
+        num_heads = self._policy.model.config.get_text_config().num_attention_heads
+        min_lanes = MIN_ROWS * self._store.page_keys.shape[2] // num_heads
+        indices = tensor_plan(plan, self._store, inputs.shape[1], min_lanes)
         if self._graphs is not None:
             return self._graphs.hidden_states(inputs, indices)
         return self._policy.hidden_states(inputs[0], inputs[1], PagedContext(self._store, indices))
@@ -174,11 +174,9 @@ class RunningBatch:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
 
 
-def _empty_store(
-    policy: Policy, num_pages: int, num_prompts: int, prompt_tokens: int, prefix: Sequence[KeyValue]
-) -> KeyValueStore:
+def _empty_store(policy: Policy, plan: MemoryPlan, prefix: Sequence[KeyValue]) -> KeyValueStore:
     layers, heads, size = key_value_shape(policy)
-    pages = layers, num_pages, heads, PAGE, size
-    prompts = layers, num_prompts, heads, prompt_tokens, size
+    pages = layers, plan.num_pages, heads, PAGE, size
+    prompts = layers, plan.num_prompts, heads, plan.prompt_tokens, size
     zeros = (torch.zeros(shape, dtype=policy.dtype, device=policy.device) for shape in (pages, pages, prompts, prompts))
     return KeyValueStore(*zeros, prefix=list(prefix))

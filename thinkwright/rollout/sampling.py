@@ -39,6 +39,9 @@ def draw_tokens(logits: Tensor, uniform: Tensor, settings: SamplingSettings, for
     if settings.is_cut:
         logprobs = torch.log_softmax(logprobs.masked_fill(~_is_eligible(logprobs, settings), -torch.inf), dim=-1)
     cumulative = logprobs.exp().cumsum(-1)
+    if cumulative.device.type != "cpu":
+        # A parallel sum may step back by a rounding error, into which a token of no probability could fall.
+        cumulative = cumulative.cummax(-1).values
     # Scaled by the last entry, which rounding leaves near but not at 1, so that no token of zero probability is drawn.
     tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
     tokens = tokens.clamp(max=logits.shape[-1] - 1)

@@ -11,6 +11,7 @@ from thinkwright.types import RolloutGroup, TrainingGroup
 
 def training_groups(groups: Sequence[RolloutGroup], algorithm: Algorithm) -> list[TrainingGroup]:
     """One training group per group whose rewards differ; the others would teach nothing and are skipped."""
+    assert not any(any(m.rollout.is_forced) for group in groups for m in group.members), "forced tokens teach nothing"
     rewards = torch.tensor([[member.reward for member in group.members] for group in groups])
     is_counted = torch.tensor(
         [

@@ -45,6 +45,11 @@ class MasterOptimizer:
         grads = [master.grad for master in self.masters.values() if master.grad is not None]
         return float(torch.nn.utils.get_total_norm(grads))
 
+    def forget_gradients(self) -> None:
+        """Drop the gradients summed so far."""
+        for master in self.masters.values():
+            master.grad = None
+
     def step(self, lr: float, gradient_norm: float, max_grad_norm: float) -> None:
         """Scale gradients down to ``max_grad_norm``, step, round back into the model, forget the gradients."""
         if gradient_norm > max_grad_norm:

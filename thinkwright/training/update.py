@@ -115,6 +115,7 @@ class Updater:
         totals = {name: float(sum(share[name] for share in shares)) for name in shares[0]}
         norm = self._optimizer.gradient_norm()
         if not all(map(torch.isfinite, map(torch.tensor, (norm, totals["loss/total"])))):
+            self._optimizer.forget_gradients()
             raise TrainingError(
                 f"loss {totals['loss/total']} or gradient norm {norm} is not finite; weights left as they were"
             )
