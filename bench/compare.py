@@ -47,7 +47,7 @@ def arms(dtype: str) -> dict[str, Arm]:
 
 
 IDLE_SECONDS = 5.0
-MAX_IDLE_SHARE = 0.02
+MAX_IDLE_SHARE = 0.05
 """Share of a core that all waiting arms together may use before the run is refused."""
 
 
