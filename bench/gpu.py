@@ -20,6 +20,7 @@ import transformers
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from bench.growth import groups_of, num_shared, random_prompts
+from bench.models import sizes_of
 from bench.workloads import Plan, Shape, geometric_ends
 from thinkwright.config.recipe import Algorithm
 from thinkwright.models.attention import ATTENTION_NAME
@@ -103,12 +104,7 @@ def measured_machine(device: torch.device) -> Machine:
 def random_qwen2(shape: Shape, device: torch.device, attention: str) -> Any:
     """A Qwen2 model of the shape with random weights, bf16."""
     config = Qwen2Config(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
+        **sizes_of(shape),
         max_position_embeddings=4096,
         tie_word_embeddings=shape.hidden < 3584,
         use_sliding_window=False,

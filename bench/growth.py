@@ -18,6 +18,7 @@ import torch
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from bench.machine import facts
+from bench.models import sizes_of
 from bench.workloads import Shape
 from thinkwright.config.recipe import Algorithm
 from thinkwright.models.attention import ATTENTION_NAME
@@ -90,12 +91,7 @@ AXES: dict[str, list[tuple[float, Point]]] = {
 def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype) -> Policy:
     """A model of the shape with random weights; its tokenizer only turns ids into text."""
     config = Qwen3Config(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
+        **sizes_of(shape),
         head_dim=shape.head_dim,
         max_position_embeddings=8192,
         tie_word_embeddings=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
+from bench.models import sizes_of
 from bench.workloads import PLANS, Shape, Workload, geometric_ends, question, write_workload
 from thinkwright.chat.template import r1_zero_prompt
 from thinkwright.models.tokenizer import train_tokenizer
@@ -20,12 +21,7 @@ def write_model(folder: Path, shape: Shape) -> None:
     """An ordinary Hugging Face folder with random weights; whole or not there."""
     tokenizer = train_tokenizer((r1_zero_prompt(question(1000 + i)) for i in range(200)), TOKENIZER_ENTRIES)
     config = Qwen3Config(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
+        **sizes_of(shape),
         head_dim=shape.head_dim,
         max_position_embeddings=shape.max_positions,
         tie_word_embeddings=True,
