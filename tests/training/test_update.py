@@ -173,3 +173,9 @@ def test_bf16_weights_follow_fp32_masters_and_small_steps_add_up(model_folder: C
     moved = optimizer.masters[name] - start
     torch.testing.assert_close(moved, torch.full_like(moved, -50e-5), atol=2e-5, rtol=0)
     assert torch.equal(param.detach(), optimizer.masters[name].to(torch.bfloat16))
+
+
+def test_a_beginning_that_prompts_share_counts_once_in_a_micro_batch() -> None:
+    preamble = tuple(range(20))
+    groups = [TrainingGroup((*preamble, 30 + i), ((1, 2, 3),), ((0.0,) * 3,), (1.0,), (True,)) for i in range(4)]
+    assert [len(batch) for batch in micro_batches(groups, max_tokens=20 + 2 * 4)] == [2, 2]

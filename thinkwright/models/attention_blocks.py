@@ -21,7 +21,7 @@ LENGTH_STEP = 16
 """Nodes whose lengths round up to the same multiple share a block."""
 QUERY_TILE = 256
 """Own blocks longer than this are cut along the queries, so that most of the masked half is not computed."""
-MAX_SCORES = 1 << 20
+MAX_SCORES = 1 << 18
 """Scores per head in one block: what stays in a core's cache is fastest, and it bounds memory."""
 
 

@@ -77,10 +77,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, blocks: Sequence[RowBlock
     normalizer = query.new_zeros(query.shape[0], dtype=exact)
     for block in blocks:
         scores = block.scores(block.gather_queries(query), block.gather_keys(key))
-        weights = torch.softmax(scores, -1, dtype=exact)
-        part = torch.bmm(weights.to(value.dtype), block.gather_keys(value)).flatten(0, 1).to(exact)
-        part_normalizer = _logsumexp(scores, weights).flatten()
-        rows = block.query_rows
+        part, part_normalizer = _softmax_times(scores, block.gather_keys(value), exact)
+        part, part_normalizer, rows = part.flatten(0, 1), part_normalizer.flatten(), block.query_rows
         if block.future is None:
             before = out.index_select(0, rows), normalizer.index_select(0, rows)
             part, part_normalizer = _merged(*before, part, part_normalizer)
@@ -93,34 +91,48 @@ def _backward(
     query: Tensor, key: Tensor, value: Tensor, grad_out: Tensor, delta: Tensor, normalizer: Tensor,
     blocks: Sequence[RowBlock],
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of the flat query, key and value rows, in the normalizer's precision."""
-    dtype, exact = query.dtype, normalizer.dtype
-    grad_query, grad_key, grad_value = (torch.zeros_like(rows, dtype=exact) for rows in (query, key, value))
+    """Gradients of the flat query, key and value rows, in the normalizer's precision.
+
+    Log-sum-exps and row sums are subtracted inside the matrix products, by two more columns: no pass over the scores
+    in fp32, and the differences are rounded instead of the larger scores.
+    """
+    exact, size = normalizer.dtype, query.shape[-1]
+    grads = tuple(torch.zeros_like(rows, dtype=exact) for rows in (query, key, value))
+    query, grad_out = _with_subtrahend(query, normalizer), _with_subtrahend(grad_out, delta)
+    key, value = _with_ones(key), _with_ones(value)
     for block in blocks:
         queries, keys = block.gather_queries(query), block.gather_keys(key)
         out_grads = block.gather_queries(grad_out)
-        rows = block.query_rows
-        row_shape = (*queries.shape[:2], 1)
-        weights = (
-            block.scores(queries, keys).to(exact).sub_(normalizer.index_select(0, rows).view(row_shape)).exp_()
-        )  # (B*K, R*Q, T)
-        value_part = torch.bmm(weights.to(dtype).mT, out_grads)
-        weight_grads = torch.bmm(out_grads, block.gather_keys(value).mT)
-        score_grads = weights.mul_(weight_grads - delta.index_select(0, rows).view(row_shape)).to(dtype)
-        grad_value.index_add_(0, block.key_rows, value_part.flatten(0, 1).to(exact))
-        grad_key.index_add_(0, block.key_rows, torch.bmm(score_grads.mT, queries).flatten(0, 1).to(exact))
-        grad_query.index_add_(0, rows, torch.bmm(score_grads, keys).flatten(0, 1).to(exact))
-    return grad_query, grad_key, grad_value
+        weights = block.scores(queries, keys).exp_()  # (B*K, R*Q, T)
+        score_grads = torch.bmm(out_grads, block.gather_keys(value).mT).mul_(weights)
+        parts = (
+            torch.bmm(score_grads, keys[..., :size]),
+            torch.bmm(score_grads.mT, queries[..., :size]),
+            torch.bmm(weights.mT, out_grads[..., :size]),
+        )
+        for grad, rows, part in zip(grads, (block.query_rows, block.key_rows, block.key_rows), parts, strict=True):
+            grad.index_add_(0, rows, part.flatten(0, 1).to(exact))
+    return grads
+
+
+def _with_subtrahend(rows: Tensor, subtrahend: Tensor) -> Tensor:
+    """Rows (M, D+2) whose products with rows of ``_with_ones`` are less by ``subtrahend`` (M,)."""
+    coarse = subtrahend.to(rows.dtype)
+    rest = (subtrahend - coarse).to(rows.dtype)
+    return torch.cat((rows, -coarse[:, None], -rest[:, None]), -1)
+
+
+def _with_ones(rows: Tensor) -> Tensor:
+    return torch.cat((rows, rows.new_ones(len(rows), 2)), -1)
 
 
 def _with_prefix(query: Tensor, key: Tensor, value: Tensor, out: Tensor, normalizer: Tensor) -> Tensor:
     """``out`` (1, N, H, D) merged with what scaled query (1, H, N, D) sees of prefix keys and values (K, L, D)."""
     num_kv, num_tokens, size = key.shape[0], query.shape[2], query.shape[3]
     folded = query[0].unflatten(0, (num_kv, -1)).flatten(1, 2)  # (K, R*N, D)
-    scores = torch.bmm(folded, key.mT)
-    weights = torch.softmax(scores, -1, dtype=normalizer.dtype)
-    part = torch.bmm(weights.to(value.dtype), value).view(-1, num_tokens, size).transpose(0, 1)  # (N, H, D)
-    part_normalizer = _logsumexp(scores, weights).view(-1, num_tokens).T  # (N, H)
+    part, part_normalizer = _softmax_times(torch.bmm(folded, key.mT), value, normalizer.dtype)
+    part = part.view(-1, num_tokens, size).transpose(0, 1)  # (N, H, D)
+    part_normalizer = part_normalizer.view(-1, num_tokens).T  # (N, H)
     own = normalizer.view(num_tokens + 1, -1)[:-1]
     merged, _ = _merged(out[0].to(normalizer.dtype), own, part, part_normalizer)
     return merged[None].to(query.dtype)
@@ -133,9 +145,12 @@ def _merged(out: Tensor, normalizer: Tensor, part: Tensor, part_normalizer: Tens
     return torch.lerp(out, part.to(out.dtype), share), total
 
 
-def _logsumexp(scores: Tensor, weights: Tensor) -> Tensor:
-    """Log-sum-exp of each row of scores, read off its largest entry before and after the softmax; a row has one."""
-    return scores.amax(-1).to(weights.dtype) - weights.amax(-1).log()
+def _softmax_times(scores: Tensor, values: Tensor, exact: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Softmax of scores (B, Q, T), which are overwritten, times values (B, T, D), and its log-sum-exps (B, Q)."""
+    top = scores.amax(-1, keepdim=True)
+    weights = scores.sub_(top).exp_()
+    total = weights.sum(-1, keepdim=True, dtype=exact)  # of the rounded weights, as the product sums them
+    return torch.bmm(weights, values).to(exact).div_(total), total.log_().add_(top)[..., 0]
 
 
 def _flat(states: Tensor) -> Tensor:

@@ -52,13 +52,18 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 
 
+def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """Number of leading tokens that ``pack`` puts in the row once for all prompts: none of one, or where few are."""
+    shared = common_prefix(prompts) if len(prompts) > 1 else 0
+    return shared if shared >= MIN_SHARED_PREFIX else 0
+
+
 def pack(groups: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> TokenTree:
     """The tree of groups, each a prompt (not empty) with its completions (none empty).
 
     A completion's last token is predicted but read by nothing, so it is not in the row.
     """
-    shared = common_prefix([prompt for prompt, _ in groups]) if len(groups) > 1 else 0
-    shared = shared if shared >= MIN_SHARED_PREFIX else 0
+    shared = shared_prefix([prompt for prompt, _ in groups])
     tokens, positions = list(groups[0][0][:shared]), list(range(shared))
     nodes: list[Node] = []
     predictors: list[int] = []

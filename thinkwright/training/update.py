@@ -17,7 +17,7 @@ from thinkwright.config.recipe import Algorithm
 from thinkwright.errors import TrainingError
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
-from thinkwright.models.token_tree import TokenTree, pack
+from thinkwright.models.token_tree import TokenTree, pack, shared_prefix
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import Metrics, TrainingGroup
 
@@ -34,17 +34,19 @@ class FlatTokens:
 
 
 def micro_batches(groups: Sequence[TrainingGroup], max_tokens: int) -> Iterator[list[TrainingGroup]]:
-    """The groups in order, as many together as keep prompt and completion tokens within ``max_tokens``.
+    """The groups in order, as many together as keep the tokens packed in one row within ``max_tokens``.
 
-    A group that is larger alone is cut; each piece, of one completion at least, computes the prompt again.
+    A group that is larger alone is cut; each piece, of one completion at least, computes the prompt again, as each
+    micro-batch computes the beginning again that all prompts share.
     """
+    shared = shared_prefix([group.prompt_ids for group in groups])
     batch: list[TrainingGroup] = []
-    num_tokens = 0
+    num_tokens = shared
     for piece in (piece for group in groups for piece in _pieces(group, max_tokens)):
-        size = len(piece.prompt_ids) + sum(map(len, piece.completions))
+        size = len(piece.prompt_ids) - shared + sum(map(len, piece.completions))
         if batch and num_tokens + size > max_tokens:
             yield batch
-            batch, num_tokens = [], 0
+            batch, num_tokens = [], shared
         batch.append(piece)
         num_tokens += size
     if batch:
