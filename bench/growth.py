@@ -31,7 +31,7 @@ from thinkwright.training.update import Updater
 from thinkwright.types import Rollout, TrainingGroup
 
 TOKENS_PER_POINT = 8192
-"""Completion tokens of a point, as near as whole groups come to it."""
+"""Completion tokens of a point, as near as whole groups come to it, on the axes that do not say how many groups."""
 MICRO_BATCH_TOKENS = 16_384
 """So many that a point is one micro-batch: prompts are then computed once, as their floor counts them."""
 
@@ -49,11 +49,12 @@ class Point:
     group_size: int = 16
     completion: int = 64
     prompt: int = 106
+    groups: int | None = None
 
     @property
     def num_prompts(self) -> int:
-        """Groups that come nearest to the tokens of a point."""
-        return max(1, round(TOKENS_PER_POINT / (self.group_size * self.completion)))
+        """Groups that come nearest to the tokens of a point, unless given."""
+        return self.groups or max(1, round(TOKENS_PER_POINT / (self.group_size * self.completion)))
 
     @property
     def num_tokens(self) -> int:
@@ -79,7 +80,8 @@ def model_of(hidden: int, layers: int) -> Shape:
 
 AXES: dict[str, list[tuple[float, Point]]] = {
     "group size": [(n, replace(BASE, group_size=n)) for n in (4, 8, 16, 32, 64)],
-    "completion tokens": [(n, replace(BASE, completion=n)) for n in (64, 128, 256, 512, 1024, 2048)],
+    # As many completions at every length: with fewer, steps of few rows would be measured, not length.
+    "completion tokens": [(n, replace(BASE, completion=n, groups=4)) for n in (64, 128, 256, 512, 1024, 2048)],
     "prompt tokens": [(n, replace(BASE, prompt=n)) for n in (64, 128, 256, 512, 1024, 2048)],
     "vocabulary": [(n, replace(BASE, shape=Shape(n))) for n in (512, 2048, 8192, 32_768, 151_936)],
     "million parameters": [

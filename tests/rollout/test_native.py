@@ -272,6 +272,14 @@ def test_token_frequencies_follow_the_tempered_and_cut_distribution(cut: dict, k
     torch.testing.assert_close(drawn.untempered_logprobs, torch.log_softmax(logits, -1)[drawn.tokens])
 
 
+def test_tiles_do_not_change_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, draws, forced = torch.randn(7, 30), torch.rand(7), torch.tensor([-1, 3, -1, -1, 5, -1, -1])
+    settings = SamplingSettings(1, 1, temperature=0.8, seed=0, step=0, top_k=5)
+    whole = draw_tokens(logits, draws, settings, forced)
+    monkeypatch.setattr("thinkwright.rollout.sampling.TILE_ELEMENTS", 60)
+    assert all(map(torch.equal, vars(draw_tokens(logits, draws, settings, forced)).values(), vars(whole).values()))
+
+
 def test_the_extreme_uniforms_never_draw_an_impossible_token() -> None:
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
     plain = replace(SETTINGS, temperature=1.0)

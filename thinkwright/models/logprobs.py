@@ -1,7 +1,8 @@
 """Log-probabilities and entropies of tokens from hidden states, in fp32 and in tiles.
 
-A tile holds (tile tokens x vocabulary) logits. The backward pass makes each tile again, in place, so the whole matrix
-never exists, forward or backward: it is the memory that decides how long a completion can be trained on.
+A tile holds the logits of some tokens for a part of the vocabulary, small enough for a processor's cache. The backward
+pass makes each tile again, in place, so the whole matrix never exists, forward or backward: it is the memory that
+decides how long a completion can be trained on.
 """
 
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-TILE_ELEMENTS = 8 * 1024 * 1024
+TILE_TOKENS = 512
+TILE_VOCABULARY = 2048
 
 
 def token_logprobs(hidden: Tensor, head: Tensor, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -29,13 +31,11 @@ class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         exact = head.float()
-        logprobs, entropies, normalizers = (hidden.new_empty(len(tokens), dtype=torch.float32) for _ in range(3))
-        for tile in _tiles(len(tokens), len(head)):
-            logits = logits_from_hidden(hidden[tile], exact).div_(temperature)
-            normalizers[tile] = logits.logsumexp(-1)
-            logprobs[tile] = logits.gather(-1, tokens[tile, None])[:, 0] - normalizers[tile]
-            logits -= normalizers[tile, None]
-            entropies[tile] = -torch.linalg.vecdot(logits.exp(), logits)
+        parts = [
+            _forward_tile(hidden[tile].float() / temperature, exact, tokens[tile])
+            for tile in _tiles(len(tokens), TILE_TOKENS)
+        ]
+        logprobs, entropies, normalizers = (torch.cat(part) for part in zip(*parts, strict=True))
         ctx.save_for_backward(hidden, head, tokens, normalizers)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropies)
@@ -47,17 +47,51 @@ class _TokenLogprobs(torch.autograd.Function):
         hidden, head, tokens, normalizers = ctx.saved_tensors
         exact = head.float()
         grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(exact)
-        for tile in _tiles(len(tokens), len(head)):
-            states, grad = hidden[tile].float(), grads[0][tile, None]
-            logits = (states @ exact.mT).div_(ctx.temperature)
-            grad_logits = logits.sub_(normalizers[tile, None]).exp_().mul_(-grad)
-            grad_logits.scatter_add_(-1, tokens[tile, None], grad)
-            grad_logits.div_(ctx.temperature)
-            grad_hidden[tile] = grad_logits @ exact
-            grad_head.addmm_(grad_logits.mT, states)
+        for tile in _tiles(len(tokens), TILE_TOKENS):
+            states, grad, columns = hidden[tile].float() / ctx.temperature, grads[0][tile, None], tokens[tile, None]
+            grad_states = torch.zeros_like(states)
+            for part in _tiles(len(head), TILE_VOCABULARY):
+                logits = states @ exact[part].mT
+                grad_logits = logits.sub_(normalizers[tile, None]).exp_().mul_(-grad)
+                is_here, place = _within(columns, part)
+                grad_logits.scatter_add_(-1, place, grad * is_here)
+                grad_states.addmm_(grad_logits, exact[part])
+                grad_head[part].addmm_(grad_logits.mT, states)
+            grad_hidden[tile] = grad_states / ctx.temperature
         return grad_hidden, grad_head.to(head.dtype), None, None
 
 
-def _tiles(num_tokens: int, vocabulary: int) -> list[slice]:
-    size = max(1, TILE_ELEMENTS // vocabulary)
-    return [slice(start, start + size) for start in range(0, num_tokens, size)]
+def _forward_tile(states: Tensor, head: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities, entropies and log-sum-exps (T,) of tokens (T,), from states (T, E), over parts of the head.
+
+    Kept so far, per token: its logit, the largest logit, and relative to that the sums of exp(logit) and of
+    exp(logit) * logit (Milakov and Gimelshein, arXiv:1805.02867).
+    """
+    columns = tokens[:, None]
+    chosen, total, weighted = (states.new_zeros(len(states), 1) for _ in range(3))
+    top = torch.full_like(total, -torch.inf)
+    for part in _tiles(len(head), TILE_VOCABULARY):
+        logits = states @ head[part].mT
+        is_here, place = _within(columns, part)
+        chosen += logits.gather(-1, place) * is_here
+        before, top = top, torch.maximum(top, logits.amax(-1, keepdim=True))
+        shift, scale = (before - top).nan_to_num(neginf=0.0), (before - top).exp()
+        weighted = (weighted + shift * total) * scale
+        exponents = logits.sub_(top)
+        weights = exponents.exp()
+        total = total * scale + weights.sum(-1, keepdim=True)
+        weighted = weighted + torch.linalg.vecdot(weights, exponents)[:, None]
+    log_total = total.log()
+    normalizers = top + log_total
+    return (chosen - normalizers)[:, 0], (log_total - weighted / total)[:, 0], normalizers[:, 0]
+
+
+def _within(columns: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+    """Which columns lie in a part of the vocabulary, and where in it (anywhere, for those that do not)."""
+    place = columns - part.start
+    is_here = (place >= 0) & (place < part.stop - part.start)
+    return is_here, place.where(is_here, 0)
+
+
+def _tiles(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from thinkwright.rollout.engine import SamplingSettings
 
+TILE_ELEMENTS = 1 << 21
+"""Logits that are worked on together: what stays in a processor's cache is several times faster."""
 _BELOW_ONE = np.float32(1 - 2**-24)
 
 
@@ -35,6 +37,18 @@ def draw_tokens(logits: Tensor, uniform: Tensor, settings: SamplingSettings, for
 
     ``logits`` (B, V) in fp32, ``uniform`` (B,) in [0, 1), ``forced`` (B,) token ids to take instead, -1 for none.
     """
+    size = max(1, TILE_ELEMENTS // logits.shape[-1])
+    forced_tiles = [None] * len(logits) if forced is None else forced.split(size)
+    tiles = [
+        _draw_tile(*tile, settings) for tile in zip(logits.split(size), uniform.split(size), forced_tiles, strict=False)
+    ]
+    return DrawnTokens(*(torch.cat(parts) for parts in zip(*tiles, strict=True)))
+
+
+def _draw_tile(
+    logits: Tensor, uniform: Tensor, forced: Tensor | None, settings: SamplingSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The fields of ``DrawnTokens``."""
     logprobs = torch.log_softmax(logits / settings.temperature, dim=-1)
     if settings.is_cut:
         logprobs = torch.log_softmax(logprobs.masked_fill(~_is_eligible(logprobs, settings), -torch.inf), dim=-1)
@@ -51,9 +65,9 @@ def draw_tokens(logits: Tensor, uniform: Tensor, settings: SamplingSettings, for
     if forced is not None:
         drawn = torch.where(forced >= 0, 0.0, drawn)
     if settings.temperature == 1 and not settings.is_cut and forced is None:
-        return DrawnTokens(tokens[:, 0], drawn, drawn)
+        return tokens[:, 0], drawn, drawn
     untempered = logits.gather(-1, tokens)[:, 0] - logits.logsumexp(-1)
-    return DrawnTokens(tokens[:, 0], drawn, untempered)
+    return tokens[:, 0], drawn, untempered
 
 
 def _is_eligible(logprobs: Tensor, settings: SamplingSettings) -> Tensor:
