@@ -97,7 +97,8 @@ def _backward(
     in fp32, and the differences are rounded instead of the larger scores.
     """
     exact, size = normalizer.dtype, query.shape[-1]
-    grads = tuple(torch.zeros_like(rows, dtype=exact) for rows in (query, key, value))
+    grad_query, grad_key, grad_value = (torch.zeros_like(rows, dtype=exact) for rows in (query, key, value))
+    grads = grad_query, grad_key, grad_value
     query, grad_out = _with_subtrahend(query, normalizer), _with_subtrahend(grad_out, delta)
     key, value = _with_ones(key), _with_ones(value)
     for block in blocks:
