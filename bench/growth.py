@@ -33,7 +33,8 @@ from thinkwright.types import Rollout, TrainingGroup
 TOKENS_PER_POINT = 8192
 """Completion tokens of a point, as near as whole groups come to it, on the axes that do not say how many groups."""
 MICRO_BATCH_TOKENS = 16_384
-"""So many that a point is one micro-batch: prompts are then computed once, as their floor counts them."""
+"""So many that every point but those of long completions is one micro-batch: prompts are then computed once, as their
+floor counts them."""
 
 
 def num_shared(prompt: int) -> int:

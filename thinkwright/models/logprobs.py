@@ -12,6 +12,7 @@ from torch import Tensor
 
 TILE_TOKENS = 512
 TILE_VOCABULARY = 2048
+"""Their product is a tile: 4 MB of logits. Chosen on a CPU; a GPU may want larger ones."""
 
 
 def token_logprobs(hidden: Tensor, head: Tensor, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:

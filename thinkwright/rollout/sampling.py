@@ -38,11 +38,10 @@ def draw_tokens(logits: Tensor, uniform: Tensor, settings: SamplingSettings, for
     ``logits`` (B, V) in fp32, ``uniform`` (B,) in [0, 1), ``forced`` (B,) token ids to take instead, -1 for none.
     """
     size = max(1, TILE_ELEMENTS // logits.shape[-1])
-    forced_tiles = [None] * len(logits) if forced is None else forced.split(size)
-    tiles = [
-        _draw_tile(*tile, settings) for tile in zip(logits.split(size), uniform.split(size), forced_tiles, strict=False)
-    ]
-    return DrawnTokens(*(torch.cat(parts) for parts in zip(*tiles, strict=True)))
+    logit_tiles = logits.split(size)
+    forced_tiles = [None] * len(logit_tiles) if forced is None else forced.split(size)
+    drawn = [_draw_tile(*tile, settings) for tile in zip(logit_tiles, uniform.split(size), forced_tiles, strict=True)]
+    return DrawnTokens(*(torch.cat(parts) for parts in zip(*drawn, strict=True)))
 
 
 def _draw_tile(
