@@ -27,7 +27,7 @@ prove: $(STAMP)
 bench: $(STAMP) bench-envs
 	$(BIN)/python -m bench.compare
 
-## How cost grows with group size, lengths, vocabulary and model (about ten minutes), and its plot.
+## How cost grows with group size, lengths, vocabulary and model (about twenty minutes), and its plot.
 bench-growth: $(STAMP) bench-envs
 	$(BIN)/python -m bench.growth
 	.venv-bench-plot/bin/python -m bench.plot_growth build/bench/growth.json docs/growth.svg
