@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test base prove bench bench-growth bench-gpu bench-envs lock clean
+.PHONY: demo test base prove bench bench-growth bench-gpu bench-rewards bench-envs lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -13,7 +14,7 @@ demo: $(STAMP)
 	$(BIN)/thinkwright run tiny/r1-zero --out runs/demo
 
 ## Style, types and tests.
-test: $(STAMP)
+test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -36,6 +37,10 @@ bench-growth: $(STAMP) bench-envs
 bench-gpu: $(STAMP)
 	$(BIN)/python -m bench.gpu
 
+## Verdicts a second of the graders, with and without poison (a few minutes).
+bench-rewards: $(TEST_STAMP)
+	$(BIN)/python -m bench.rewards
+
 ## Environments of the peers, for `make bench`.
 bench-envs:
 	PYTHON=$(PYTHON) sh bench/make_envs.sh
@@ -52,7 +57,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
-## Write requirements.lock from what is installed.
+$(TEST_STAMP): $(STAMP) requirements-test.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-test.lock
+	touch $(TEST_STAMP)
+
+## Write requirements.lock and requirements-test.lock from what is installed.
 lock:
 	$(BIN)/python scripts/write_lock.py
 

@@ -1,13 +1,17 @@
-"""Models for the tests."""
+"""Models and data for the tests."""
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from tests.model_folders import KINDS, write_model_folder
 from thinkwright.models.policy import Policy, load_policy
+from thinkwright.rewards.pool import WorkerPool
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,33 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 def policy(request: pytest.FixtureRequest, model_folder: Callable[[str], Path]) -> Policy:
     """A policy of each kind, fp32 on the CPU."""
     return load_policy(str(model_folder(request.param)), device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of data sets: THINKWRIGHT_DATA, or ``shared/data`` beside the repository; skips without one."""
+    folder = Path(os.environ.get("THINKWRIGHT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no data sets: set THINKWRIGHT_DATA, or put them into ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[WorkerPool]:
+    """Workers that grade by the package's own verifiers."""
+    with WorkerPool() as workers:
+        yield workers
+
+
+@pytest.fixture
+def is_left_alone() -> Callable[[], bool]:
+    """Whether all processes that the test started have ended, soon; those of other tests do not count."""
+    before = set(psutil.Process().children(recursive=True))
+
+    def look() -> bool:
+        deadline = time.monotonic() + 10
+        while (left := set(psutil.Process().children(recursive=True)) - before) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not left
+
+    return look

@@ -14,6 +14,7 @@ from thinkwright.run_folder import (
     append_jsonl,
     create_run_folder,
     environment,
+    truncate_events,
     truncate_jsonl,
     write_bytes_atomic,
     write_json_atomic,
@@ -175,7 +176,7 @@ def test_truncation_keeps_the_whole_rows_of_earlier_steps_byte_for_byte(tmp_path
 
 
 def test_rollouts_are_compressed_json_lines_with_the_fields_of_the_types(tmp_path: Path) -> None:
-    prompt = Prompt("p1", "1+1等于几？", "text", "number", "2", "arithmetic", 1, "zh")
+    prompt = Prompt("p1", "1+1等于几？", "text", "number", "2", "2", "r1_zero", "arithmetic", 1, "zh")
     rollout = Rollout((5, 6), (-0.5, -0.25), (-0.5, -0.25), (False, False), "等等", "stop", 3)
     group = RolloutGroup(prompt, (1, 2), (ScoredRollout(rollout, {"accuracy": 1.0}, 1.0),))
     path = tmp_path / "rollouts" / "step_000000.jsonl.zst"
@@ -222,3 +223,11 @@ def test_the_environment_is_recorded_without_git_and_without_importing_torch(tmp
         env={**os.environ, "PATH": str(tmp_path)},
     )
     assert done.stdout.split() == ["None", "False"]
+
+
+def test_events_of_later_steps_and_half_a_line_go_and_those_without_a_step_stay(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    rows = [{"event": "started"}, {"event": "alarm", "step": 1}, {"event": "alarm", "step": 2}, {"event": "resumed"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"event": "al')
+    truncate_events(path, 2)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [rows[0], rows[1], rows[3]]

@@ -17,7 +17,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"thinkwright: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("thinkwright: stopped at once; --resume goes on from the newest checkpoint", file=sys.stderr)
+        print(
+            "thinkwright: stopped at once; what was finished is kept (run: --resume; difficulty: the same command)",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -44,9 +47,34 @@ def _parser() -> argparse.ArgumentParser:
     report = verbs.add_parser("report", help="write report.html of a run folder")
     report.add_argument("folder", type=Path, metavar="RUN")
     report.set_defaults(verb=_report)
+    doctor = verbs.add_parser("doctor", help="check this machine, or whether a recipe rewards what it should")
+    doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
+    doctor.add_argument("overrides", nargs="*", metavar="key=value")
+    doctor.add_argument("--all", action="store_true", help="examine all rows of large data sets, not a sample")
+    doctor.add_argument(
+        "--out", type=Path, metavar="FILE", help="write what was found, with every failing row, as JSON"
+    )
+    doctor.set_defaults(verb=_doctor)
+    difficulty = verbs.add_parser("difficulty", help="measure how often a recipe's model solves its training prompts")
+    difficulty.add_argument("recipe", metavar="RECIPE")
+    difficulty.add_argument("overrides", nargs="*", metavar="key=value")
+    difficulty.add_argument(
+        "--samples", type=_positive, default=8, metavar="N", help="completions a prompt (default 8)"
+    )
+    difficulty.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSON lines; goes on with one there"
+    )
+    difficulty.set_defaults(verb=_difficulty)
     recipes = verbs.add_parser("recipes", help="list the shipped recipes")
     recipes.set_defaults(verb=_recipes)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -74,6 +102,32 @@ def _report(options: argparse.Namespace) -> int:
     from thinkwright.report.page import write_report
 
     print(write_report(options.folder).resolve())
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    if options.recipe is None:
+        from thinkwright.pipeline.examination import examine_this_machine
+
+        return 0 if examine_this_machine(options.out) else 1
+
+    from thinkwright.config.load import load_recipe
+
+    recipe = load_recipe(options.recipe, options.overrides)
+
+    from thinkwright.pipeline.examination import examine_recipe
+
+    return 0 if examine_recipe(options.recipe, recipe, examine_all=options.all, out=options.out) else 1
+
+
+def _difficulty(options: argparse.Namespace) -> int:
+    from thinkwright.config.load import load_recipe
+
+    recipe = load_recipe(options.recipe, options.overrides)
+
+    from thinkwright.pipeline.examination import measure_recipe
+
+    print(measure_recipe(recipe, num_samples=options.samples, out=options.out))
     return 0
 
 

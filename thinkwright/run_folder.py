@@ -36,7 +36,14 @@ _REMEDIES = {
 
 
 def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
-    """Make the folder and write ``recipe.json``; or, to resume, see that it is a run of the same recipe.
+    """Make the folder and write ``recipe.json``, unless it is there to be resumed. Raises as ``check_run_folder``."""
+    check_run_folder(path, recipe_json, resume=resume)
+    if not resume:
+        write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
+
+
+def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
+    """See that a folder can be made there; or, to resume, that it is a run of the same recipe. Touches nothing.
 
     Raises RunFolderError for a folder that holds something already, for one that holds no run to resume, and for a
     recipe that differs from the one the run began with.
@@ -50,7 +57,6 @@ def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
         raise _write_error(path, error) from error
     if is_taken:
         raise RunFolderError(f"{path}: exists already; --resume to continue it, or --out another folder")
-    write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
 
 
 def write_json_atomic(path: Path, data: Any) -> None:
@@ -99,6 +105,21 @@ def truncate_jsonl(path: Path, step: int) -> None:
         write_bytes_atomic(path, b"".join(line for line in lines if _is_row_before(line, step)))
 
 
+def truncate_events(path: Path, step: int) -> None:
+    """Keep the events that belong to no step, and those of the steps before ``step``."""
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        write_bytes_atomic(path, b"".join(line for line in lines if _is_row_before(line, step, if_without=True)))
+
+
+def read_json(path: Path) -> Any:
+    """What a file of the run folder holds. Raises RunFolderError if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path}: cannot be read ({error}); start anew with --out another folder") from error
+
+
 def write_rollouts(path: Path, groups: Sequence[RolloutGroup]) -> None:
     """Write groups as zstandard-compressed JSON lines, the fields named as in ``types.py``. Raises RunFolderError."""
     lines = (json.dumps(dataclasses.asdict(group), ensure_ascii=False) + "\n" for group in groups)
@@ -134,10 +155,7 @@ def environment(argv: Sequence[str], device: str, dtype: str, threads: int) -> d
 def _check_same_recipe(path: Path, recipe: dict[str, Any]) -> None:
     if not path.is_file():
         raise RunFolderError(f"{path.parent}: no run to resume, it holds no {RECIPE_FILE}; start one without --resume")
-    try:
-        recorded = _flatten(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: cannot be read ({error}); start anew with --out another folder") from error
+    recorded = _flatten(read_json(path))
     given = _flatten(recipe)
     differing = [key for key in recorded | given if recorded.get(key) != given.get(key)]
     if differing:
@@ -174,10 +192,11 @@ def _write_error(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(f"{path}: cannot be written ({error.strerror}); {remedy}")
 
 
-def _is_row_before(line: bytes, step: int) -> bool:
-    """False for a later row, and for one that a crash cut off."""
+def _is_row_before(line: bytes, step: int, *, if_without: bool = False) -> bool:
+    """False for a later row, and for one that a crash cut off; ``if_without``: what a row without a step gives."""
     try:
-        return line.endswith(b"\n") and json.loads(line)["step"] < step
+        row = json.loads(line)
+        return line.endswith(b"\n") and (row["step"] < step if "step" in row else if_without)
     except (ValueError, KeyError, TypeError):
         return False
 

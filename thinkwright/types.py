@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 FinishReason = Literal["stop", "length"]
+Outcome = Literal["graded", "skipped", "failed", "timeout"]
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,13 @@ class Prompt:
     text: str
     """The question in the template; what is tokenized."""
     verifier: str
-    """Name of the rule in ``rewards/verifiers.py``."""
+    """Name of the rule in ``rewards/registry.py``."""
     gold: str
-    """What the verifier compares with."""
+    """What the verifier compares with: an answer, or tests, or constraints, as the verifier reads them."""
+    reference: str
+    """A right answer as a model would write it in the answer's place: what the doctor expects full marks for."""
+    template: str
+    """Name of the template ``text`` was written with; completions are told apart by the same one."""
     family: str
     level: int
     language: str
@@ -47,11 +52,16 @@ class Rollout:
 
 @dataclass(frozen=True)
 class ScoredRollout:
-    """A rollout with its rewards by name, and their weighted sum."""
+    """A rollout with its rewards by name, and what they come to together."""
 
     rollout: Rollout
     scores: dict[str, float]
+    """As found, before weights; without those that a grader did not come to."""
     reward: float
+    outcome: Outcome = "graded"
+    """Anything but ``graded`` has no reward, takes no part in baseline and loss, and is counted and listed."""
+    detail: str = ""
+    """Why it was not graded."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ class TrainingGroup:
     rollout_logprobs: tuple[tuple[float, ...], ...]
     advantages: tuple[float, ...]
     is_counted: tuple[bool, ...]
-    """False for a completion that takes no part in baseline and loss (a truncated one, if the recipe says so)."""
+    """False for a completion that takes no part in baseline and loss: one that was not graded, or a truncated one if
+    the recipe says so."""
 
 
 Metrics = dict[str, float]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
-from thinkwright.config.recipe import Algorithm, JsonlTask, PretrainRecipe, RLRecipe
+from thinkwright.config.recipe import Algorithm, PretrainRecipe, RLRecipe
+from thinkwright.config.tasks import RowsTask
 from thinkwright.errors import RecipeError
 
-FILES = ["task.path=train.jsonl", "task.held_out_path=test.jsonl"]
+ROWS = 'type = "rl"\nmodel = "tiny-base"\nsteps = 3\n[task]\ntype = "rows"\n'
 MINIMAL = 'type = "rl"\nmodel = "tiny-base"\nsteps = 3\n[task]\ntype = "tiny_world"\n'
 
 
@@ -34,7 +35,7 @@ def test_every_shipped_recipe_parses() -> None:
         names
     )
     for name in names:
-        recipe = load_recipe(name, FILES if name.startswith("gsm8k/") else [])
+        recipe = load_recipe(name)
         assert isinstance(recipe, PretrainRecipe if name.startswith("tiny/base") else RLRecipe)
 
 
@@ -46,30 +47,21 @@ def test_the_control_differs_from_r1_zero_in_its_rewards_alone() -> None:
     assert control.model_copy(update={"rewards": real.rewards}) == real
 
 
-def test_gsm8k_asks_for_its_two_files_by_the_overrides_that_give_them() -> None:
-    text = refusal("gsm8k/r1-zero")
+def test_rows_ask_for_their_two_files_by_the_overrides_that_give_them(tmp_path: Path) -> None:
+    text = refusal(recipe_file(tmp_path, ROWS))
     for key in ("task.path", "task.held_out_path"):
         assert f"{key}: required and not given" in text
         assert f"add {key}=VALUE to the command" in text
 
 
-def test_the_gsm8k_answer_pattern_finds_the_result() -> None:
-    recipe = load_recipe("gsm8k/r1-zero", FILES)
-    assert isinstance(recipe, RLRecipe)
-    assert isinstance(recipe.task, JsonlTask)
-    assert recipe.task.answer_pattern is not None
-    match = re.search(recipe.task.answer_pattern, "2+1=<<2+1=3>>3 bolts\n#### 1,003")
-    assert match is not None
-    assert match[1] == "1,003"
-
-
-def test_overrides_are_toml_values_or_bare_text_and_the_last_one_wins() -> None:
+def test_overrides_are_toml_values_or_bare_text_and_the_last_one_wins(tmp_path: Path) -> None:
     overrides = ["task.path=../data/x.jsonl", "task.held_out_path='a b.jsonl'", "task.answer_pattern=#### (.+)"]
     recipe = load_recipe(
-        "gsm8k/r1-zero", [*overrides, "optimizer.lr=1e-4", "seed=3", "seed=4", "machine.device=cuda:1"]
+        str(recipe_file(tmp_path, ROWS)),
+        [*overrides, "optimizer.lr=1e-4", "seed=3", "seed=4", "machine.device=cuda:1"],
     )
     assert isinstance(recipe, RLRecipe)
-    assert isinstance(recipe.task, JsonlTask)
+    assert isinstance(recipe.task, RowsTask)
     assert (recipe.task.path, recipe.task.held_out_path) == ("../data/x.jsonl", "a b.jsonl")
     assert recipe.task.answer_pattern == "#### (.+)"
     assert (recipe.optimizer.lr, recipe.seed, recipe.machine.device) == (1e-4, 4, "cuda:1")
@@ -113,7 +105,8 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path: Path)
         ('task.families=["fact"]', "got 'fact'; did you mean facts?"),
         (
             "task.type=tinyworld",
-            "task.type: expected 'tiny_world' or 'jsonl', got 'tinyworld'; did you mean tiny_world?",
+            "task.type: expected 'tiny_world' or 'named' or 'rows' or 'mixture', got 'tinyworld'; did you mean "
+            "tiny_world?",
         ),
         ("type=sft", "type: expected 'pretrain' or 'rl', got 'sft'"),
     ],
@@ -160,7 +153,7 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
     text = refusal(recipe_file(tmp_path, 'type = "rl"\nsteps = 3\n[task]\n'))
     assert "model: required and not given" in text
     assert "model = VALUE at the top of the file" in text
-    assert "task.type: required and not given; write 'tiny_world' or 'jsonl'" in text
+    assert "task.type: required and not given; write 'tiny_world' or 'named' or 'rows' or 'mixture'" in text
     assert "type: required and not given; write 'pretrain' or 'rl'" in refusal(recipe_file(tmp_path, "seed = 1\n"))
 
 
@@ -233,3 +226,26 @@ def test_loading_a_recipe_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("task.levels=[2]", "write the whole list task.levels, such as"),
+        ("task.levels=[1, 2, 3]", "task.levels: takes at most 2 entries"),
+        ("model=\udcff", "is not UTF-8"),
+    ],
+)
+def test_remedies_can_be_followed(override: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        load_recipe("gsm8k/r1-zero", [override])
+
+
+def test_a_key_missing_in_a_list_is_to_be_written_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.toml"
+    path.write_text(
+        'type = "rl"\nmodel = "m"\nsteps = 1\n[task]\ntype = "mixture"\n[[task.parts]]\nweight = 1\n'
+        'task = { type = "named" }\n[[task.parts]]\nweight = 1\ntask = { type = "named", name = "gsm8k" }\n'
+    )
+    with pytest.raises(RecipeError, match="add name = VALUE to that entry in the file"):
+        load_recipe(str(path))

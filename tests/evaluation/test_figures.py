@@ -12,7 +12,7 @@ def rollout(num_tokens: int, text: str, finish_reason: FinishReason) -> Rollout:
 
 
 def group(prompt_id: str, level: int, texts: list[str], correct: list[float]) -> RolloutGroup:
-    prompt = Prompt(prompt_id, "What is 3+4?", "t", "number", "7", "arithmetic", level, "en")
+    prompt = Prompt(prompt_id, "What is 3+4?", "t", "number", "7", "7", "r1_zero", "arithmetic", level, "en")
     members = tuple(
         ScoredRollout(
             rollout(i + 1, text, "length" if i == 1 else "stop"),

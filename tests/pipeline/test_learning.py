@@ -15,6 +15,7 @@ from thinkwright.errors import GateError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.gate import check_gate
+from thinkwright.rewards.pool import WorkerPool
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
@@ -22,15 +23,15 @@ from thinkwright.training.rl import RLTrainer
 QUICK = ["steps=8", "rollout.prompts_per_step=12", "rollout.group_size=8", "evaluation.every_steps=100"]
 
 
-def trainer(folder: Path, *overrides: str) -> RLTrainer:
+def trainer(pool: WorkerPool, folder: Path, *overrides: str) -> RLTrainer:
     recipe = load_recipe("tiny/r1-zero", [*QUICK, "task.families=['ordering', 'facts']", *overrides])
     assert isinstance(recipe, RLRecipe)
     policy = load_policy(resolve_model_name(recipe.model), device=torch.device("cpu"), dtype=torch.float32)
-    return RLTrainer(recipe, policy, load_task(recipe.task), folder, time.monotonic())
+    return RLTrainer(recipe, policy, load_task(recipe.task), pool, folder, time.monotonic())
 
 
-def test_eight_steps_raise_the_reward(tmp_path: Path) -> None:
-    trainer(tmp_path).train(Display(), StopRequest())
+def test_eight_steps_raise_the_reward(pool: WorkerPool, tmp_path: Path) -> None:
+    trainer(pool, tmp_path).train(Display(), StopRequest())
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == 8
     assert fmean(r["reward/total"] for r in rows[-3:]) > fmean(r["reward/total"] for r in rows[:3]) + 0.15
@@ -39,8 +40,8 @@ def test_eight_steps_raise_the_reward(tmp_path: Path) -> None:
     assert rows[0]["policy/kl"] < rows[-1]["policy/kl"]
 
 
-def test_the_reference_policy_is_refreshed_when_the_recipe_says(tmp_path: Path) -> None:
-    run = trainer(tmp_path, "steps=3", "algorithm.reference_refresh_steps=2")
+def test_the_reference_policy_is_refreshed_when_the_recipe_says(pool: WorkerPool, tmp_path: Path) -> None:
+    run = trainer(pool, tmp_path, "steps=3", "algorithm.reference_refresh_steps=2")
     assert run.reference is not None
     start = run.reference.head.clone()
     run.train(Display(), StopRequest())
@@ -50,8 +51,8 @@ def test_the_reference_policy_is_refreshed_when_the_recipe_says(tmp_path: Path) 
     assert rows[2]["policy/kl"] < rows[1]["policy/kl"]
 
 
-def test_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
-    run = trainer(tmp_path, "optimizer.lr=1.0", "optimizer.warmup_steps=1", "optimizer.decay=linear", "steps=4")
+def test_learning_rate_warms_up_and_decays(pool: WorkerPool, tmp_path: Path) -> None:
+    run = trainer(pool, tmp_path, "optimizer.lr=1.0", "optimizer.warmup_steps=1", "optimizer.decay=linear", "steps=4")
     assert [run.learning_rate(step) for step in range(4)] == [0.5, 0.75, 0.5, 0.25]
 
 

@@ -1,6 +1,5 @@
 """The main job end to end, as a user starts it: from the command line, in its own process."""
 
-import gzip
 import json
 import signal
 import subprocess
@@ -14,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.tasks.made_sets import write_data_folder
 from thinkwright.run_folder import read_rollouts
 
 REPOSITORY = Path(__file__).parents[2]
-SHARED_GSM8K = REPOSITORY.parent / "shared" / "data" / "gsm8k"
 COIN = ["rewards.random=1", "rewards.accuracy=0", "rewards.format=0"]
 SMALL = [
     "machine.dtype=float32",
@@ -33,26 +32,19 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def gsm8k(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Training and held-out file: the real ones where they lie beside the repository, else rows of the same form."""
-    if SHARED_GSM8K.exists():
-        return SHARED_GSM8K / "train.jsonl.gz", SHARED_GSM8K / "test_first819.jsonl"
-    folder = tmp_path_factory.mktemp("gsm8k")
-    rows = [{"question": f"Ann has {i} nuts and {i} more. How many?", "answer": f"So\n#### {2 * i}"} for i in range(99)]
-    with gzip.open(folder / "train.jsonl.gz", "wt") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows[20:])
-    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:20]))
-    return folder / "train.jsonl.gz", folder / "test.jsonl"
+def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data folder with rows of GSM8K's form."""
+    return write_data_folder(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
-def command(model_folder: Callable[[str], Path], gsm8k: tuple[Path, Path], tmp_path: Path) -> Callable[..., list[str]]:
+def command(model_folder: Callable[[str], Path], made_folder: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """The command line of a small gsm8k run into a folder of the given name."""
 
     def build(name: str, *extra: str) -> list[str]:
-        data = [f"model={model_folder('qwen2')}", f"task.path={gsm8k[0]}", f"task.held_out_path={gsm8k[1]}"]
+        given = [f"model={model_folder('qwen2')}", f"task.data={made_folder}"]
         out = ["--out", str(tmp_path / name)]
-        return [sys.executable, "-m", "thinkwright", "run", "gsm8k/r1-zero", *data, *SMALL, *extra, *out]
+        return [sys.executable, "-m", "thinkwright", "run", "gsm8k/r1-zero", *given, *SMALL, *extra, *out]
 
     return build
 

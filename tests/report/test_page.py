@@ -1,3 +1,4 @@
+import json
 import os
 import re
 from html.parser import HTMLParser
@@ -126,3 +127,14 @@ def test_a_base_model_is_told_as_one_and_compared_with_nothing(pretraining_folde
     assert not [claim for claim in ("Before", "Change", "GRPO", "Not measured", "learned to think") if claim in page]
     outline = _outline(page)
     assert (outline.open, outline.misplaced) == ([], [])
+
+
+def test_alarms_and_the_doctors_warnings_stand_at_the_top(run_folder):
+    check = {"name": "isolation", "status": "warning", "found": "programs <b>run</b> free", "remedy": ""}
+    (run_folder / "doctor.json").write_text(json.dumps({"checks": [check, check | {"status": "ok"}]}))
+    events = [{"event": "alarm", "step": 7, "text": "the reward was 0\n  for example <i>this</i>"}, {"event": "start"}]
+    (run_folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    page = write_report(run_folder).read_text(encoding="utf-8")
+    assert page.count("<li>Before the run, isolation: programs &lt;b&gt;run&lt;/b&gt; free.</li>") == 1
+    assert "<li>Alarm at step 7: the reward was 0.</li>" in page
+    assert "for example" not in page.partition("<main>")[0]

@@ -79,3 +79,18 @@ def test_the_method_is_told_with_the_numbers_of_the_run():
     assert "1 point for a right answer and 0.5 points for keeping" in told
     assert "coin" not in told
     assert "by the toss of a coin" in how_it_learned(_run(rewards={"accuracy": 0.0, "format": 0.0, "random": 1.0}))
+
+
+def test_every_reward_is_told_with_its_points():
+    rewards = {"language": 0.5, "overlong": 1.0, "custom": [{"function": "mine:brevity", "weight": 2.0}]}
+    told = how_it_learned(_run(rewards=rewards))
+    assert (
+        "gave every response 1 point for a right answer, 1 point for keeping thought and answer apart in the form "
+        "asked for, 0.5 points for thinking in the right language, 1 point off for coming near the length limit and "
+        "2 points by mine:brevity."
+    ) in told
+
+
+def test_a_run_rewarded_by_a_function_is_not_called_one_for_form_alone():
+    rewards = {"accuracy": 0.0, "custom": [{"function": "mine:checker", "weight": 1.0}]}
+    assert headline(_run(rewards=rewards)).startswith("A run rewarded by a function of its own: 28%")

@@ -6,12 +6,61 @@ from random import Random
 
 import pytest
 
+from thinkwright.chat.template import TEMPLATES
 from thinkwright.rewards.program_runner import judge_programs
-from thinkwright.rewards.verifiers import VERIFIERS, is_countdown_solution, parse_number
+from thinkwright.rewards.registry import VERIFIERS
+from thinkwright.rewards.verifiers.countdown import is_countdown_solution
+from thinkwright.rewards.verifiers.numbers import parse_number
 from thinkwright.tasks.tiny_world.puzzle import Puzzle
 from thinkwright.tasks.tiny_world.world import FAMILIES, held_out_puzzles, random_puzzle
 
+ARITHMETIC = {"question": "Calculate 3 + 4.", "answer": "7", "metadata": {}}
 COUNTDOWN = json.dumps({"numbers": [3, 3, 8, 2], "target": 9})
+
+
+ROLES = json.dumps({"names": ["Zoey", "Oliver"], "solution": [True, False]})
+INSTRUCTIONS = json.dumps({
+    "instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": ["orange", "lemon"]}],
+})  # fmt: skip
+REFERENCES = {
+    "number": ("1,200", "1200"),
+    "words": ("Amy, Ben", "Amy Ben"),
+    "word_set": ("Ben and Amy", "Amy Ben"),
+    "countdown": ("3*8/2-3", COUNTDOWN),
+    "program": ("lambda x: 3*x", "[[1, 3], [2, 6]]"),
+    "math": ("\\frac{1}{2}", "0.5"),
+    "functions": ("def f(x):\n    return {x: 1}", json.dumps({"kind": "asserts", "tests": ["assert f(1) == {1: 1}"]})),
+    "stdin_stdout": ("```python\nprint({1: 2}[1])\n```", json.dumps({"inputs": [""], "outputs": ["2"]})),
+    "truth_assignment": ("Zoey is a knight, and Oliver is a knave", ROLES),
+    "choice": ("(B)", "B"),
+    "exact": ("] } )", "] } )"),
+    "structured": ("{1: [2]}", json.dumps({"kind": "python", "value": "{1: [2]}"})),
+    "instructions": ("An orange and a lemon.", INSTRUCTIONS),
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("name", VERIFIERS)
+def test_a_perfect_reply_is_right_and_a_wrong_one_wrong_under_every_template(name: str, template: str) -> None:
+    verifier = VERIFIERS[name]
+    if name == "reasoning_gym":
+        pytest.importorskip("reasoning_gym")
+        answer, gold = "7", json.dumps({"dataset": "basic_arithmetic", "entry": ARITHMETIC})
+    else:
+        answer, gold = REFERENCES[name]
+    if verifier.machine_problem is not None and (problem := verifier.machine_problem()) is not None:
+        pytest.skip(problem)
+    for text, score in ((answer, 1.0), (verifier.wrong_answer(gold), 0.0)):
+        reply = TEMPLATES[template].split(TEMPLATES[template].write("I think.", text)).answer
+        assert reply is not None
+        assert verifier.grade(reply, gold) == score, reply
+        assert verifier.grade_many is None or verifier.grade_many([(reply, gold)]) == [score]
+
+
+@pytest.mark.parametrize("answer", ["\\boxed{\\text{Amy, Ben}}", "I say $\\boxed{Amy\\text{ and }Ben}$."])
+def test_words_in_a_box_may_be_latex_text(answer: str) -> None:
+    assert VERIFIERS["word_set"].grade(answer, "Ben Amy") == 1.0
+    assert VERIFIERS["word_set"].grade(f"\\boxed{{Amy}} {answer} \\boxed{{Ben}}", "Ben Amy") == 0.0
 
 
 def puzzles_of(family: str, count: int) -> list[Puzzle]:
@@ -25,8 +74,8 @@ def test_gold_answers_are_right_and_wrong_ones_wrong(family: str) -> None:
         verifier = VERIFIERS[puzzle.verifier]
         assert puzzle.wrong
         assert verifier.check_gold(puzzle.gold) is None
-        assert verifier.is_correct(puzzle.answer, puzzle.gold), puzzle
-        assert [wrong for wrong in puzzle.wrong if verifier.is_correct(wrong, puzzle.gold)] == [], puzzle
+        assert verifier.grade(puzzle.answer, puzzle.gold) == 1.0, puzzle
+        assert [wrong for wrong in puzzle.wrong if verifier.grade(wrong, puzzle.gold)] == [], puzzle
 
 
 def test_gold_programs_are_right_and_wrong_ones_wrong() -> None:
@@ -67,15 +116,15 @@ def test_a_number_is_read_exactly(text: str, value: Fraction) -> None:
 def test_what_is_not_one_number_is_not_read(text: str) -> None:
     assert parse_number(text) is None
     assert VERIFIERS["number"].check_gold(text) is not None
-    assert not VERIFIERS["number"].is_correct(text, text)
+    assert VERIFIERS["number"].grade(text, text) == 0.0
 
 
 def test_equal_numbers_written_differently_are_the_same() -> None:
-    is_correct = VERIFIERS["number"].is_correct
-    assert is_correct("1,000.0", "1000")
-    assert is_correct("0.1", "1/10")
-    assert is_correct("-0", "0")
-    assert not is_correct("0.3333333333333333", "1/3")
+    grade = VERIFIERS["number"].grade
+    assert grade("1,000.0", "1000")
+    assert grade("0.1", "1/10")
+    assert grade("-0", "0")
+    assert not grade("0.3333333333333333", "1/3")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +143,7 @@ def test_equal_numbers_written_differently_are_the_same() -> None:
     ],
 )
 def test_words_are_compared_in_order_without_case_and_punctuation(answer: str, gold: str, verdict: bool) -> None:
-    assert VERIFIERS["words"].is_correct(answer, gold) is verdict
+    assert VERIFIERS["words"].grade(answer, gold) == verdict
 
 
 @pytest.mark.parametrize(
@@ -112,7 +161,7 @@ def test_words_are_compared_in_order_without_case_and_punctuation(answer: str, g
     ],
 )
 def test_a_word_set_has_every_word_once_in_any_order(answer: str, gold: str, verdict: bool) -> None:
-    assert VERIFIERS["word_set"].is_correct(answer, gold) is verdict
+    assert VERIFIERS["word_set"].grade(answer, gold) == verdict
 
 
 @pytest.mark.parametrize("answer", ["3*8/2-3", "(3*8)/2 - 3 = 9", "8*3/2-3=9", " 3*(8/2)-3 "])
@@ -152,4 +201,4 @@ def test_countdown_fractions_are_exact() -> None:
 )
 def test_a_gold_that_cannot_be_read_has_a_reason_and_no_right_answer(name: str, gold: str) -> None:
     assert VERIFIERS[name].check_gold(gold)
-    assert not VERIFIERS[name].is_correct(gold, gold)
+    assert VERIFIERS[name].grade(gold, gold) == 0.0

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from thinkwright.chat.template import r1_zero_prompt
-from thinkwright.config.recipe import EXAMINED_FAMILIES, TinyWorldTask
+from thinkwright.config.tasks import EXAMINED_FAMILIES, TinyWorldTask
 from thinkwright.errors import DataError
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world import world
@@ -56,5 +56,7 @@ def test_a_prompt_carries_the_puzzle_in_the_template() -> None:
     assert replace(prompt, prompt_id="", text="").__dict__ == {
         "prompt_id": "",
         "text": "",
+        "reference": puzzle.answer,
+        "template": "r1_zero",
         **{name: getattr(puzzle, name) for name in ("question", "verifier", "gold", "family", "level", "language")},
     }

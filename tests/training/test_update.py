@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(model_folder:
 
 
 def rollout_group(rewards: list[float], finish: list[str]) -> RolloutGroup:
-    prompt = Prompt("p", "q", "t", "number", "1", "arithmetic", 1, "en")
+    prompt = Prompt("p", "q", "t", "number", "1", "1", "r1_zero", "arithmetic", 1, "en")
     members = tuple(
         ScoredRollout(Rollout((1, 2), (-1.0, -1.0), (-1.0, -1.0), (False, False), "", reason, 0), {}, reward)  # type: ignore[arg-type]
         for reward, reason in zip(rewards, finish, strict=True)

@@ -5,6 +5,7 @@ a line.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -20,6 +21,7 @@ from thinkwright.errors import RecipeError
 
 _RECIPE: TypeAdapter[PretrainRecipe | RLRecipe] = TypeAdapter(Recipe)
 _SUFFIX = ".toml"
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 DEFAULT = "default"
 """An override with this value takes the key out of the recipe, so that the schema's default holds again."""
 _TOML_REMEDIES = {
@@ -114,6 +116,8 @@ def _apply_override(table: dict[str, Any], override: str) -> str | None:
         return f"override {override}: no '='; write key=value, such as seed=1"
     if not all((*path, name)):
         return f"override {override}: the key has an empty part; write key=value, such as optimizer.lr=1e-4"
+    if _LONE_SURROGATE.search(override):  # what Python makes of bytes that are not UTF-8
+        return f"override {override!r}: is not UTF-8; write it in UTF-8"
     if not text.strip():
         return f"override {override}: no value after '='; write {key}='\"\"' if an empty text is meant"
     for i, part in enumerate(path):

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from thinkwright.config.recipe import PretrainRecipe, RLRecipe, Section
+from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.config.section import Section
 
 Sections = tuple[type[Section], ...]
 _ROOTS: Sections = (PretrainRecipe, RLRecipe)
@@ -68,7 +69,9 @@ def _problem(details: ErrorDetails) -> tuple[str, str]:
     if kind == "value_error":
         return key, str(context["error"])
     if kind == "too_short":
-        return key, f"needs at least {context['min_length']} entry, got {shown(value)}"
+        return key, f"needs at least {_entries(context['min_length'])}, got {shown(value)}"
+    if kind == "too_long":
+        return key, f"takes at most {_entries(context['max_length'])}, got {shown(value)}"
     return key, f"{details['msg'].replace('Input should', 'must')}, got {shown(value)}"
 
 
@@ -117,8 +120,9 @@ def _unknown_key(key: str, root: Sections, here: Sections) -> str:
     table, _, name = key.rpartition(".")
     valid = list(here[0].model_fields)
     close = difflib.get_close_matches(name.lower(), valid, n=1)
-    elsewhere = [other for other in _all_keys(root[0]) if other.endswith(f".{name}") and other != key]
-    candidates = [_join(table, close[0])] if close else elsewhere
+    known = list(_all_keys(root[0]))
+    elsewhere = [other for other in known if other.endswith(f".{name}") and key not in known]
+    candidates = elsewhere or [_join(table, near) for near in close]
     if candidates:
         return f"unknown key; did you mean {' or '.join(candidates)}?"
     place = f"with type = {_tag(here[0])!r}" if "type" in valid else "here"
@@ -139,7 +143,15 @@ def _missing(key: str, here: Sections) -> str:
     description = here[0].model_fields[name].description if here and name in here[0].model_fields else None
     meaning = f" ({description.strip().rstrip('.')})" if description else ""
     place = f"under [{table}] in the file" if table else "at the top of the file"
+    if name.endswith("]"):
+        return f"required and not given; write the whole list {key.partition('[')[0]}, such as [1, 2]"
+    if "[" in key:  # no override reaches into a list
+        return f"required and not given{meaning}; add {name} = VALUE to that entry in the file"
     return f"required and not given{meaning}; add {key}=VALUE to the command, or {name} = VALUE {place}"
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _not_one_of(expected: str, value: Any) -> str:

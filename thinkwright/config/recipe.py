@@ -5,21 +5,13 @@ This package imports no torch, so that ``--help`` and recipe errors answer at on
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Family = Literal[
-    "arithmetic", "word_problems", "countdown", "permutations", "ordering", "truth_tellers", "programs", "facts"
-]
-EXAMINED_FAMILIES: tuple[Family, ...] = (
-    "arithmetic", "word_problems", "countdown", "permutations", "ordering", "truth_tellers", "programs", "facts",
-)  # fmt: skip
-
-
-class Section(BaseModel):
-    """A part of a recipe: immutable, and closed to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+from thinkwright.config.alarms import AlarmLimits
+from thinkwright.config.curriculum import Curriculum
+from thinkwright.config.rewards import RewardWeights
+from thinkwright.config.section import Section, Share
+from thinkwright.config.tasks import TaskSettings
 
 
 class Machine(Section):
@@ -31,51 +23,6 @@ class Machine(Section):
     """``auto`` is bf16 where the hardware multiplies in it. Master weights, logits and losses are fp32 always."""
     threads: PositiveInt = 2
     """CPU threads of torch. On a CPU the same number gives the same result."""
-
-
-class TinyWorldTask(Section):
-    """The generated questions of the tiny world; its 256 held-out questions are the evaluation."""
-
-    type: Literal["tiny_world"]
-    families: tuple[Family, ...] = Field(default=EXAMINED_FAMILIES, min_length=1)
-    """Question families to draw prompts from."""
-
-
-class JsonlTask(Section):
-    """Questions and answers from JSON-lines files (plain or .gz)."""
-
-    type: Literal["jsonl"]
-    path: str
-    """File with the training rows."""
-    held_out_path: str
-    """File with the rows for evaluation; training rows that share a 10-gram with one are dropped and counted."""
-    question_field: str = "question"
-    """Name of the field with the question."""
-    answer_field: str = "answer"
-    """Name of the field with the answer."""
-    answer_pattern: str | None = None
-    r"""Regular expression whose first group is the gold answer inside the answer field, such as ``####\s*(.+)``."""
-    verifier: Literal["number", "words"] = "number"
-    """How an answer is compared with the gold: as exact numbers, or word by word."""
-    max_held_out: PositiveInt = 256
-    """Rows of the held-out file to use, from its start."""
-
-
-class RewardWeights(Section):
-    """Weight of each reward; the total is their weighted sum (R1-Zero: accuracy and format, equal weight)."""
-
-    accuracy: float = Field(default=1.0, ge=0)
-    """1 if the answer after the thought is right by the task's rule, else 0."""
-    format: float = Field(default=1.0, ge=0)
-    """1 if there is exactly one ordered pair of each tag around a thought that is not empty, else 0."""
-    random: float = Field(default=0.0, ge=0)
-    """0 or 1 by the toss of a coin: the control that must teach nothing."""
-
-    @model_validator(mode="after")
-    def _some_weight(self) -> "RewardWeights":
-        if not any((self.accuracy, self.format, self.random)):
-            raise ValueError("all reward weights are 0, so nothing would be learned; give at least one a weight")
-        return self
 
 
 class Sampling(Section):
@@ -261,7 +208,12 @@ class RLRecipe(Section):
     machine: Machine = Machine()
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
-    task: Annotated[TinyWorldTask | JsonlTask, Field(discriminator="type")]
+    task: Annotated[TaskSettings, Field(discriminator="type")]
+    template: Literal["r1_zero", "r1_zero_prefilled", "think_summary", "boxed"] = "r1_zero"
+    """How questions are put and replies told apart: R1-Zero's tags, the same with ``<think>`` given, R1's thought and
+    summary, or a last ``\\boxed{}``."""
+    curriculum: Curriculum | None = None
+    """Leave out, for a while, prompts that are all right or all wrong; without one, every prompt takes its turn."""
     rewards: RewardWeights = RewardWeights()
     rollout: RolloutSettings = RolloutSettings()
     algorithm: Algorithm = Algorithm()
@@ -271,13 +223,27 @@ class RLRecipe(Section):
     checkpoint_steps: PositiveInt = 20
     """Steps between checkpoints."""
     evaluation: Evaluation = Evaluation()
+    alarms: AlarmLimits = AlarmLimits()
+    """When a run says that something is wrong."""
     gate: Gate | None = None
     """Entry condition, measured before training; only the tiny world can be forced to go step by step."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "RLRecipe":
         if self.gate is not None and self.task.type != "tiny_world":
-            raise ValueError("gate has no effect on a jsonl task: only the tiny world can measure it; remove [gate]")
+            raise ValueError(
+                f"gate has no effect on a {self.task.type} task: only the tiny world can measure it; remove [gate]"
+            )
+        if self.curriculum is not None and self.task.type == "tiny_world":
+            raise ValueError(
+                "curriculum has no effect on the tiny world, whose questions are made anew for every step; "
+                "remove [curriculum]"
+            )
+        buffer, limit = self.rewards.overlong_buffer_tokens, self.rollout.max_response_tokens
+        if buffer is not None and buffer > limit:
+            raise ValueError(
+                f"rewards.overlong_buffer_tokens = {buffer} is over rollout.max_response_tokens = {limit}; lower it"
+            )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")
         return self

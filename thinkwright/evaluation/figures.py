@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from thinkwright.chat.template import split_reply
+from thinkwright.chat.template import TEMPLATES
 from thinkwright.rewards.language import language_consistency, question_words
 from thinkwright.rewards.reflection import count_reflection_words
 from thinkwright.types import RolloutGroup
@@ -19,7 +19,7 @@ def samples_of(groups: Sequence[RolloutGroup]) -> list[Sample]:
     for group in groups:
         prompt = group.prompt
         for member in group.members:
-            reply = split_reply(member.rollout.text)
+            reply = TEMPLATES[prompt.template].split(member.rollout.text)
             rows.append(
                 {
                     "prompt_id": prompt.prompt_id,

@@ -1,17 +1,23 @@
 """Held-out evaluation of a policy, and what it could do if forced: bare answers, or step by step."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from thinkwright.config.recipe import Measurement, RewardWeights
+from thinkwright.config.recipe import Measurement
+from thinkwright.config.rewards import RewardWeights
+from thinkwright.errors import GraderError
 from thinkwright.evaluation.figures import Sample, figures_of, samples_of
 from thinkwright.models.policy import Policy
-from thinkwright.rewards.score import score_groups
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rewards.score import score_groups, set_aside
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.types import EvaluationResult, Prompt, RolloutGroup
 
 # Every evaluation of every run draws from the same random numbers: two of them differ by the policy alone.
 SEED, _STEP = 0, -1
+_NUM_EXAMPLES = 5
 
 
 def evaluate(
@@ -20,10 +26,15 @@ def evaluate(
     prompts: Sequence[Prompt],
     settings: Measurement,
     max_tokens: int,
+    pool: WorkerPool,
     policy_version: int = 0,
     forced_start: dict[str, str] | None = None,
 ) -> EvaluationResult:
-    """Sample every held-out prompt and score it. ``forced_start`` by language begins every completion, and counts."""
+    """Sample every held-out prompt and score it. ``forced_start`` by language begins every completion, and counts.
+
+    Completions that graders could not score are neither right nor wrong: they are left out of the means and counted.
+    Raises GraderError if there are no others.
+    """
     sampling = SamplingSettings(settings.samples_per_question, max_tokens, settings.temperature, SEED, _STEP)
     starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in prompts]
     prompt_ids = [_encode(policy, prompt.text) for prompt in prompts]
@@ -32,9 +43,14 @@ def evaluate(
         for prompt, ids, start in zip(prompts, prompt_ids, starts, strict=True)
     ]
     groups = list(zip(prompts, prompt_ids, engine.generate(requests, sampling, policy_version), strict=True))
-    scored: list[RolloutGroup] = score_groups(groups, RewardWeights(), "no coin", truncated_scores_zero=True)
-    samples: list[Sample] = samples_of(scored)
+    scored = score_groups(groups, RewardWeights(), pool)
+    samples: list[Sample] = samples_of(_graded(scored))
+    not_graded = set_aside(scored)
+    if not samples:
+        raise GraderError(f"none of the held-out completions could be graded: {not_graded[0]['detail']}; mend that")
     figures = figures_of(samples)
+    figures["set_aside"] = dict(Counter(row["outcome"] for row in not_graded))
+    figures["set_aside_examples"] = not_graded[:_NUM_EXAMPLES]
     figures["settings"] = {
         "temperature": settings.temperature,
         "top_p": 1.0,
@@ -53,13 +69,18 @@ def bare_and_forced(
     prompts: Sequence[Prompt],
     settings: Measurement,
     max_tokens: int,
+    pool: WorkerPool,
     starts: dict[str, dict[str, str]],
 ) -> dict[str, dict[str, Any]]:
     """Figures of the policy made to answer at once (``bare``) and made to go step by step (``forced``)."""
     return {
-        kind: evaluate(engine, policy, prompts, settings, max_tokens, forced_start=starts[kind]).figures
+        kind: evaluate(engine, policy, prompts, settings, max_tokens, pool, forced_start=starts[kind]).figures
         for kind in ("bare", "forced")
     }
+
+
+def _graded(groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
+    return [replace(group, members=tuple(m for m in group.members if m.outcome == "graded")) for group in groups]
 
 
 def _encode(policy: Policy, text: str) -> tuple[int, ...]:

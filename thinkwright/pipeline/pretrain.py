@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from thinkwright.config.load import resolved_json
-from thinkwright.config.recipe import PretrainRecipe, TinyWorldTask
+from thinkwright.config.recipe import PretrainRecipe
+from thinkwright.config.tasks import TinyWorldTask
 from thinkwright.display import Display
 from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import bare_and_forced, evaluate
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.record import choose_machine, record_start
+from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_atomic, write_json_atomic
 from thinkwright.tasks.prompts import load_task
@@ -53,8 +55,9 @@ def measure_base(policy: Policy, recipe: PretrainRecipe, folder: Path) -> dict[s
     """Held-out figures left free, forced bare and forced step by step; and how often it behaves how."""
     engine, settings = NativeEngine(policy), recipe.evaluation
     held_out = load_task(TinyWorldTask(type="tiny_world")).held_out
-    free = evaluate(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS)
-    forced = bare_and_forced(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, forced_starts())
+    with WorkerPool() as pool:
+        free = evaluate(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, pool)
+        forced = bare_and_forced(engine, policy, held_out, settings, MAX_RESPONSE_TOKENS, pool, forced_starts())
     write_json_atomic(folder / "eval" / "baselines.json", forced)
     row = {"step": recipe.steps, "figures": free.figures, "samples": free.samples}
     write_json_atomic(folder / "eval" / f"step_{recipe.steps:06d}.json", row)

@@ -1,21 +1,45 @@
 """Records where and with what a run started."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from thinkwright.config.recipe import Machine
+from thinkwright.errors import RunFolderError
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
-from thinkwright.run_folder import append_jsonl, environment, write_json_atomic
+from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
+from thinkwright.tasks.task import Task
 
 
 def choose_machine(machine: Machine, folder: Path, *, resume: bool) -> tuple[torch.device, torch.dtype]:
     """Device and dtype of a run; a resumed one keeps the dtype it began with, since ``auto`` measures."""
     device, path = choose_device(machine.device), folder / "environment.json"
-    recorded = json.loads(path.read_text(encoding="utf-8"))["dtype"] if resume and path.exists() else machine.dtype
+    recorded = read_json(path)["dtype"] if resume and path.exists() else machine.dtype
     return device, choose_dtype(recorded, device)
+
+
+def record_data(folder: Path, task: Task, report: dict[str, Any]) -> None:
+    """Write ``data.json``: what was loaded and left out, and a digest of every question.
+
+    Raises RunFolderError if the run began with other data: a resumed run must not go on with changed files.
+    """
+    path, digest = folder / "data.json", _digest(task)
+    if path.exists() and (before := read_json(path).get("digest")) != digest:
+        raise RunFolderError(
+            f"{path}: the run began with other data (digest {before}, now {digest}): a file, Hub set, THINKWRIGHT_DATA"
+            " or a file of pass rates has changed; put back what it began with, or --out another folder"
+        )
+    write_json_atomic(path, report | {"digest": digest})
+
+
+def _digest(task: Task) -> str:
+    """Of the ids, texts and golds of all prompts."""
+    rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold]) for prompt in task.all_prompts())
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
 def record_start(folder: Path, policy: Policy, threads: int, argv: list[str], *, resume: bool) -> None:

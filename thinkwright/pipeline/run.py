@@ -13,13 +13,17 @@ from thinkwright.display import Display
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.pretrain import run_pretrain
-from thinkwright.pipeline.record import choose_machine, record_start
+from thinkwright.pipeline.record import choose_machine, record_data, record_start
+from thinkwright.rewards.check import check_rewards
+from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, create_run_folder, write_json_atomic
-from thinkwright.tasks.prompts import Task, load_task
+from thinkwright.run_folder import append_jsonl, check_run_folder, create_run_folder, write_json_atomic
+from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
@@ -38,21 +42,30 @@ def run_recipe(recipe: PretrainRecipe | RLRecipe, folder: Path, *, resume: bool,
 
 def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     started = time.monotonic()
-    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
-    policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
-    task = load_task(recipe.task)
-    _check_sampling(recipe, policy, task)
-    create_run_folder(folder, resolved_json(recipe), resume=resume)
-    write_json_atomic(folder / "data.json", task.report)
-    record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
-    with Display() as display, StopRequest() as stop:
-        for line in task.notes():
-            display.note(line)
-        _pass_gate(recipe, policy, task, folder, display)
-        trainer = RLTrainer(recipe, policy, task, folder, started)
-        if resume:
-            trainer.resume()
-        trainer.train(display, stop)
+    check_run_folder(folder, resolved_json(recipe), resume=resume)
+    with WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool:
+        device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+        policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
+        task = load_task(recipe.task, recipe.template)
+        check_recipe(recipe, policy, task, pool)
+        found = check_up(recipe, policy, task, pool, folder)
+        trainer = RLTrainer(recipe, policy, found.task, pool, folder, started)
+        create_run_folder(folder, resolved_json(recipe), resume=resume)
+        record_data(folder, task, found.task.report)
+        write_json_atomic(folder / DOCTOR_FILE, found.record)
+        record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+        with Display() as display, StopRequest() as stop:
+            for line in (*task.notes(), *found.notes):
+                display.note(line)
+            _pass_gate(recipe, policy, task, pool, folder, display)
+            if resume:
+                trainer.resume()
+            trainer.train(display, stop)
+    return _finish(recipe, policy, trainer, folder)
+
+
+def _finish(recipe: RLRecipe, policy: Policy, trainer: RLTrainer, folder: Path) -> dict[str, Any]:
+    """Leave model, summary and the last event."""
     status = FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED
     if status == FINISHED:
         policy.save(folder / "model")
@@ -62,7 +75,7 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
     return summary
 
 
-def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, folder: Path, display: Display) -> None:
+def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display) -> None:
     """Measure what the base does when forced, once per run, and hold it against the gate."""
     path = folder / "eval" / "baselines.json"
     if recipe.task.type != "tiny_world":
@@ -70,14 +83,14 @@ def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, folder: Path, displ
     if not path.exists():
         engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
         max_tokens = recipe.rollout.max_response_tokens
-        baselines = bare_and_forced(engine, policy, task.held_out, recipe.evaluation, max_tokens, forced_starts())
+        baselines = bare_and_forced(engine, policy, task.held_out, recipe.evaluation, max_tokens, pool, forced_starts())
         write_json_atomic(path, baselines)
     if recipe.gate is not None:
         display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
 
 
-def _check_sampling(recipe: RLRecipe, policy: Policy, task: Task) -> None:
-    """The longest prompt must fit the model's context and the memory."""
+def check_recipe(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool) -> None:
+    """The longest prompt must fit the model's context and the memory; rewards must be callable. Raises what is not."""
     requests = [
         RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)))
         for p in task.all_prompts()
@@ -86,6 +99,7 @@ def _check_sampling(recipe: RLRecipe, policy: Policy, task: Task) -> None:
     rollout = recipe.rollout
     settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
     NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
+    check_rewards(recipe.rewards, {prompt.language for prompt in task.all_prompts()}, pool)
 
 
 def _summary(recipe: RLRecipe, trainer: RLTrainer, folder: Path, status: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _paragraph(text: str, kind: str) -> str:
 
 
 def _notes(run: Run) -> str:
-    if not run.notes:
+    if not (run.warnings or run.notes):
         return ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in run.notes)
+    items = "".join(f"<li>{escape(note)}</li>" for note in (*run.warnings, *run.notes))
     return f'<ul class="notes">{items}</ul>'

@@ -30,6 +30,8 @@ class Run:
     summary: Row
     notes: tuple[str, ...]
     """What could not be read, in plain words."""
+    warnings: tuple[str, ...] = ()
+    """What the self-check before the run and the alarms during it said."""
 
     @property
     def before(self) -> Row:
@@ -111,8 +113,29 @@ def read_run(folder: Path) -> Run:
         evaluations=_read_evaluations(folder / "eval", notes),
         baselines=_read_json(folder / "eval" / "baselines.json", None, notes),
         summary=_current(found["summary.json"], metrics, notes),
+        warnings=(*_doctor_warnings(folder / "doctor.json", notes), *_alarms(folder / "events.jsonl")),
         notes=tuple(notes),
     )
+
+
+def _doctor_warnings(path: Path, notes: list[str]) -> list[str]:
+    checks = _read_json(path, None, notes).get("checks", [])
+    if not isinstance(checks, list) or not all(isinstance(row, dict) for row in checks):
+        notes.append("doctor.json could not be read and is left out.")
+        return []
+    warnings = [row for row in checks if row.get("status") == "warning"]
+    return [f"Before the run, {row.get('name')}: {row.get('found')}." for row in warnings]
+
+
+def _alarms(path: Path) -> list[str]:
+    """The alarms' first lines; their examples, which the policy wrote, stay in the file."""
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    events = [_object(line, lambda: None) for line in lines if line.strip()]
+    return [
+        f"Alarm at step {row.get('step')}: {str(row.get('text')).partition(chr(10))[0]}."
+        for row in events
+        if row.get("event") == "alarm"
+    ]
 
 
 def _read_json(path: Path, absence: str | None, notes: list[str]) -> Row:

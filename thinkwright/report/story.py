@@ -4,6 +4,15 @@ from thinkwright.report.series import Row, Run
 from thinkwright.report.text import ARROW, duration, percent
 
 CLEAR_GAIN = 0.05  # share of held-out questions; less is not called an improvement
+_GROUNDS = {
+    "accuracy": "for a right answer",
+    "format": "for keeping thought and answer apart in the form asked for",
+    "language": "for thinking in the right language",
+    "overlong": "off for coming near the length limit",
+    "repetition": "off for repeating itself",
+    "cosine_length": "for a fitting length",
+    "random": "by the toss of a coin",
+}
 _LONGER = 1.2  # times as many tokens; less is not called thinking more
 
 
@@ -33,20 +42,21 @@ def how_it_learned(run: Run) -> str:
             "replies and learned to write text like them, good habits and bad. No answer was judged. Such a base model "
             "is where learning by reward begins."
         )
-    weights = {name: run.setting(f"rewards.{name}", 0.0) for name in ("accuracy", "format", "random")}
-    grounds = {
-        "accuracy": "for a right answer",
-        "format": "for keeping thought and answer apart in the form asked for",
-        "random": "by the toss of a coin",
-    }
-    points = " and ".join(f"{_points(weight)} {grounds[name]}" for name, weight in weights.items() if weight)
     return (
         f"Nobody showed the model a worked solution. In each of {run.num_steps:,} steps it read "
         f"{run.setting('rollout.prompts_per_step', 'some')} questions and wrote "
-        f"{run.setting('rollout.group_size', 'several')} responses to each. A program gave every response {points}. "
-        "Responses that scored better than the others to the same question were made more likely, worse ones less; "
-        "this method is called GRPO. Held-out questions are kept for measuring and never trained on."
+        f"{run.setting('rollout.group_size', 'several')} responses to each. A program gave every response "
+        f"{_grounds(run)}. Responses that scored better than the others to the same question were made more likely, "
+        "worse ones less; this method is called GRPO. Held-out questions are kept for measuring and never trained on."
     )
+
+
+def _grounds(run: Run) -> str:
+    """What points were given for: "1 point for a right answer and ..."."""
+    paid = [(run.setting(f"rewards.{name}", 0.0), ground) for name, ground in _GROUNDS.items()]
+    paid += [(row["weight"], f"by {row['function']}") for row in run.setting("rewards.custom", [])]
+    parts = [f"{_points(weight)} {ground}" for weight, ground in paid if weight]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def noise(before: Row, after: Row) -> float:
@@ -81,6 +91,8 @@ def _control(run: Run, change: str, gain: float) -> str:
     """No weight on right answers: a run that must not be told as a success."""
     if run.setting("rewards.random", 0.0) > 0:
         kind = "Control run, rewarded by the toss of a coin"
+    elif run.setting("rewards.custom"):
+        return f"A run rewarded by a function of its own: {change}{_cost(run)}."
     else:
         kind = "A run rewarded for form alone, never for right answers"
     if abs(gain) < CLEAR_GAIN or abs(gain) <= noise(run.before, run.after):

@@ -1,64 +1,244 @@
-"""From rollouts to rewards: each by name, and their weighted sum."""
+"""From rollouts to rewards: each reward by name, and what they come to together.
+
+A rollout that a grader could not score is never a zero: it keeps what was found, without a reward, and takes no part in
+baseline and loss.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
-from thinkwright.chat.template import Reply, split_reply
-from thinkwright.config.recipe import RewardWeights
-from thinkwright.rewards.program_runner import judge_programs
-from thinkwright.rewards.verifiers import VERIFIERS
-from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout
+from thinkwright.chat.template import TEMPLATES, Reply
+from thinkwright.config.rewards import CustomReward, RewardWeights
+from thinkwright.errors import GraderError
+from thinkwright.rewards.combine import combine
+from thinkwright.rewards.length import cosine_length, soft_overlong
+from thinkwright.rewards.pool import Job, Result, Task, WorkerPool
+from thinkwright.types import Outcome, Prompt, Rollout, RolloutGroup, ScoredRollout
 
 SampledGroup = tuple[Prompt, tuple[int, ...], Sequence[Rollout]]
 """A prompt, its token ids, and the rollouts sampled for it."""
+TEXT_SECONDS = 5.0
+"""Deadline of the rewards that read a text word by word."""
+_OVERLONG_SHARE = 5
+_NUM_EXAMPLES = 5
+_EXAMPLE_CHARACTERS = 200
+
+
+@dataclass
+class _Member:
+    """A rollout while it is scored."""
+
+    prompt: Prompt
+    rollout: Rollout
+    reply: Reply
+    is_void: bool
+    """Cut at the limit where that scores 0."""
+    scores: dict[str, float] = field(default_factory=dict[str, float])
+    outcome: Outcome = "graded"
+    detail: str = ""
+
+    def take(self, name: str, outcome: Outcome, score: float | None, detail: str) -> None:
+        """A score, or why there is none."""
+        if outcome == "graded" and score is not None:
+            self.scores[name] = score
+            return
+        self.scores.pop(name, None)
+        if self.outcome == "graded":
+            self.outcome, self.detail = outcome, f"{name}: {detail}"
 
 
 def score_groups(
-    groups: Sequence[SampledGroup], weights: RewardWeights, coin_seed: str, truncated_scores_zero: bool
+    groups: Sequence[SampledGroup],
+    rewards: RewardWeights,
+    pool: WorkerPool,
+    *,
+    coin_seed: str = "",
+    truncated_scores_zero: bool = True,
+    max_tokens: int | None = None,
 ) -> list[RolloutGroup]:
     """Score every rollout (DeepSeek-R1, arXiv:2501.12948, section 2.2.2: accuracy plus format).
 
-    Accuracy is 1 if the answer after the thought is right by the prompt's verifier; format is 1 if the completion is
-    well formed; random is the toss of a coin that depends on ``coin_seed`` and the prompt alone. Accuracy and format
-    are always among the scores, others if they have a weight. With ``truncated_scores_zero`` a rollout cut at the limit
-    scores 0 in both. Raises GraderError.
+    Accuracy and format are always among the scores, others if they have a weight; those that depend on the limit
+    ``max_tokens`` only if it is given. ``random`` is the toss of a coin that depends on ``coin_seed`` and the prompt
+    alone. With ``truncated_scores_zero`` a rollout cut at the limit scores 0 in accuracy, format and language, unread.
+    Raises GraderError if no grader can work at all.
     """
-    replies = [[split_reply(rollout.text) for rollout in rollouts] for _, _, rollouts in groups]
-    verdicts = iter(_judge([(group[0], reply) for group, row in zip(groups, replies, strict=True) for reply in row]))
-    scored: list[RolloutGroup] = []
-    for (prompt, prompt_ids, rollouts), row in zip(groups, replies, strict=True):
-        members: list[ScoredRollout] = []
-        coin = Random(f"coin/{coin_seed}/{prompt.prompt_id}")
-        for rollout, reply in zip(rollouts, row, strict=True):
-            scores = {"accuracy": float(next(verdicts)), "format": float(reply.is_well_formed)}
-            if truncated_scores_zero and rollout.finish_reason == "length":
-                scores = dict.fromkeys(scores, 0.0)
-            if weights.random:
-                scores["random"] = float(coin.random() < 0.5)
-            members.append(ScoredRollout(rollout, scores, _weighted_sum(scores, weights)))
-        scored.append(RolloutGroup(prompt, prompt_ids, tuple(members)))
-    return scored
-
-
-def _judge(replies: Sequence[tuple[Prompt, Reply]]) -> list[bool]:
-    """Whether each reply answers its prompt rightly; all programs are run together."""
-    programs = [
-        (reply.answer, prompt.gold)
-        for prompt, reply in replies
-        if prompt.verifier == "program" and reply.answer is not None
-    ]
-    verdicts = iter(judge_programs(programs))
+    scored = [_members(group, truncated_scores_zero) for group in groups]
+    everyone = [member for members in scored for member in members]
+    _grade(everyone, pool)
+    for members in scored:
+        _skip_together(members)
+    _toss_coins(scored, rewards, coin_seed)
+    _score_texts(everyone, rewards, pool)
+    if max_tokens is not None:
+        _score_lengths(everyone, rewards, max_tokens)
+    for custom in rewards.custom:
+        _call_function(scored, custom, pool)
     return [
-        reply.answer is not None
-        and (
-            next(verdicts)
-            if prompt.verifier == "program"
-            else VERIFIERS[prompt.verifier].is_correct(reply.answer, prompt.gold)
-        )
-        for prompt, reply in replies
+        RolloutGroup(prompt, prompt_ids, _rewarded(members, rewards))
+        for (prompt, prompt_ids, _), members in zip(groups, scored, strict=True)
     ]
 
 
-def _weighted_sum(scores: dict[str, float], weights: RewardWeights) -> float:
-    weight_of = {"accuracy": weights.accuracy, "format": weights.format, "random": weights.random}
-    return sum(weight_of[name] * score for name, score in scores.items())
+def set_aside(groups: Sequence[RolloutGroup]) -> list[dict[str, Any]]:
+    """The rollouts that were not graded, and why, as rows for a person."""
+    return [
+        {
+            "prompt_id": group.prompt.prompt_id,
+            "outcome": member.outcome,
+            "detail": member.detail,
+            "completion": _cut(member.rollout.text),
+        }
+        for group in groups
+        for member in group.members
+        if member.outcome != "graded"
+    ]
+
+
+def check_error_share(groups: Sequence[RolloutGroup], max_share: float) -> None:
+    """Raises GraderError, with examples, if graders failed on more than this share of the rollouts.
+
+    One prompt alone is never too much, unless there is no other: it may be a bad row.
+    """
+    rows, total = set_aside(groups), sum(len(group.members) for group in groups)
+    prompts = {row["prompt_id"] for row in rows}
+    if len(rows) <= max_share * total or (len(prompts) == 1 and len(groups) > 1):
+        return
+    examples = "".join(
+        f"\n  {row['prompt_id']}: {row['outcome']}: {row['detail']}: {row['completion']!r}"
+        for row in rows[:_NUM_EXAMPLES]
+    )
+    raise GraderError(
+        f"{len(rows)} of {total} rollouts could not be graded, more than rewards.max_error_share = {max_share:g}; mend "
+        f"the verifier or leave out the rows, then resume the run; for example:{examples}"
+    )
+
+
+def _members(group: SampledGroup, truncated_scores_zero: bool) -> list[_Member]:
+    prompt, _, rollouts = group
+    members: list[_Member] = []
+    for rollout in rollouts:
+        reply = TEMPLATES[prompt.template].split(rollout.text)
+        is_void = truncated_scores_zero and rollout.finish_reason == "length"
+        scores = {"accuracy": 0.0, "format": 0.0 if is_void else float(reply.is_well_formed)}
+        members.append(_Member(prompt, rollout, reply, is_void, scores))
+    return members
+
+
+def _grade(members: Sequence[_Member], pool: WorkerPool) -> None:
+    to_grade = [(m, m.reply.answer) for m in members if m.reply.answer is not None and not m.is_void]
+    verdicts = pool.grade([Job(m.prompt.verifier, answer, m.prompt.gold) for m, answer in to_grade])
+    for (member, _), verdict in zip(to_grade, verdicts, strict=True):
+        member.take("accuracy", verdict.outcome, verdict.score, verdict.detail)
+
+
+def _skip_together(members: Sequence[_Member]) -> None:
+    """A gold that cannot be compared with says nothing of those that gave no answer, either."""
+    skipped = next((member for member in members if member.outcome == "skipped"), None)
+    if skipped is not None:
+        for member in members:
+            member.scores.pop("accuracy", None)
+            member.outcome, member.detail = "skipped", skipped.detail
+
+
+def _toss_coins(groups: Sequence[Sequence[_Member]], rewards: RewardWeights, seed: str) -> None:
+    if not rewards.random:
+        return
+    for members in groups:
+        coin = Random(f"coin/{seed}/{members[0].prompt.prompt_id}") if members else Random()
+        for member in members:
+            member.scores["random"] = float(coin.random() < 0.5)
+
+
+def _score_texts(members: Sequence[_Member], rewards: RewardWeights, pool: WorkerPool) -> None:
+    """The rewards that read the text, in workers like the verifiers."""
+    tasks: list[tuple[_Member, Task]] = []
+    for member in members:
+        if rewards.language:
+            member.scores["language"] = 0.0
+            if member.reply.thought and not member.is_void:
+                language = rewards.language_target or member.prompt.language
+                # Words of the question, such as names, are left out; not if its language is the wrong one.
+                is_own = language == member.prompt.language
+                arguments = member.reply.thought, member.prompt.question if is_own else ""
+                tasks.append((member, Task("language", language, arguments, TEXT_SECONDS)))
+        if rewards.repetition:
+            arguments = member.rollout.text, rewards.repetition_ngram
+            tasks.append((member, Task("repetition", "words", arguments, TEXT_SECONDS)))
+    tasks.sort(key=lambda pair: (pair[1].kind, pair[1].name))
+    results = pool.run([task for _, task in tasks])
+    for (member, task), result in zip(tasks, results, strict=True):
+        member.take(task.kind, result.outcome, result.value, result.detail)
+
+
+def _score_lengths(members: Sequence[_Member], rewards: RewardWeights, max_tokens: int) -> None:
+    buffer = rewards.overlong_buffer_tokens or max(1, max_tokens // _OVERLONG_SHARE)
+    for member in members:
+        num_tokens = len(member.rollout.token_ids)
+        if rewards.overlong:
+            member.scores["overlong"] = soft_overlong(num_tokens, max_tokens, buffer)
+        if rewards.cosine_length and "accuracy" in member.scores:
+            # An end token may fall on the last place; only a cut completion is over the limit.
+            length = max_tokens if member.rollout.finish_reason == "length" else min(num_tokens, max_tokens - 1)
+            member.scores["cosine_length"] = cosine_length(length, max_tokens, member.scores["accuracy"] == 1.0)
+
+
+def _call_function(groups: Sequence[Sequence[_Member]], custom: CustomReward, pool: WorkerPool) -> None:
+    """A function of the user's own scores a whole group or, if it fails, sets it aside."""
+    tasks = [
+        Task("function", custom.function, (_replies(members), _prompt(members)), custom.deadline_seconds)
+        for members in groups
+    ]
+    for members, result in zip(groups, pool.run(tasks), strict=True):
+        for position, member in enumerate(members):
+            member.take(custom.function, result.outcome, _score_at(result, position), result.detail)
+
+
+def _score_at(result: Result, position: int) -> float | None:
+    return result.value[position] if result.outcome == "graded" else None
+
+
+def _replies(members: Sequence[_Member]) -> list[dict[str, Any]]:
+    return [
+        {
+            "completion": member.rollout.text,
+            "thought": member.reply.thought,
+            "answer": member.reply.answer,
+            "is_truncated": member.rollout.finish_reason == "length",
+            "num_tokens": len(member.rollout.token_ids),
+        }
+        for member in members
+    ]
+
+
+def _prompt(members: Sequence[_Member]) -> dict[str, Any]:
+    prompt = members[0].prompt
+    return {
+        "question": prompt.question,
+        "gold": prompt.gold,
+        "reference": prompt.reference,
+        "family": prompt.family,
+        "level": prompt.level,
+        "language": prompt.language,
+    }
+
+
+def _rewarded(members: Sequence[_Member], rewards: RewardWeights) -> tuple[ScoredRollout, ...]:
+    found = iter(combine([member.scores for member in members if member.outcome == "graded"], rewards))
+    return tuple(
+        ScoredRollout(
+            member.rollout,
+            member.scores,
+            next(found) if member.outcome == "graded" else 0.0,
+            member.outcome,
+            member.detail,
+        )
+        for member in members
+    )
+
+
+def _cut(text: str) -> str:
+    half = _EXAMPLE_CHARACTERS // 2
+    return text if len(text) <= _EXAMPLE_CHARACTERS else f"{text[:half]} ... {text[-half:]}"

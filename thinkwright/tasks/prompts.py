@@ -1,99 +1,92 @@
-"""Where a run's prompts come from: the tiny world, or files of questions and answers."""
+"""Where a run's prompts come from: the tiny world, a named data set, rows of one's own, or a mixture of these."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
-from random import Random
-from typing import Any, Protocol
 
-from thinkwright.chat.template import r1_zero_prompt
-from thinkwright.config.recipe import JsonlTask, TinyWorldTask
-from thinkwright.errors import DataError
-from thinkwright.tasks.jsonl import load_jsonl_prompts
-from thinkwright.tasks.tiny_world.puzzle import Puzzle
-from thinkwright.tasks.tiny_world.world import held_out_puzzles, training_puzzles
+from thinkwright.chat.template import TEMPLATES
+from thinkwright.config.tasks import MixtureTask, NamedTask, RowsTask, TaskSettings, TinyWorldTask
+from thinkwright.errors import RecipeError
+from thinkwright.tasks.decontamination import identity
+from thinkwright.tasks.example import Example
+from thinkwright.tasks.filters import drop_repeated
+from thinkwright.tasks.loaded import Loaded, Questions, finish
+from thinkwright.tasks.mixture import MixturePrompts
+from thinkwright.tasks.named import load_named
+from thinkwright.tasks.part import Part, check_not_empty
+from thinkwright.tasks.rows import load_rows
+from thinkwright.tasks.task import Task
+from thinkwright.tasks.tiny_world_prompts import load_tiny_world
 from thinkwright.types import Prompt
 
-_DRAWS_PER_PROMPT = 100
+__all__ = ["Task", "load_task"]
 
 
-class Task(Protocol):
-    """Prompts to learn from, and the held-out ones that tell what was learned."""
+def load_task(settings: TaskSettings, template: str = "r1_zero") -> Task:
+    """The task of a recipe, its prompts in the template of that name.
 
-    @property
-    def held_out(self) -> tuple[Prompt, ...]:
-        """The evaluation's prompts; none of them is ever trained on."""
-        ...
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """What was loaded and what was left out, in counts and row numbers."""
-        ...
-
-    def prompts(self, seed: int, step: int, count: int) -> list[Prompt]:
-        """The training prompts of one step; their ids differ. The same arguments give the same prompts."""
-        ...
-
-    def all_prompts(self) -> Sequence[Prompt]:
-        """Every prompt of a finite task; of the endless tiny world the held-out ones, which are like the others."""
-        ...
-
-    def notes(self) -> list[str]:
-        """What a person should know of the report, a line each."""
-        ...
+    Raises DataError for a file or row that cannot be used, RecipeError for a bad pattern or template.
+    """
+    if template not in TEMPLATES:
+        raise RecipeError(f"template {template!r}: there is none of this name, only {', '.join(TEMPLATES)}")
+    if isinstance(settings, MixtureTask):
+        return _load_mixture(settings, template)
+    if isinstance(settings, TinyWorldTask):
+        return load_tiny_world(settings, template)
+    return finish([_load(settings)], template)[0]
 
 
-@dataclass(frozen=True)
-class TinyWorldPrompts:
-    """Questions made as they are needed."""
-
-    families: tuple[str, ...]
-    held_out: tuple[Prompt, ...]
-    report: dict[str, Any]
-
-    def prompts(self, seed: int, step: int, count: int) -> list[Prompt]:
-        """``count`` different questions of the families, held-out ones excepted.
-
-        Raises DataError if the families have not that many (only ``facts`` can run out).
-        """
-        found: dict[str, Prompt] = {}
-        puzzles = training_puzzles(Random(f"prompts/{seed}/{step}"), self.families)
-        for puzzle in islice(puzzles, _DRAWS_PER_PROMPT * count):
-            found.setdefault(puzzle.question, _prompt(puzzle))
-            if len(found) == count:
-                return list(found.values())
-        raise DataError(
-            f"task.families {', '.join(self.families)}: only {len(found)} different questions for a step of {count}; "
-            f"set rollout.prompts_per_step to {len(found)} or less, or add families"
-        )
-
-    def all_prompts(self) -> tuple[Prompt, ...]:
-        """The held-out prompts: every level and language of every family."""
-        return self.held_out
-
-    def notes(self) -> list[str]:
-        """Nothing: a generated question is never left out for a fault."""
-        return []
+def _load(settings: NamedTask | RowsTask, id_prefix: str = "") -> Loaded:
+    loaded = load_named(settings) if isinstance(settings, NamedTask) else load_rows(settings, id_prefix)
+    check_not_empty(loaded.held_out, loaded.remedy)
+    return loaded
 
 
-def load_task(settings: TinyWorldTask | JsonlTask) -> Task:
-    """The task of a recipe. Raises DataError for a file or row that cannot be used, RecipeError for a bad pattern."""
-    if isinstance(settings, JsonlTask):
-        return load_jsonl_prompts(settings)
-    held_out = tuple(_prompt(puzzle) for puzzle in held_out_puzzles() if puzzle.family in settings.families)
-    return TinyWorldPrompts(settings.families, held_out, {"held_out": {"rows": len(held_out)}})
+def _load_mixture(settings: MixtureTask, template: str) -> MixturePrompts:
+    """Leaks and duplicates are looked for across all parts; a row that two parts share stays with the first."""
+    tiny = _tiny_worlds(settings, template)
+    loaded = {
+        i: _load(part.task, f"part_{i + 1}/")
+        for i, part in enumerate(settings.parts)
+        if not isinstance(part.task, TinyWorldTask)
+    }
+    _drop_shared([task.training for task in loaded.values()])
+    _drop_shared([task.held_out for task in loaded.values()])
+    _drop_repeated(list(loaded.values()))
+    held_out = [_questions(member.held_out) for member in tiny.values()]
+    members = tiny | dict(zip(loaded, finish(list(loaded.values()), template, held_out), strict=True))
+    return MixturePrompts(tuple(members[i] for i in range(len(members))), tuple(part.weight for part in settings.parts))
 
 
-def _prompt(puzzle: Puzzle) -> Prompt:
-    digest = hashlib.sha256(puzzle.question.encode()).hexdigest()[:16]
-    return Prompt(
-        prompt_id=f"{puzzle.family}/{digest}",
-        question=puzzle.question,
-        text=r1_zero_prompt(puzzle.question),
-        verifier=puzzle.verifier,
-        gold=puzzle.gold,
-        family=puzzle.family,
-        level=puzzle.level,
-        language=puzzle.language,
-    )
+def _tiny_worlds(settings: MixtureTask, template: str) -> dict[int, Task]:
+    """By place in the mixture. All but the first draw by their part's number; a family is examined in one of them."""
+    found: dict[int, Task] = {}
+    examined: set[str] = set()
+    for i, part in enumerate(settings.parts):
+        if isinstance(part.task, TinyWorldTask):
+            found[i] = load_tiny_world(part.task, template, f"part_{i + 1}/" if found else "", examined)
+            examined |= set(part.task.families)
+    return found
+
+
+def _questions(prompts: Sequence[Prompt]) -> Questions:
+    """Held-out questions of the tiny world, made as they are, for others to keep clear of."""
+    examples = [Example(p.question, p.verifier, p.gold, p.reference, p.family, p.level, p.language) for p in prompts]
+    return Questions("tiny_world", tuple(examples), is_made=True)
+
+
+def _drop_shared(parts: Sequence[Part]) -> None:
+    seen: set[str] = set()
+    for part in parts:
+        for row in [row for row in part.examples if row in seen]:
+            part.leave_out("duplicate", row, "as in an earlier part of the mixture")
+        seen.update(part.examples)
+
+
+def _drop_repeated(loaded: Sequence[Loaded]) -> None:
+    """Leave out training rows whose question an earlier part asks, too."""
+    first: dict[tuple[bool, str], str] = {}
+    for task in loaded:
+        if task.is_deduplicated:
+            drop_repeated(task.training, first, is_made=task.is_made)
+        for row, example in task.training.examples.items():
+            for is_made in (True, False):
+                first.setdefault((is_made, identity(example.compared, is_made=is_made)), row)

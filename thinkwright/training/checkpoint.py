@@ -27,6 +27,8 @@ class Progress:
     policy_version: int
     rollout_tokens: int
     wall_seconds: float
+    curriculum: dict[str, Any] | None = None
+    """What the curriculum knows of its prompts, if there is one."""
 
 
 def save_checkpoint(

@@ -10,12 +10,18 @@ from thinkwright.types import RolloutGroup, TrainingGroup
 
 
 def training_groups(groups: Sequence[RolloutGroup], algorithm: Algorithm) -> list[TrainingGroup]:
-    """One training group per group whose rewards differ; the others would teach nothing and are skipped."""
+    """One training group per group whose rewards differ; the others would teach nothing and are skipped.
+
+    Rollouts that were not graded take no part, so a group with fewer than two that were is skipped as well.
+    """
     assert not any(any(m.rollout.is_forced) for group in groups for m in group.members), "forced tokens teach nothing"
     rewards = torch.tensor([[member.reward for member in group.members] for group in groups])
     is_counted = torch.tensor(
         [
-            [algorithm.truncated == "zero_reward" or m.rollout.finish_reason == "stop" for m in group.members]
+            [
+                m.outcome == "graded" and (algorithm.truncated == "zero_reward" or m.rollout.finish_reason == "stop")
+                for m in group.members
+            ]
             for group in groups
         ]
     )

@@ -5,7 +5,9 @@ DeepSeek-R1-Zero (arXiv:2501.12948, section 2.2) on one machine. The only file t
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -16,26 +18,41 @@ from thinkwright.display import Display
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.rewards.background import BackgroundScorer
+from thinkwright.rewards.combine import penalties
+from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.reflection import count_reflection_words
-from thinkwright.rewards.score import SampledGroup, score_groups
+from thinkwright.rewards.score import SampledGroup, check_error_share, score_groups, set_aside
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, truncate_jsonl, write_json_atomic, write_rollouts
-from thinkwright.tasks.prompts import Task
+from thinkwright.run_folder import append_jsonl, truncate_events, truncate_jsonl, write_json_atomic, write_rollouts
+from thinkwright.tasks.curriculum import CurriculumTask
+from thinkwright.tasks.task import Task
+from thinkwright.training.alarms import Alarms
 from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
 from thinkwright.training.groups import mini_batches, training_groups
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
-from thinkwright.types import Metrics, Prompt, RolloutGroup
+from thinkwright.types import Metrics, Outcome, Prompt, RolloutGroup
+
+_SHARES: dict[str, Outcome] = {"reward/failed": "failed", "reward/timeouts": "timeout", "reward/skipped": "skipped"}
+_EXAMPLES_IN_EVENT = 20
 
 
 class RLTrainer:
     """The state of one RL run: policy, reference policy, optimizer, and where it stands."""
 
-    def __init__(self, recipe: RLRecipe, policy: Policy, task: Task, folder: Path, started: float) -> None:
-        """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate."""
-        self.recipe, self.policy, self.task, self.folder = recipe, policy, task, folder
+    def __init__(
+        self, recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, started: float
+    ) -> None:
+        """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate.
+
+        Raises RecipeError if the task cannot have the recipe's curriculum.
+        """
+        self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
+        self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
+        self.task: Task = self.curriculum or task
+        self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
         self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
         uses_reference = recipe.algorithm.kl_coef > 0
         self.reference = Policy(_frozen_copy(policy.model), policy.tokenizer, policy.device) if uses_reference else None
@@ -66,15 +83,17 @@ class RLTrainer:
             self.optimizer.load_state_dict(optimizer_state)
             if self.reference is not None and reference_state is not None:
                 self.reference.model.load_state_dict(reference_state)
+            if self.curriculum is not None and self.progress.curriculum is not None:
+                self.curriculum.load_state(self.progress.curriculum)
             self._started -= self.progress.wall_seconds
         next_step = self.progress.next_step
         truncate_jsonl(self.folder / "metrics.jsonl", next_step)
+        truncate_events(self.folder / "events.jsonl", next_step)
         (self.folder / "summary.json").unlink(missing_ok=True)
-        later = [*self.folder.glob("rollouts/step_*"), *self.folder.glob("eval/step_*")]
-        for path in later:
-            step = int(path.name.removeprefix("step_").partition(".")[0])
-            if step > next_step or (step == next_step and path.parent.name == "rollouts"):
+        for path in [*self.folder.glob("rollouts/step_*"), *self.folder.glob("eval/step_*")]:
+            if int(path.name.removeprefix("step_").partition(".")[0]) >= next_step:
                 path.unlink()
+        self.alarms.replay(self.folder)
 
     def wall_seconds(self) -> float:
         """Seconds the run has taken so far, resumed parts together."""
@@ -91,7 +110,9 @@ class RLTrainer:
             metrics, groups = self.run_step(step)
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
+            self._report_set_aside(step, groups, display)
             display.step(step, recipe.steps, metrics)
+            self._raise_alarms(step, self.alarms.check(step, metrics, groups), display)
             if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
@@ -107,6 +128,7 @@ class RLTrainer:
             self._sample(step, prompts, scorer)
             sampled_at = time.monotonic()
             groups = scorer.results()
+        check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         learned = training_groups(groups, self.recipe.algorithm)
         parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
@@ -121,6 +143,9 @@ class RLTrainer:
             wall_seconds=self.wall_seconds(),
         )
         metrics = group_metrics(groups) | _mean_metrics(updates)
+        if self.curriculum is not None:
+            self.curriculum.observe(step, groups)
+            metrics |= self.curriculum.metrics()
         metrics |= {
             "optim/lr": self.learning_rate(step),
             "policy/version": self.progress.policy_version,
@@ -143,15 +168,20 @@ class RLTrainer:
             self.task.held_out,
             self.recipe.evaluation,
             self.recipe.rollout.max_response_tokens,
+            self.pool,
             self.progress.policy_version,
         )
         row = {"step": step, "figures": result.figures, "samples": result.samples}
         write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
         display.evaluation(step, result.figures)
+        if counts := result.figures["set_aside"]:
+            display.note(f"held-out at step {step}: left out, since graders could not score them: {_counted(counts)}")
+        self._raise_alarms(step, self.alarms.check_evaluation(step, result.figures), display)
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
-        self.progress = Progress(**{**self.progress.__dict__, "wall_seconds": self.wall_seconds()})
+        curriculum = self.curriculum.state() if self.curriculum is not None else None
+        self.progress = replace(self.progress, wall_seconds=self.wall_seconds(), curriculum=curriculum)
         reference = self.reference.model.state_dict() if self.reference is not None else None
         save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), reference)
 
@@ -170,8 +200,30 @@ class RLTrainer:
             scorer.submit(index, (prompts[index], encoded[index], rollouts))
 
     def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
-        truncated_scores_zero = self.recipe.algorithm.truncated == "zero_reward"
-        return score_groups(groups, self.recipe.rewards, f"{self.recipe.seed}/{step}", truncated_scores_zero)
+        return score_groups(
+            groups,
+            self.recipe.rewards,
+            self.pool,
+            coin_seed=f"{self.recipe.seed}/{step}",
+            truncated_scores_zero=self.recipe.algorithm.truncated == "zero_reward",
+            max_tokens=self.recipe.rollout.max_response_tokens,
+        )
+
+    def _report_set_aside(self, step: int, groups: Sequence[RolloutGroup], display: Display) -> None:
+        """Count and list the rollouts that graders could not score; all of them stand in ``rollouts/`` as well."""
+        rows = set_aside(groups)
+        if not rows:
+            return
+        counts = Counter(row["outcome"] for row in rows)
+        display.note(f"step {step + 1}: set aside, since graders could not score them: {_counted(counts)}")
+        event = {"time": time.time(), "event": "set_aside", "step": step, "counts": dict(counts)}
+        append_jsonl(self.folder / "events.jsonl", event | {"examples": rows[:_EXAMPLES_IN_EVENT]})
+
+    def _raise_alarms(self, step: int, texts: Sequence[str], display: Display) -> None:
+        for text in texts:
+            display.note(f"ALARM {text}")
+            event = {"time": time.time(), "event": "alarm", "step": step, "text": text}
+            append_jsonl(self.folder / "events.jsonl", event)
 
     def _refresh_reference(self, step: int) -> None:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:
@@ -186,17 +238,25 @@ class RLTrainer:
 
 
 def group_metrics(groups: Sequence[RolloutGroup]) -> Metrics:
-    """Means over all rollouts of the groups."""
+    """Means over all rollouts of the groups; of rewards, over those that were graded."""
     members = [member for group in groups for member in group.members]
+    graded = [member for member in members if member.outcome == "graded"]
     reflections = [count_reflection_words(member.rollout.text) for member in members]
-    metrics = {f"reward/{name}": fmean(m.scores[name] for m in members) for name in members[0].scores}
+    metrics: Metrics = {}
+    if graded:
+        metrics |= {f"reward/{name}": fmean(m.scores[name] for m in graded) for name in graded[0].scores}
+        metrics["reward/total"] = fmean(member.reward for member in graded)
+    metrics |= {name: fmean(m.outcome == outcome for m in members) for name, outcome in _SHARES.items()}
     return metrics | {
-        "reward/total": fmean(member.reward for member in members),
         "rollout/response_tokens": fmean(len(member.rollout.token_ids) for member in members),
         "rollout/truncated_rate": fmean(member.rollout.finish_reason == "length" for member in members),
         "rollout/reflection_rate": fmean(count > 0 for count in reflections),
         "rollout/reflection_words": fmean(reflections),
     }
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
 def _mean_metrics(updates: Sequence[Metrics]) -> Metrics:

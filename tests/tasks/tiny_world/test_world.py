@@ -5,8 +5,9 @@ from random import Random
 
 import pytest
 
-from thinkwright.config.recipe import StyleShares, TinyWorldTask
-from thinkwright.rewards.verifiers import VERIFIERS
+from thinkwright.config.recipe import StyleShares
+from thinkwright.config.tasks import TinyWorldTask
+from thinkwright.rewards.registry import VERIFIERS
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world import world
 from thinkwright.tasks.tiny_world.corpus import documents
@@ -144,7 +145,7 @@ def test_a_countdown_ends_with_the_trial_that_makes_the_target() -> None:
             assert last.endswith({"en": " yes", "zh": "对"}[language])
             assert not last.endswith("不对")
             assert all(step.endswith((" wrong", "不对")) for step in failed)
-        assert VERIFIERS["countdown"].is_correct(puzzle.answer, puzzle.gold)
+        assert VERIFIERS["countdown"].grade(puzzle.answer, puzzle.gold) == 1.0
 
 
 @pytest.mark.parametrize("family", ["permutations", "facts"])

@@ -1,0 +1,26 @@
+"""The format reward, by the name of the template."""
+
+import pytest
+
+from thinkwright.chat.template import TEMPLATES
+from thinkwright.rewards.format import format_score
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_a_perfect_model_writes_earns_the_format(name: str) -> None:
+    assert format_score(name, TEMPLATES[name].write("3 + 4 = 7", "7")) == 1.0
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize(
+    "completion", ["", "7", "<think></think> <answer>7</answer>", "<think>a</think>", "\\boxed{7}"]
+)
+def test_a_hollow_or_bare_reply_earns_no_format(name: str, completion: str) -> None:
+    assert format_score(name, completion) == 0.0
+
+
+def test_each_template_wants_its_own_form() -> None:
+    for name, template in TEMPLATES.items():
+        earning = {other for other in TEMPLATES if format_score(other, template.write("3 + 4 = 7", "7")) == 1.0}
+        # A summary may hold answer tags.
+        assert earning == ({"r1_zero", "think_summary"} if name == "r1_zero" else {name})

@@ -1,0 +1,85 @@
+"""Rewards by length and repetition, against values worked out by hand."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinkwright.errors import RecipeError
+from thinkwright.rewards.length import cosine_length, soft_overlong
+from thinkwright.rewards.repetition import repetition_penalty
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "score"),
+    [(0, 0.0), (16384, 0.0), (16385, -1 / 4096), (18432, -0.5), (20480, -1.0), (20481, -1.0), (10**9, -1.0)],
+)
+def test_overlong_is_punished_in_the_buffer_by_the_published_numbers(num_tokens: int, score: float) -> None:
+    assert soft_overlong(num_tokens, max_tokens=20480, buffer_tokens=4096) == score
+
+
+@pytest.mark.parametrize("buffer_tokens", [0, -1, 101])
+def test_a_buffer_that_is_empty_or_larger_than_the_limit_is_an_error(buffer_tokens: int) -> None:
+    with pytest.raises(RecipeError, match="buffer_tokens"):
+        soft_overlong(1, 100, buffer_tokens)
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "is_correct", "score"),
+    [(0, True, 2.0), (50, True, 1.5), (0, False, -10.0), (50, False, -5.0), (100, True, -10.0), (200, False, -10.0)],
+)
+def test_cosine_length_goes_from_short_to_long_by_the_published_values(
+    num_tokens: int, is_correct: bool, score: float
+) -> None:
+    found = cosine_length(
+        num_tokens, 100, is_correct,
+        correct_short=2.0, correct_long=1.0, wrong_short=-10.0, wrong_long=0.0, exceeded=-10.0,
+    )  # fmt: skip
+    assert found == pytest.approx(score)
+
+
+def test_cosine_length_a_quarter_of_the_way_is_on_the_cosine() -> None:
+    expected = 0.5 + 0.5 * (1 + math.sqrt(0.5)) / 2
+    assert cosine_length(25, 100, True) == pytest.approx(expected)
+
+
+@given(right=st.integers(0, 99), wrong=st.integers(0, 300))
+def test_a_wrong_answer_never_earns_what_a_right_one_within_the_limit_does(right: int, wrong: int) -> None:
+    assert cosine_length(right, 100, True) >= 0.5 > -0.5 >= cosine_length(wrong, 100, False) >= -1.0
+
+
+def test_a_limit_of_no_tokens_is_an_error() -> None:
+    with pytest.raises(RecipeError, match="max_tokens"):
+        cosine_length(1, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "ngram_size", "score"),
+    [
+        ("a b c d", 2, 0.0),
+        ("a b a b a b", 2, -3 / 5),
+        ("A b, a B!", 2, -1 / 5),
+        ("a b a b", 4, 0.0),
+        ("a b", 3, 0.0),
+        ("", 1, 0.0),
+        ("yes " * 100, 1, -99 / 100),
+        ("对对对对", 1, -3 / 4),
+        ("我们想我们想", 3, -1 / 4),
+        ("- - - -", 2, -2 / 3),
+    ],
+)
+def test_the_penalty_is_the_share_of_ngrams_that_stood_there_before(text: str, ngram_size: int, score: float) -> None:
+    assert repetition_penalty(text, ngram_size, max_penalty=-1.0) == pytest.approx(score)
+    assert repetition_penalty(text, ngram_size, max_penalty=-0.5) == pytest.approx(score / 2)
+
+
+@given(st.text(max_size=300), st.integers(1, 6))
+def test_the_penalty_of_any_text_lies_between_its_most_and_nothing(text: str, ngram_size: int) -> None:
+    assert -1.0 < repetition_penalty(text, ngram_size) <= 0.0
+
+
+@pytest.mark.parametrize(("ngram_size", "max_penalty"), [(0, -1.0), (3, 0.5)])
+def test_a_penalty_that_would_reward_is_an_error(ngram_size: int, max_penalty: float) -> None:
+    with pytest.raises(RecipeError):
+        repetition_penalty("a b", ngram_size, max_penalty)

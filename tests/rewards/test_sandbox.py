@@ -1,0 +1,157 @@
+"""The sandbox: what it hands back, and what it says where it cannot be had."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from thinkwright.errors import GraderError
+from thinkwright.rewards import sandbox
+from thinkwright.rewards.sandbox import Outcome, ProgramTests, run_program, sandbox_problem
+
+ECHO = "import sys\nsys.stdout.write(sys.stdin.read().upper())"
+
+
+@pytest.fixture(autouse=True)
+def _looks_again() -> Iterator[None]:
+    """What the tests pretend of the machine is not remembered."""
+    sandbox._bubblewrap_problem.cache_clear()
+    yield
+    sandbox._bubblewrap_problem.cache_clear()
+
+
+@pytest.fixture(params=["bubblewrap", "process"])
+def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("THINKWRIGHT_ISOLATION", request.param)
+    if (problem := sandbox_problem()) is not None:
+        pytest.skip(problem)
+    return request.param
+
+
+@pytest.mark.usefixtures("isolation")
+def test_calls_come_back_as_plain_values_in_order() -> None:
+    program = "def f(x): return [x, (1.5, None), {'a': {True}}]"
+    tests = ProgramTests(program, calls=["f(1)", "f('\u00e9')", "g()", "f(2**80)"])
+    assert list(run_program(tests)) == [
+        Outcome("done", b'[1, {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
+        Outcome("done", b'["\\u00e9", {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
+        Outcome("raised", b""),
+        Outcome("done", b'[1208925819614629174706176, {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
+    ]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_scripts_read_their_input_and_leave_by_an_exit_code() -> None:
+    assert list(run_program(ProgramTests(ECHO, inputs=["ab\nc", "", "\u00e9" * 100_000]))) == [
+        Outcome("done", b"AB\nC"),
+        Outcome("done", b""),
+        Outcome("done", ("\u00c9" * 100_000).encode()),
+    ]
+    [outcome] = run_program(ProgramTests("print(1)\nexit(3)", inputs=[""]))
+    assert outcome == Outcome("raised", b"1\n")
+    [outcome] = run_program(ProgramTests("print(open('/dev/stdin').read())\nquit()", inputs=["7"]))
+    assert outcome == Outcome("done", b"7\n")
+
+
+@pytest.mark.usefixtures("isolation")
+def test_threads_and_deep_recursion_of_scripts_work() -> None:
+    program = (
+        "import sys, threading\nsys.setrecursionlimit(10**6)\n"
+        "def depth(n): return n if n == 0 else 1 + depth(n - 1)\n"
+        "threading.Thread(target=lambda: print(depth(20000))).start()"
+    )
+    assert list(run_program(ProgramTests(program, inputs=[""]))) == [Outcome("done", b"20000\n")]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_trusted_code_runs_before_and_after_the_program() -> None:
+    tests = ProgramTests(
+        "class Solution:\n    def f(self, x: List[int]) -> int:\n        return sum(x) + offset",
+        before="from typing import *",
+        after="offset = 5",
+        entry_point="Solution().f",
+        calls=["candidate(x=[1, 2])"],
+    )
+    assert list(run_program(tests)) == [Outcome("done", b"8")]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_each_test_has_its_own_time() -> None:
+    program = "def f(x):\n    while x == 1: pass\n    return x"
+    statuses = [o.status for o in run_program(ProgramTests(program, calls=["f(0)", "f(1)", "f(2)"], seconds=1))]
+    assert statuses[0] == statuses[2] == "done"
+    assert statuses[1] in ("died", "timeout")
+    program = "import time\ndef f(x):\n    time.sleep(100 * (x == 1))\n    return x"
+    statuses = [o.status for o in run_program(ProgramTests(program, calls=["f(0)", "f(1)", "f(2)"], seconds=0.5))]
+    assert statuses == ["done", "timeout", "done"]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_what_is_too_long_is_not_read_to_its_end() -> None:
+    tests = ProgramTests("while True: print('x' * 10000)", inputs=["", ""])
+    assert [outcome.status for outcome in run_program(tests)] == ["too_long", "too_long"]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_closing_early_kills_what_runs(is_left_alone: Callable[[], bool]) -> None:
+    with contextlib.closing(
+        run_program(ProgramTests("def f(x):\n    while x: pass", calls=["f(0)", "f(1)"]))
+    ) as outcomes:
+        assert next(outcomes) == Outcome("done", b"null")
+    assert is_left_alone()
+
+
+@pytest.mark.usefixtures("isolation")
+def test_broken_trusted_code_is_the_graders_failure() -> None:
+    with pytest.raises(GraderError, match="the code that comes with the question fails: NameError"):
+        list(run_program(ProgramTests("", before="unknown", calls=["1"])))
+
+
+def test_a_process_leaves_no_folder_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("THINKWRIGHT_ISOLATION", "process")
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    program = "open('x', 'w').write('y')\nimport os\ndef f(): return os.path.exists('x')"
+    assert list(run_program(ProgramTests(program, calls=["f()"]))) == [Outcome("done", b"true")]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_isolation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THINKWRIGHT_ISOLATION", "none")
+    with pytest.raises(GraderError, match="write bubblewrap or process"):
+        run_program(ProgramTests("", calls=["1"]))
+
+
+def test_a_missing_bubblewrap_is_refused_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THINKWRIGHT_ISOLATION", raising=False)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    with pytest.raises(GraderError, match="apt-get install bubblewrap"):
+        run_program(ProgramTests("", calls=["1"]))
+    monkeypatch.setenv("THINKWRIGHT_ISOLATION", "process")
+    assert sandbox_problem() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_a_bubblewrap_that_fails_is_refused_with_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THINKWRIGHT_ISOLATION", raising=False)
+    options = [shutil.which("bwrap"), "--ro-bind", "/no/such/folder", "/x"]
+    monkeypatch.setattr(sandbox, "_sandbox_options", lambda: options)
+    assert "Can't find source path /no/such/folder" in (sandbox_problem() or "")
+
+
+def test_the_filter_of_system_calls_is_whole_instructions() -> None:
+    steps = sandbox.refused_system_calls()
+    assert steps is None or (len(steps) % 8 == 0 and len(steps) < 4096)
+
+
+@pytest.mark.usefixtures("isolation")
+def test_no_descriptor_is_left_open() -> None:
+    list(run_program(ProgramTests("def f(): return 1", calls=["f()"])))
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    for _ in range(3):
+        list(run_program(ProgramTests("def f(): return 1", calls=["f()"])))
+    after = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    assert after == before

@@ -1,0 +1,100 @@
+"""What the command line's ``doctor`` and ``difficulty`` do: load what the recipe names, look, and show."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.errors import RecipeError
+from thinkwright.evaluation.difficulty import STEP, measure_difficulty
+from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
+from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.doctor import examine
+from thinkwright.pipeline.doctor_report import as_record, print_checks, print_report
+from thinkwright.pipeline.machine_check import examine_machine
+from thinkwright.pipeline.run import check_recipe
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rewards.score import score_groups
+from thinkwright.rollout.engine import SamplingSettings
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.run_folder import write_json_atomic
+from thinkwright.tasks.exclusion import training_rows
+from thinkwright.tasks.prompts import load_task
+
+
+def examine_this_machine(out: Path | None) -> bool:
+    """Show what this machine brings; whether everything that is needed is there."""
+    checks = examine_machine()
+    print_checks(Console(), "this machine", checks)
+    if out is not None:
+        write_json_atomic(out, {"checks": [asdict(check) for check in checks]})
+    return all(check.status != "failed" for check in checks)
+
+
+def examine_recipe(name: str, recipe: PretrainRecipe | RLRecipe, *, examine_all: bool, out: Path | None) -> bool:
+    """Show whether the recipe rewards what it should; whether a run may start."""
+    recipe = _with_rewards(recipe)
+    policy = _load(recipe)
+    task = load_task(recipe.task, recipe.template)
+    console = Console()
+    for line in task.notes():
+        console.print(line, markup=False, highlight=False)
+    with (
+        WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool,
+        console.status("examining rows"),
+    ):
+        check_recipe(recipe, policy, task, pool)
+        report = examine(recipe, policy, task, pool, examine_all=examine_all)
+    print_report(console, name, report)
+    if out is not None:
+        write_json_atomic(out, as_record(report))
+    return report.is_ok
+
+
+def measure_recipe(recipe: PretrainRecipe | RLRecipe, *, num_samples: int, out: Path) -> str:
+    """Measure how often the recipe's model solves its training prompts; says what came of it."""
+    recipe = _with_rewards(recipe)
+    task = load_task(recipe.task, recipe.template)
+    prompts = training_rows(task)
+    if not prompts:
+        raise RecipeError("difficulty: the task's questions are made anew for every step, so there are none to measure")
+    policy = _load(recipe)
+    engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
+    rollout = recipe.rollout
+    settings = SamplingSettings(num_samples, rollout.max_response_tokens, rollout.temperature, recipe.seed, STEP)
+    columns = TextColumn("prompts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with (
+        WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool,
+        Progress(*columns) as progress,
+    ):
+        check_recipe(recipe, policy, task, pool)
+        bar = progress.add_task("", total=len(prompts))
+        rows = measure_difficulty(
+            engine,
+            policy,
+            prompts,
+            settings,
+            lambda groups: score_groups(groups, recipe.rewards, pool, max_tokens=rollout.max_response_tokens),
+            recipe.model,
+            out,
+        )
+        for done in rows:
+            progress.update(bar, completed=done)
+    return f"{out}: {len(prompts):,} prompts; use it as task.filters.pass_rates with min_pass_rate and max_pass_rate"
+
+
+def _with_rewards(recipe: PretrainRecipe | RLRecipe) -> RLRecipe:
+    if isinstance(recipe, PretrainRecipe):
+        raise RecipeError("a pre-training recipe has no rewards; name one of type rl, or none to check the machine")
+    return recipe
+
+
+def _load(recipe: RLRecipe) -> Policy:
+    torch.set_num_threads(recipe.machine.threads)
+    device = choose_device(recipe.machine.device)
+    return load_policy(
+        resolve_model_name(recipe.model), device=device, dtype=choose_dtype(recipe.machine.dtype, device)
+    )

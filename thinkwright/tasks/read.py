@@ -1,0 +1,149 @@
+"""Rows from files and from the Hub: JSON lines (plain or gzip), Parquet, and ``hub:`` addresses.
+
+A broken file or row stops the run with its place: whoever gave the file can mend it.
+"""
+
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from thinkwright.errors import DataError
+from thinkwright.tasks.example import Row
+
+HUB_PREFIX = "hub:"
+_HUB_FORM = "hub:owner/name:split or hub:owner/name:configuration:split"
+# Not the colon of a slice, such as train[:100].
+_HUB_COLON = re.compile(r":(?![^\[]*\])")
+
+
+def read_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
+    """The rows at a path or ``hub:`` address with their numbers from 1 (in JSON lines, those of the lines).
+
+    ``key`` is what the recipe calls the address. Raises DataError naming the place and the remedy.
+    """
+    if address.startswith(HUB_PREFIX):
+        return _hub_rows(address, key)
+    path = expanded(address, key)
+    return _parquet_rows(path, key) if path.suffix == ".parquet" else _json_rows(path, key)
+
+
+def place_of(address: str, number: int) -> str:
+    """How messages call a row."""
+    return f"{address}:{number}"
+
+
+def expanded(address: str, key: str) -> Path:
+    """The path, ``~`` replaced by the home folder. Raises DataError if there is no such user, or for a zero byte."""
+    if "\0" in address:
+        raise DataError(f"{address!r}: no path holds a zero byte; correct {key}")
+    try:
+        return Path(address).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{address}: no user of this name has a home folder; write the path out in {key}") from error
+
+
+def hub_parts(address: str) -> list[str]:
+    """Name, configuration if there is one, and split of a Hub address."""
+    return _HUB_COLON.split(address.removeprefix(HUB_PREFIX))
+
+
+def stem_of(address: str) -> str:
+    """A short name of a file or Hub address, without folder and suffixes."""
+    if address.startswith(HUB_PREFIX):
+        return address.removeprefix(HUB_PREFIX).partition(":")[0].rpartition("/")[2]
+    return Path(Path(address).name.removesuffix(".gz")).stem
+
+
+def _json_rows(path: Path, key: str) -> Iterator[tuple[int, Row]]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    place = place_of(str(path), number)
+                    yield number, _parse(_decode(line, place), place)
+    except FileNotFoundError as error:
+        raise _no_file(path, key) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error}); fetch it again, or rename a plain one") from error
+    except OSError as error:
+        raise _unreadable(path, key, error) from error
+
+
+def _parquet_rows(path: Path, key: str) -> Iterator[tuple[int, Row]]:
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise _no_file(path, key) from error
+    except OSError as error:
+        raise _unreadable(path, key, error) from error
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{path}: Parquet files need pyarrow; pip install pyarrow, or give JSON lines") from error
+    number = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: a text after row {number} is not UTF-8; save the file's texts as UTF-8") from error
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a whole Parquet file ({_first_line(error)}); give one as {key}") from error
+
+
+def _hub_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
+    parts = hub_parts(address)
+    if not 2 <= len(parts) <= 3 or not all(parts):
+        raise DataError(f"{address}: not a Hub address; write {_HUB_FORM} as {key}")
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise DataError(f"{address}: the Hub needs `datasets`; pip install datasets, or give a local file") from error
+    *name, split = parts
+    try:
+        rows: Any = load_dataset(*name, split=split)
+    # Whatever the network, the Hub or the set's own files raise: the answer for the user is the same.
+    except Exception as error:
+        raise DataError(
+            f"{address}: cannot be read from the Hub ({type(error).__name__}: {_first_line(error)}); "
+            f"check name, split and network, or give a local copy as {key}"
+        ) from error
+    yield from enumerate(rows, 1)
+
+
+def _no_file(path: Path, key: str) -> DataError:
+    nearest = next(parent for parent in path.resolve().parents if os.path.isdir(parent))
+    return DataError(f"{path}: no such file; the nearest folder that exists is {nearest}; correct {key}")
+
+
+def _unreadable(path: Path, key: str, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error.strerror}); give a readable file as {key}")
+
+
+def _decode(line: bytes, place: str) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place}: byte {error.start} of the line is not UTF-8; save the file as UTF-8") from error
+
+
+def _parse(line: str, place: str) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DataError(f"{place}: not valid JSON ({reason}); write one JSON object a line") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: a JSON {type(row).__name__}; write one JSON object a line")
+    return row
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "no message")[:200]

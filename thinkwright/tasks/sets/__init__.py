@@ -1,0 +1,48 @@
+"""The data sets the package knows by name, one small file each: where rows lie and what a row becomes."""
+
+from thinkwright.tasks.example import NamedSet
+from thinkwright.tasks.sets import (
+    aime,
+    amc23,
+    bbh,
+    cmath,
+    code_contests,
+    college_math,
+    countdown,
+    cruxeval,
+    game24,
+    gsm8k,
+    ifeval,
+    knights_and_knaves,
+    leetcode,
+    math,
+    mbpp,
+    mgsm,
+    mmlu_stem,
+    olympiadbench,
+    reasoning_gym,
+    svamp,
+)
+
+SETS: dict[str, NamedSet] = {
+    "aime": aime.SET,
+    "amc23": amc23.SET,
+    "bbh": bbh.SET,
+    "cmath": cmath.SET,
+    "code_contests": code_contests.SET,
+    "college_math": college_math.SET,
+    "countdown": countdown.SET,
+    "cruxeval": cruxeval.SET,
+    "game24": game24.SET,
+    "gsm8k": gsm8k.SET,
+    "ifeval": ifeval.SET,
+    "knights_and_knaves": knights_and_knaves.SET,
+    "leetcode": leetcode.SET,
+    "math": math.SET,
+    "mbpp": mbpp.SET,
+    "mgsm": mgsm.SET,
+    "mmlu_stem": mmlu_stem.SET,
+    "olympiadbench": olympiadbench.SET,
+    "reasoning_gym": reasoning_gym.SET,
+    "svamp": svamp.SET,
+}
