@@ -15,6 +15,7 @@ import pytest
 
 from thinkwright.errors import GraderError
 from thinkwright.rewards.pool import Job, Task, WorkerPool
+from thinkwright.rewards.staff import Nursery, Worker
 
 POISON = "tests.rewards.poison:VERIFIERS"
 
@@ -247,3 +248,22 @@ def test_programs_are_not_graded_without_a_sandbox_unless_the_recipe_asks_for_it
         pool.grade([job])
     with WorkerPool(1, isolation="process") as pool:
         assert pool.grade([job])[0].score == 1.0
+
+
+def test_telling_languages_loads_its_model_once_and_wears_out_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked: list[int] = []
+    fork = Nursery.fork
+
+    def counted(nursery: Nursery) -> Worker:
+        worker = fork(nursery)
+        forked.append(worker.pid)
+        return worker
+
+    monkeypatch.setattr(Nursery, "fork", counted)
+    with WorkerPool(2) as pool:
+        for start in range(4):
+            texts = [f"The farmer counted {i} apples and gave half of them to his oldest friend." for i in range(100)]
+            tasks = [Task("language", "en", (f"{start} {text}", ""), 5.0) for text in texts]
+            assert {(result.outcome, result.value) for result in pool.run(tasks)} == {("graded", 1.0)}
+    # Two, and those that a call's end finds still starting; each of these would load for a second, and be replaced.
+    assert len(forked) <= 10, "no worker was taken for a stuck one while it loads"

@@ -5,6 +5,8 @@ from fractions import Fraction
 from random import Random
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.rewards.program_runner import judge_programs
@@ -55,6 +57,23 @@ def test_a_perfect_reply_is_right_and_a_wrong_one_wrong_under_every_template(nam
         assert reply is not None
         assert verifier.grade(reply, gold) == score, reply
         assert verifier.grade_many is None or verifier.grade_many([(reply, gold)]) == [score]
+
+
+FRAGMENTS = (
+    "\\boxed{", "}", "{", "<answer>", "</think>", "$", "\\", "\\text{", "= ", "the answer is ", "答案是", "!", "(", ")",
+    "[", "]", ",", ".", "?", "%", "^", "*", "-", "```python\n", "```", "\n", " ", "\x00", "\u202e", "none", "nan",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(REFERENCES) - {"functions", "stdin_stdout"}))
+@given(st.one_of(st.text(max_size=200), st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)))
+@settings(max_examples=60, deadline=None)
+def test_no_text_at_random_is_paid_and_none_makes_a_grader_fail(name: str, text: str) -> None:
+    answer, gold = REFERENCES[name]
+    assume(not set(answer.casefold()) - {" "} <= set(text.casefold()))
+    assert VERIFIERS[name].grade(text, gold) == 0.0
+    assert VERIFIERS[name].grade(f"{text} \\boxed{{{text}}}", gold) == 0.0
+    assert VERIFIERS[name].grade(f"{text}\\boxed{{{answer}}}", gold) in (0.0, 1.0)
 
 
 @pytest.mark.parametrize("answer", ["\\boxed{\\text{Amy, Ben}}", "I say $\\boxed{Amy\\text{ and }Ben}$."])

@@ -21,6 +21,8 @@ from thinkwright.rewards.sandbox import ISOLATION_VARIABLE, Isolation
 from thinkwright.rewards.staff import START_SECONDS, Nursery, Worker
 from thinkwright.types import Outcome
 
+LANGUAGE = "language"
+"""The kind of task that needs the model of languages."""
 VERIFIERS = "thinkwright.rewards.registry:VERIFIERS"
 MEMORY_BYTES = 4 * 2**30
 """Address space of a worker; one that wants more meets a MemoryError."""
@@ -99,6 +101,7 @@ class WorkerPool:
         self._verifiers: dict[str, dict[str, Any] | None] = {}
         self._seconds: dict[tuple[str, str], float] = {}
         self._next_id = 0
+        self._has_language_model = False
 
     def __enter__(self) -> "WorkerPool":
         self._nursery = Nursery(self._registry, self._memory_bytes, {ISOLATION_VARIABLE: self._isolation})
@@ -122,6 +125,9 @@ class WorkerPool:
     def run(self, tasks: Sequence[Task]) -> list[Result]:
         """A result a task, in order. Raises GraderError if no worker can work at all."""
         with self._lock:
+            if not self._has_language_model and any(task.kind == LANGUAGE for task in tasks):
+                self.nursery.ask({"op": "load", "kind": LANGUAGE})  # once, for all workers to be forked
+                self._has_language_model = True
             call = _Call(self, self.nursery, self._workers, self._seconds, self._next_id, tasks)
             self._next_id += len(tasks)
             return call.run()

@@ -6,10 +6,10 @@ wanted, so that killing a worker costs little. A worker leads a process group of
 and no standard output, dies with the nursery, and the nursery ends when its control socket closes: nothing outlives the
 run. What a dead worker leaves running falls to the nursery (as Linux's child subreaper), which kills it.
 
-Nursery, a JSON object a request and a reply: ``{"op": "warm", "names": [verifier]}``, ``{"op": "fork"}`` with the
-worker's two descriptors, ``{"op": "end", "pid": n}``. Worker, a JSON line a message: in, a batch ``{"kind", "name",
-"items": [[id, arguments]]}``, or ``{}``, which takes back what of the batch has not been begun; out, a list that begins
-with ``ready``, ``warming``, ``warm``, ``result`` or ``done``.
+Nursery, a JSON object a request and a reply: ``{"op": "warm", "names": [verifier]}``, ``{"op": "load", "kind": kind}``
+(as workers do at first use), ``{"op": "fork"}`` with the worker's two descriptors, ``{"op": "end", "pid": n}``. Worker,
+a JSON line a message: in, a batch ``{"kind", "name", "items": [[id, arguments]]}``, or ``{}``, which takes back what of
+the batch has not been begun; out, a list that begins with ``ready``, ``warming``, ``warm``, ``result`` or ``done``.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from thinkwright.rewards import custom
+from thinkwright.rewards.identify import load_identifier
 from thinkwright.rewards.language import language_consistency, question_words
 from thinkwright.rewards.repetition import repetition_penalty
 from thinkwright.rewards.verifier import Verifier
@@ -78,6 +79,9 @@ def load_registry(name: str) -> dict[str, Verifier]:
 def _reply(request: dict[str, Any], desk: "Desk", pids: set[int]) -> dict[str, Any]:
     if request["op"] == "warm":
         return {name: desk.describe(name) for name in request["names"]}
+    if request["op"] == "load":
+        desk.warm(request["kind"], "")
+        return {}
     return {"status": _end(request["pid"], pids)}
 
 
@@ -217,7 +221,7 @@ class Desk:
                 if load is not None:
                     load()
             elif kind == "language":
-                language_consistency("one two three", name)
+                load_identifier()
             elif kind in ("function", "check"):
                 custom.load_function(name)
         self._warmed.add((kind, name))
