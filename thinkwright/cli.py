@@ -3,8 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from thinkwright.errors import ThinkwrightError
+from thinkwright.errors import RecipeError, ThinkwrightError
+
+if TYPE_CHECKING:
+    from thinkwright.config.pipeline import Pipeline
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("recipe", metavar="RECIPE")
     run.add_argument("overrides", nargs="*", metavar="key=value", help="such as seed=1 or optimizer.lr=1e-4")
     run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default runs/RECIPE-seed)")
-    run.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    run.add_argument("--resume", action="store_true", help="go on with the run there (a pipeline always does)")
+    run.add_argument("--from", dest="first", metavar="STAGE", help="pipelines: start at this stage")
+    run.add_argument("--until", dest="last", metavar="STAGE", help="pipelines: stop after this stage")
+    run.add_argument("--only", metavar="STAGE", help="pipelines: this stage alone")
     run.set_defaults(verb=_run)
     report = verbs.add_parser("report", help="write report.html of a run folder")
     report.add_argument("folder", type=Path, metavar="RUN")
@@ -78,10 +85,18 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from thinkwright.config.load import load_recipe, recipe_name
+    from thinkwright.config.load import load_recipe
+    from thinkwright.config.pipeline import load_pipeline
 
+    pipeline = load_pipeline(options.recipe, options.overrides)
+    if pipeline is not None:
+        return _run_pipeline(pipeline, options.out or _default_folder(options.recipe, pipeline.seed), options)
+    if options.first or options.last or options.only:
+        raise RecipeError(
+            f"{options.recipe}: is no pipeline, so --from, --until and --only have no effect; remove them"
+        )
     recipe = load_recipe(options.recipe, options.overrides)
-    folder = options.out or Path("runs") / f"{recipe_name(options.recipe)}-seed{recipe.seed}"
+    folder = options.out or _default_folder(options.recipe, recipe.seed)
 
     from thinkwright.pipeline.run import INTERRUPTED, run_recipe
     from thinkwright.report.page import write_report
@@ -95,6 +110,33 @@ def _run(options: argparse.Namespace) -> int:
     if "before" in summary:
         print(result_table(summary))
     print(f"report: {report.resolve()}")
+    return 0
+
+
+def _default_folder(name_or_path: str, seed: int) -> Path:
+    from thinkwright.config.load import recipe_name
+
+    return Path("runs") / f"{recipe_name(name_or_path)}-seed{seed}"
+
+
+def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespace) -> int:
+    if options.only and (options.first or options.last):
+        raise RecipeError("--only names one stage; leave out --from and --until with it")
+
+    from thinkwright.pipeline.run import INTERRUPTED
+    from thinkwright.pipeline.stages import Extent, run_pipeline
+    from thinkwright.report.page import write_report
+    from thinkwright.report.table import pipeline_table
+
+    extent = Extent(options.only or options.first, options.only or options.last)
+    summary = run_pipeline(pipeline, folder, extent, sys.argv, print)
+    for stage in sorted((folder / "stages").glob("[0-9]*/")):
+        write_report(stage)
+    print(pipeline_table(summary))
+    if summary["status"] == INTERRUPTED:
+        print("interrupted; the same command goes on")
+        return 130
+    print(f"reports: {folder.resolve()}/stages/*/report.html")
     return 0
 
 

@@ -58,12 +58,18 @@ class Display:
 
     def evaluation(self, step: int, figures: dict[str, Any]) -> None:
         """A held-out evaluation is done."""
-        margin = 1.96 * figures["accuracy_standard_error"]
-        self.note(
-            f"held-out at step {step}: accuracy {figures['accuracy']:.1%} (+-{margin:.1%})"
-            f"  format {figures['format_rate']:.1%}  {figures['mean_response_tokens']:.0f} tokens"
-            f"  truncated {figures['truncated_rate']:.1%}"
-        )
+        parts: list[str] = []
+        if "held_out_loss" in figures:
+            parts.append(f"loss {figures['held_out_loss']:.4f}")
+        if "accuracy" in figures:
+            margin = 1.96 * figures["accuracy_standard_error"]
+            parts += [
+                f"accuracy {figures['accuracy']:.1%} (+-{margin:.1%})",
+                f"format {figures['format_rate']:.1%}",
+                f"{figures['mean_response_tokens']:.0f} tokens",
+                f"truncated {figures['truncated_rate']:.1%}",
+            ]
+        self.note(f"held-out at step {step}: {'  '.join(parts)}")
 
 
 def _summary(metrics: dict[str, Any]) -> str:
@@ -73,5 +79,6 @@ def _summary(metrics: dict[str, Any]) -> str:
         ("accuracy {:.0%}", "reward/accuracy"),
         ("{:.0f} tokens", "rollout/response_tokens"),
         ("{:.0f} tokens/s", "rollout/tokens_per_second"),
+        ("{:.0f} tokens/s", "sft/tokens_per_second"),
     ]
     return "  ".join(text.format(metrics[key]) for text, key in parts if key in metrics)

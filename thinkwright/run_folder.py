@@ -112,6 +112,16 @@ def truncate_events(path: Path, step: int) -> None:
         write_bytes_atomic(path, b"".join(line for line in lines if _is_row_before(line, step, if_without=True)))
 
 
+def drop_later(folder: Path, next_step: int) -> None:
+    """Take out of a run folder what belongs to ``next_step`` and later ones, for a resumed run to write it anew."""
+    truncate_jsonl(folder / "metrics.jsonl", next_step)
+    truncate_events(folder / "events.jsonl", next_step)
+    (folder / "summary.json").unlink(missing_ok=True)
+    for path in [*folder.glob("rollouts/step_*"), *folder.glob("eval/step_*")]:
+        if int(path.name.removeprefix("step_").partition(".")[0]) >= next_step:
+            path.unlink()
+
+
 def read_json(path: Path) -> Any:
     """What a file of the run folder holds. Raises RunFolderError if it cannot be read."""
     try:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkwright.chat.template import TAGS, TEMPLATES, r1_zero_prompt, split_reply
+from thinkwright.chat.template import TAGS, TEMPLATES, Reply, r1_zero_prompt, split_reply
 
 PUBLISHED = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The assistant "
@@ -90,7 +90,20 @@ def test_any_text_is_told_apart_and_what_is_well_formed_has_a_thought_and_an_ans
         assert name == "boxed" or not any(tag in reply.thought for tag in TAGS[:2])
         assert name == "boxed" or "</think>" not in reply.answer
     if reply.answer and name in TAGGED:
-        assert "</think>" in completion
+        assert "</think>" in completion or (TEMPLATES[name].write_bare is not None and "<think>" not in completion)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@settings(deadline=None)
+@given(answer=ANSWERS)
+def test_an_answer_without_a_thought_is_told_apart_but_not_well_formed(name: str, answer: str) -> None:
+    template = TEMPLATES[name]
+    if template.write_bare is not None:
+        assert template.split(template.write_bare(answer)) == Reply("", answer.strip(), is_well_formed=False)
+
+
+def test_only_the_summary_of_r1_has_a_form_without_a_thought() -> None:
+    assert [name for name, template in TEMPLATES.items() if template.write_bare is not None] == ["think_summary"]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -148,7 +161,8 @@ def test_a_completion_that_starts_inside_the_thought_earns_its_format() -> None:
         ("<think>a</think> \n", None, False),
         ("<think>a</think> \u200b", "\u200b", False),
         ("<think>a It is 4.", None, False),
-        ("It is 4.", None, False),
+        ("It is 4.", "It is 4.", False),
+        (" ", None, False),
         ("<think></think> It is 4.", "It is 4.", False),
         ("<think>a</think> It is 4. <think>b</think> It is 5.", None, False),
         ("<think>a</think> It is 4. </think>", None, False),

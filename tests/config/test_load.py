@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
+from thinkwright.config.pipeline import load_pipeline
 from thinkwright.config.recipe import Algorithm, PretrainRecipe, RLRecipe
+from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.sft import SFTRecipe
 from thinkwright.config.tasks import RowsTask
 from thinkwright.errors import RecipeError
 
@@ -30,13 +33,24 @@ def recipe_file(folder: Path, text: str) -> Path:
 
 
 def test_every_shipped_recipe_parses() -> None:
+    kinds = {
+        "tiny/base": PretrainRecipe,
+        "tiny/base-pieces": PretrainRecipe,
+        "tiny/cold-data": RejectionRecipe,
+        "tiny/cold-start": SFTRecipe,
+    }
     names = shipped_recipes()
-    assert {"tiny/base", "tiny/base-pieces", "tiny/r1-zero", "tiny/r1-zero-random-reward", "gsm8k/r1-zero"} <= set(
-        names
-    )
+    assert {*kinds, "tiny/r1-zero", "tiny/r1-zero-random-reward", "gsm8k/r1-zero", "tiny/r1-dev2"} <= set(names)
     for name in names:
-        recipe = load_recipe(name)
-        assert isinstance(recipe, PretrainRecipe if name.startswith("tiny/base") else RLRecipe)
+        if (pipeline := load_pipeline(name)) is not None:
+            assert len(pipeline.stages) > 1
+        else:
+            assert isinstance(load_recipe(name), kinds.get(name, RLRecipe))
+
+
+def test_a_pipeline_is_no_single_stage() -> None:
+    with pytest.raises(RecipeError, match=r"r1-dev2: is a pipeline of stages; give one stage's recipe"):
+        load_recipe("tiny/r1-dev2")
 
 
 def test_the_control_differs_from_r1_zero_in_its_rewards_alone() -> None:
@@ -108,7 +122,7 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path: Path)
             "task.type: expected 'tiny_world' or 'named' or 'rows' or 'mixture', got 'tinyworld'; did you mean "
             "tiny_world?",
         ),
-        ("type=sft", "type: expected 'pretrain' or 'rl', got 'sft'"),
+        ("type=dpo", "type: expected 'pretrain' or 'sft' or 'rl'"),
     ],
 )
 def test_a_wrong_value_or_key_is_named_with_what_to_do(override: str, words: str) -> None:
@@ -154,7 +168,8 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
     assert "model: required and not given" in text
     assert "model = VALUE at the top of the file" in text
     assert "task.type: required and not given; write 'tiny_world' or 'named' or 'rows' or 'mixture'" in text
-    assert "type: required and not given; write 'pretrain' or 'rl'" in refusal(recipe_file(tmp_path, "seed = 1\n"))
+    text = refusal(recipe_file(tmp_path, "seed = 1\n"))
+    assert "type: required and not given; write 'pretrain' or 'sft' or 'rl'" in text
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from thinkwright.pipeline.doctor_checks import stop_token_check
 from thinkwright.pipeline.doctor_report import as_record, check_up
 from thinkwright.pipeline.doctor_rows import Fitting, examine_rows
 from thinkwright.pipeline.machine_check import examine_machine
-from thinkwright.pipeline.record import record_data
+from thinkwright.pipeline.record import record_data, task_digest
 from thinkwright.rewards.pool import Job, Verdict, WorkerPool
 from thinkwright.rewards.registry import VERIFIERS
 from thinkwright.tasks.exclusion import WithoutPrompts
@@ -443,13 +443,13 @@ def test_an_answer_that_could_not_be_graded_is_graded_once_more(policy: Policy) 
 
 
 def test_a_resumed_run_must_have_the_data_it_began_with(tmp_path: Path) -> None:
-    record_data(tmp_path, rows(20), {"rows": 20})
-    record_data(tmp_path, rows(20), {"rows": 20})
+    record_data(tmp_path, task_digest(rows(20)), {"rows": 20})
+    record_data(tmp_path, task_digest(rows(20)), {"rows": 20})
     with pytest.raises(RunFolderError, match=r"data.json: the run began with other data .* put back what"):
-        record_data(tmp_path, with_row(rows(20), 3, gold="12"), {"rows": 20})
+        record_data(tmp_path, task_digest(with_row(rows(20), 3, gold="12")), {"rows": 20})
     (tmp_path / "data.json").write_text("{")
     with pytest.raises(RunFolderError, match=r"data.json: cannot be read"):
-        record_data(tmp_path, rows(20), {"rows": 20})
+        record_data(tmp_path, task_digest(rows(20)), {"rows": 20})
 
 
 def test_the_doctor_refuses_what_a_run_would_refuse(model_folder: Callable[[str], Path], capsys) -> None:

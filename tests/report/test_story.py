@@ -94,3 +94,13 @@ def test_every_reward_is_told_with_its_points():
 def test_a_run_rewarded_by_a_function_is_not_called_one_for_form_alone():
     rewards = {"accuracy": 0.0, "custom": [{"function": "mine:checker", "weight": 1.0}]}
     assert headline(_run(rewards=rewards)).startswith("A run rewarded by a function of its own: 28%")
+
+
+def test_rejection_sampling_is_told_by_what_was_kept():
+    recipe = {"type": "rejection_sample", "steps": 2}
+    done = Run("data", recipe, {}, (), (), {}, {"after": {"examples": 120, "sampled": 4096}, "steps": 2}, ())
+    assert headline(done) == "120 of 4,096 sampled responses were right, readable and kept."
+    assert "No model was changed" in how_it_learned(done)
+    assert (
+        headline(Run("data", recipe, {}, ({"step": 0},), (), {}, {}, ())) == "Not finished: 1 of 2 steps of sampling."
+    )

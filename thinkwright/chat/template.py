@@ -52,6 +52,8 @@ class Template:
     """Tell a completion apart."""
     write: Callable[[str, str], str]
     """What a perfect model would emit after the prompt, of a thought and an answer without tags in them."""
+    write_bare: Callable[[str], str] | None = None
+    """What a model would emit that answers without a thought; None if the template has no form for that."""
     prefill: str = ""
     """Text at the end of the prompt that the completion goes on from."""
 
@@ -94,9 +96,12 @@ def _split_prefilled(completion: str) -> Reply:
 def _split_think_summary(completion: str) -> Reply:
     """One thought, nothing before it, and something after it, which is the answer.
 
-    A completion that is not well formed yields an answer if exactly one ``</think>`` stands before it.
+    A completion that is not well formed yields an answer if exactly one ``</think>`` stands before it, or if it has no
+    tag of a thought at all: then it is an answer without a thought.
     """
-    head, _, tail = completion.partition("</think>")
+    head, closed, tail = completion.partition("</think>")
+    if not closed and "<think>" not in completion:
+        return Reply("", completion.strip() or None, is_well_formed=False)
     is_single = completion.count("</think>") == 1
     summary = tail.strip() if is_single and "<think>" not in tail else ""
     is_well_formed = (
@@ -189,6 +194,7 @@ TEMPLATES: dict[str, Template] = {
             prompt=lambda question: f"{THINK_SUMMARY_PREAMBLE}{conversation_turn(question)}",
             split=_split_think_summary,
             write=lambda thought, answer: f" <think> {thought} </think> {answer}",
+            write_bare=lambda answer: f" {answer}",
         ),
         Template(
             name="boxed",

@@ -7,21 +7,23 @@ a line.
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from thinkwright.config.kinds import Recipe
 from thinkwright.config.problems import did_you_mean, problems_of, shown
-from thinkwright.config.recipe import PretrainRecipe, Recipe, RLRecipe
 from thinkwright.errors import RecipeError
 
-_RECIPE: TypeAdapter[PretrainRecipe | RLRecipe] = TypeAdapter(Recipe)
+_RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="type")])
 _SUFFIX = ".toml"
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+PIPELINE = "pipeline"
+"""The ``type`` of a list of stages (``config/pipeline.py``)."""
 DEFAULT = "default"
 """An override with this value takes the key out of the recipe, so that the schema's default holds again."""
 _TOML_REMEDIES = {
@@ -31,11 +33,17 @@ _TOML_REMEDIES = {
 }
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> PretrainRecipe | RLRecipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of that name or file with overrides such as ``optimizer.lr=1e-4`` put over it; else RecipeError."""
-    source, table = _read_table(name_or_path)
-    problems = [_apply_override(table, override) for override in overrides]
-    lines = [f"{source}: {problem}" for problem in problems if problem]
+    source, table = read_table(name_or_path)
+    return parse_recipe(source, table, overrides)
+
+
+def parse_recipe(source: str, table: dict[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe that a table says, the overrides put over it (in place); RecipeError with all that is wrong."""
+    if table.get("type") == PIPELINE:
+        raise RecipeError(f"{source}: is a pipeline of stages; give one stage's recipe here (run takes pipelines, too)")
+    lines = [f"{source}: {problem}" for problem in apply_overrides(table, overrides)]
     try:
         # JSON, because only there a strict schema takes a list for a tuple; dates become text, the schema has none.
         recipe = _RECIPE.validate_json(json.dumps(table, default=str), strict=True)
@@ -57,7 +65,7 @@ def recipe_name(name_or_path: str) -> str:
     return name_or_path if name_or_path in _shipped_files() else Path(name_or_path).name.removesuffix(_SUFFIX)
 
 
-def resolved_json(recipe: PretrainRecipe | RLRecipe) -> str:
+def resolved_json(recipe: Recipe) -> str:
     """The recipe with every default filled in, as ``recipe.json`` holds it."""
     return json.dumps(recipe.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
@@ -72,7 +80,7 @@ def _shipped_files() -> dict[str, Traversable]:
     }
 
 
-def _read_table(name_or_path: str) -> tuple[str, dict[str, Any]]:
+def read_table(name_or_path: str) -> tuple[str, dict[str, Any]]:
     """How messages call the recipe, and what its TOML says."""
     shipped = _shipped_files()
     if name_or_path in shipped:
@@ -106,6 +114,26 @@ def _toml_problem(message: str, text: str) -> str:
     message = message.replace("at end of document", f"at line {last_line}, the end of the file")
     remedy = next((remedy for start, remedy in _TOML_REMEDIES.items() if message.startswith(start)), "mend that line")
     return f"not valid TOML: {message}; {remedy}"
+
+
+def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Put each override into the table; returns what is wrong with them."""
+    return [problem for override in overrides if (problem := _apply_override(table, override))]
+
+
+def put_over(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Change a table in place; keys of ``changes`` may be dotted, tables in it are merged."""
+    for key, value in changes.items():
+        first, _, rest = key.partition(".")
+        if rest:
+            value = {rest: value}
+        if isinstance(value, dict) and isinstance(table.get(first), dict):
+            put_over(table[first], cast("dict[str, Any]", value))
+        elif isinstance(value, dict):
+            table[first] = {}
+            put_over(table[first], cast("dict[str, Any]", value))
+        else:
+            table[first] = value
 
 
 def _apply_override(table: dict[str, Any], override: str) -> str | None:

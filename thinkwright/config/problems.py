@@ -9,11 +9,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.config.kinds import RECIPES
 from thinkwright.config.section import Section
 
 Sections = tuple[type[Section], ...]
-_ROOTS: Sections = (PretrainRecipe, RLRecipe)
+ROOTS: Sections = RECIPES
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -27,9 +27,12 @@ _LONGEST_SHOWN = 60
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
-def problems_of(error: ValidationError) -> list[tuple[str, str]]:
-    """(dotted key, what is wrong and what to do) for everything found; the key is empty for the recipe as a whole."""
-    return [_problem(details) for details in error.errors(include_url=False) if not _is_echo(details)]
+def problems_of(error: ValidationError, roots: Sections = ROOTS) -> list[tuple[str, str]]:
+    """(dotted key, what is wrong and what to do) for everything found; the key is empty for the recipe as a whole.
+
+    ``roots``: what the recipe may be.
+    """
+    return [_problem(details, roots) for details in error.errors(include_url=False) if not _is_echo(details)]
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
@@ -51,8 +54,8 @@ def _is_echo(details: ErrorDetails) -> bool:
     return details["type"] == "too_short" and len(details["input"]) >= details.get("ctx", {})["min_length"]
 
 
-def _problem(details: ErrorDetails) -> tuple[str, str]:
-    key, root, here = _locate(details["loc"])
+def _problem(details: ErrorDetails, roots: Sections) -> tuple[str, str]:
+    key, root, here = _locate(details["loc"], roots)
     kind, value, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "extra_forbidden":
         return key, _unknown_key(key, root, here)
@@ -75,12 +78,12 @@ def _problem(details: ErrorDetails) -> tuple[str, str]:
     return key, f"{details['msg'].replace('Input should', 'must')}, got {shown(value)}"
 
 
-def _locate(loc: tuple[int | str, ...]) -> tuple[str, Sections, Sections]:
+def _locate(loc: tuple[int | str, ...], roots: Sections) -> tuple[str, Sections, Sections]:
     """Dotted key of a location, union tags left out; the recipe's section; and the sections at the location.
 
     For a key that no section has, the sections are those of the table around it.
     """
-    key, root, here = "", _ROOTS, _ROOTS
+    key, root, here = "", roots, roots
     for i, part in enumerate(loc):
         tagged = tuple(section for section in here if len(here) > 1 and _tag(section) == part)
         if tagged:

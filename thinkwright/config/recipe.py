@@ -13,6 +13,9 @@ from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import TaskSettings
 
+TemplateName = Literal["r1_zero", "r1_zero_prefilled", "think_summary", "boxed"]
+"""The names in ``chat/template.py``."""
+
 
 class Machine(Section):
     """Where and in which precision to compute."""
@@ -209,7 +212,7 @@ class RLRecipe(Section):
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
     task: Annotated[TaskSettings, Field(discriminator="type")]
-    template: Literal["r1_zero", "r1_zero_prefilled", "think_summary", "boxed"] = "r1_zero"
+    template: TemplateName = "r1_zero"
     """How questions are put and replies told apart: R1-Zero's tags, the same with ``<think>`` given, R1's thought and
     summary, or a last ``\\boxed{}``."""
     curriculum: Curriculum | None = None
@@ -247,6 +250,3 @@ class RLRecipe(Section):
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")
         return self
-
-
-Recipe = Annotated[PretrainRecipe | RLRecipe, Field(discriminator="type")]

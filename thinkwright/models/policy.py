@@ -100,7 +100,7 @@ def recompute_activations(policy: Policy) -> None:
     try:
         policy.model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
     except ValueError as error:
-        raise ModelError(f"{error} Set optimizer.recompute_activations = false") from error
+        raise ModelError(f"{error} Set recompute_activations = false") from error
     for module in policy.model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             # Only the layer itself, which recomputes in training alone: its parts stay in evaluation, without dropout.

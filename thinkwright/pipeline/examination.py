@@ -7,7 +7,9 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.config.kinds import Recipe
+from thinkwright.config.recipe import RLRecipe
+from thinkwright.config.sft import SFTRecipe
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.difficulty import STEP, measure_difficulty
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
@@ -34,7 +36,7 @@ def examine_this_machine(out: Path | None) -> bool:
     return all(check.status != "failed" for check in checks)
 
 
-def examine_recipe(name: str, recipe: PretrainRecipe | RLRecipe, *, examine_all: bool, out: Path | None) -> bool:
+def examine_recipe(name: str, recipe: Recipe, *, examine_all: bool, out: Path | None) -> bool:
     """Show whether the recipe rewards what it should; whether a run may start."""
     recipe = _with_rewards(recipe)
     policy = _load(recipe)
@@ -54,7 +56,7 @@ def examine_recipe(name: str, recipe: PretrainRecipe | RLRecipe, *, examine_all:
     return report.is_ok
 
 
-def measure_recipe(recipe: PretrainRecipe | RLRecipe, *, num_samples: int, out: Path) -> str:
+def measure_recipe(recipe: Recipe, *, num_samples: int, out: Path) -> str:
     """Measure how often the recipe's model solves its training prompts; says what came of it."""
     recipe = _with_rewards(recipe)
     task = load_task(recipe.task, recipe.template)
@@ -86,9 +88,10 @@ def measure_recipe(recipe: PretrainRecipe | RLRecipe, *, num_samples: int, out: 
     return f"{out}: {len(prompts):,} prompts; use it as task.filters.pass_rates with min_pass_rate and max_pass_rate"
 
 
-def _with_rewards(recipe: PretrainRecipe | RLRecipe) -> RLRecipe:
-    if isinstance(recipe, PretrainRecipe):
-        raise RecipeError("a pre-training recipe has no rewards; name one of type rl, or none to check the machine")
+def _with_rewards(recipe: Recipe) -> RLRecipe:
+    if not isinstance(recipe, RLRecipe):
+        kind = "supervised fine-tuning" if isinstance(recipe, SFTRecipe) else "pre-training"
+        raise RecipeError(f"a {kind} recipe has no rewards; name one of type rl, or none to check the machine")
     return recipe
 
 

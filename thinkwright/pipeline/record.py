@@ -14,6 +14,9 @@ from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
 
+INTERRUPTED = "interrupted"
+FINISHED = "finished"
+
 
 def choose_machine(machine: Machine, folder: Path, *, resume: bool) -> tuple[torch.device, torch.dtype]:
     """Device and dtype of a run; a resumed one keeps the dtype it began with, since ``auto`` measures."""
@@ -22,12 +25,12 @@ def choose_machine(machine: Machine, folder: Path, *, resume: bool) -> tuple[tor
     return device, choose_dtype(recorded, device)
 
 
-def record_data(folder: Path, task: Task, report: dict[str, Any]) -> None:
-    """Write ``data.json``: what was loaded and left out, and a digest of every question.
+def record_data(folder: Path, digest: str, report: dict[str, Any]) -> None:
+    """Write ``data.json``: what was loaded and left out, and a digest of every row.
 
     Raises RunFolderError if the run began with other data: a resumed run must not go on with changed files.
     """
-    path, digest = folder / "data.json", _digest(task)
+    path = folder / "data.json"
     if path.exists() and (before := read_json(path).get("digest")) != digest:
         raise RunFolderError(
             f"{path}: the run began with other data (digest {before}, now {digest}): a file, Hub set, THINKWRIGHT_DATA"
@@ -36,7 +39,7 @@ def record_data(folder: Path, task: Task, report: dict[str, Any]) -> None:
     write_json_atomic(path, report | {"digest": digest})
 
 
-def _digest(task: Task) -> str:
+def task_digest(task: Task) -> str:
     """Of the ids, texts and golds of all prompts."""
     rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold]) for prompt in task.all_prompts())
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
@@ -48,3 +51,17 @@ def record_start(folder: Path, policy: Policy, threads: int, argv: list[str], *,
     if not (folder / "environment.json").exists():
         write_json_atomic(folder / "environment.json", found)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
+
+
+def record_end(folder: Path, policy: Policy, summary: dict[str, Any]) -> None:
+    """Leave the model of a finished run, the summary, and an event.
+
+    The summary is given the figures of the first and the last evaluation.
+    """
+    evaluations = sorted((folder / "eval").glob("step_*.json"))
+    figures = [read_json(path)["figures"] for path in evaluations]
+    if summary["status"] == FINISHED:
+        policy.save(folder / "model")
+    summary |= {"before": figures[0], "after": figures[-1]} if figures else {}
+    write_json_atomic(folder / "summary.json", summary)
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})

@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 
+from thinkwright.config.kinds import Recipe
 from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
@@ -16,27 +19,38 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.pretrain import run_pretrain
-from thinkwright.pipeline.record import choose_machine, record_data, record_start
+from thinkwright.pipeline.record import (
+    FINISHED,
+    INTERRUPTED,
+    choose_machine,
+    record_data,
+    record_end,
+    record_start,
+    task_digest,
+)
+from thinkwright.pipeline.rejection import run_rejection
+from thinkwright.pipeline.sft import run_sft
 from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, check_run_folder, create_run_folder, write_json_atomic
+from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
 
-INTERRUPTED = "interrupted"
-FINISHED = "finished"
 
-
-def run_recipe(recipe: PretrainRecipe | RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     torch.set_num_threads(recipe.machine.threads)
     if isinstance(recipe, PretrainRecipe):
         return run_pretrain(recipe, folder, resume=resume, argv=argv)
+    if isinstance(recipe, SFTRecipe):
+        return run_sft(recipe, folder, resume=resume, argv=argv)
+    if isinstance(recipe, RejectionRecipe):
+        return run_rejection(recipe, folder, resume=resume, argv=argv)
     return _run_rl(recipe, folder, resume=resume, argv=argv)
 
 
@@ -51,7 +65,7 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
         found = check_up(recipe, policy, task, pool, folder)
         trainer = RLTrainer(recipe, policy, found.task, pool, folder, started)
         create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, task, found.task.report)
+        record_data(folder, task_digest(task), found.task.report)
         write_json_atomic(folder / DOCTOR_FILE, found.record)
         record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
         with Display() as display, StopRequest() as stop:
@@ -61,17 +75,14 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
             if resume:
                 trainer.resume()
             trainer.train(display, stop)
-    return _finish(recipe, policy, trainer, folder)
-
-
-def _finish(recipe: RLRecipe, policy: Policy, trainer: RLTrainer, folder: Path) -> dict[str, Any]:
-    """Leave model, summary and the last event."""
-    status = FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED
-    if status == FINISHED:
-        policy.save(folder / "model")
-    summary = _summary(recipe, trainer, folder, status)
-    write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": status})
+    summary = {
+        "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,
+        "wall_seconds": trainer.wall_seconds(),
+        "steps": trainer.progress.next_step,
+        "rollout_tokens": trainer.progress.rollout_tokens,
+        "seed": recipe.seed,
+    }
+    record_end(folder, policy, summary)
     return summary
 
 
@@ -100,16 +111,3 @@ def check_recipe(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool)
     settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
     NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
     check_rewards(recipe.rewards, {prompt.language for prompt in task.all_prompts()}, pool)
-
-
-def _summary(recipe: RLRecipe, trainer: RLTrainer, folder: Path, status: str) -> dict[str, Any]:
-    evaluations = sorted((folder / "eval").glob("step_*.json"))
-    figures = [json.loads(path.read_text(encoding="utf-8"))["figures"] for path in evaluations]
-    return {
-        "status": status,
-        "wall_seconds": trainer.wall_seconds(),
-        "steps": trainer.progress.next_step,
-        "rollout_tokens": trainer.progress.rollout_tokens,
-        "seed": recipe.seed,
-        **({"before": figures[0], "after": figures[-1]} if figures else {}),
-    }

@@ -30,7 +30,8 @@ class Curve:
     meaning: str
     sources: tuple[Source, ...]
     is_share: bool = False
-    is_pretraining: bool = False
+    stages: tuple[str, ...] = ("rl",)
+    """The kinds of runs it is a curve of."""
 
 
 CURVES = (
@@ -39,7 +40,17 @@ CURVES = (
         "nats per token",
         "How far off the model is in guessing the next token of the text it learns to imitate",
         (Source("loss", "trained", "loss/nll", "train"),),
-        is_pretraining=True,
+        stages=("pretrain",),
+    ),
+    Curve(
+        "Loss",
+        "nats per token",
+        "How far off the model is in guessing the next token of worked answers, read in training or kept out of it",
+        (
+            Source("training", "trained", "loss/nll", "train"),
+            Source("held-out", "held_out", "held_out_loss", "held-out"),
+        ),
+        stages=("sft",),
     ),
     Curve(
         "Training reward and accuracy",
@@ -57,6 +68,7 @@ CURVES = (
         "The honest measure: share of questions right that are never trained on, with 95% intervals",
         (Source("held-out", "held_out", "accuracy", "held-out"),),
         is_share=True,
+        stages=("rl", "sft"),
     ),
     Curve(
         "Response length",
@@ -66,6 +78,7 @@ CURVES = (
             Source("training", "trained", "rollout/response_tokens", "train"),
             Source("held-out", "held_out", "mean_response_tokens", "held-out"),
         ),
+        stages=("rl", "sft"),
     ),
     Curve(
         "Form kept",
@@ -76,6 +89,7 @@ CURVES = (
             Source("held-out", "held_out", "format_rate", "held-out"),
         ),
         is_share=True,
+        stages=("rl", "sft"),
     ),
     Curve(
         "Self-checking words",
@@ -85,6 +99,7 @@ CURVES = (
             Source("training", "trained", "rollout/reflection_words", "train"),
             Source("held-out", "held_out", "reflection_words", "held-out"),
         ),
+        stages=("rl", "sft"),
     ),
     Curve(
         "Distance from the reference model",
@@ -111,7 +126,7 @@ CURVES = (
 def curves_section(run: Run) -> str:
     """All charts that have data, then the names of those that have none."""
     drawn, absent = [], []
-    for curve in (curve for curve in CURVES if curve.is_pretraining == run.is_pretraining):
+    for curve in (curve for curve in CURVES if run.stage in curve.stages):
         figure = "" if _is_meaningless(curve, run) else _figure(curve, run)
         drawn.append(figure)
         if not figure:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from thinkwright.report.charts import strip
 from thinkwright.report.series import Row, Run
-from thinkwright.report.text import ARROW, MISSING, escape, percent, signed, tokens
+from thinkwright.report.text import ARROW, MISSING, escape, nats, percent, signed, tokens
 
 
 class Figure(NamedTuple):
@@ -28,6 +28,7 @@ FIGURES = (
     Figure("Self-checking", "responses with words like wait, check (reflection rate)", "reflection_rate", percent, 0),
     Figure("Cut off", "responses that reached the length limit (truncated rate)", "truncated_rate", percent, -1),
     Figure("One language", "share of the thought in the question's language", "language_consistency", percent, 1),
+    Figure("Held-out loss", "nats per token of worked answers never trained on", "held_out_loss", nats, -1),
 )
 
 
@@ -46,10 +47,9 @@ class Comparison(NamedTuple):
 def tiles(run: Run) -> str:
     """The figures that carry the story, large."""
     cells: list[str] = []
-    for figure in FIGURES[:4]:
+    told = [figure for figure in FIGURES if figure.key in run.before or figure.key in run.after]
+    for figure in told[:4]:
         shown = [figure.form(figures[figure.key], 0) for figures in (run.before, run.after) if figure.key in figures]
-        if not shown:
-            continue
         value = f'<span class="arrow">{ARROW}</span>'.join(
             f'<span class="{kind}">{text}</span>' for kind, text in zip(("was", "is"), shown, strict=False)
         )
@@ -97,8 +97,8 @@ def _result_table(run: Run) -> str:
 def _change(figure: Figure, run: Run) -> str:
     old, new = run.before.get(figure.key), run.after.get(figure.key)
     change = None if old is None or new is None else new - old
-    scale = 100 if figure.form is percent else 1
-    shown = signed(None if change is None else scale * change)
+    scale, digits = (100 if figure.form is percent else 1), (3 if figure.form is nats else 1)
+    shown = signed(None if change is None else scale * change, digits)
     return f'<td class="{_judged(change, figure.better)}">{shown}</td>'
 
 

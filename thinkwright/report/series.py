@@ -56,14 +56,25 @@ class Run:
         return max((row["step"] for row in (*self.metrics, *self.evaluations)), default=0)
 
     @property
+    def stage(self) -> str:
+        """What kind of run it was: ``pretrain``, ``sft``, ``rl`` or ``rejection_sample``."""
+        return str(self.setting("type", "rl"))
+
+    @property
     def is_pretraining(self) -> bool:
         """The run made a base model from text; there is no reward, and nothing before it to compare with."""
-        return self.setting("type") == "pretrain"
+        return self.stage == "pretrain"
+
+    @property
+    def planned_steps(self) -> int | None:
+        """Training steps of the whole run: the recipe's, or, where they follow from the data, the summary's."""
+        found = self.setting("steps") or self.summary.get("planned_steps")
+        return None if found is None else int(found)
 
     @property
     def is_finished(self) -> bool:
-        """There is a summary, and it counts all the steps of the recipe."""
-        return bool(self.summary) and self.num_steps >= self.setting("steps", 0)
+        """There is a summary, and it counts all the steps of the run."""
+        return bool(self.summary) and self.num_steps >= (self.planned_steps or 0)
 
     @property
     def wall_seconds(self) -> float | None:

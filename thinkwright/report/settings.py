@@ -8,15 +8,24 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
+from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.sft import SFTRecipe
 from thinkwright.report.series import Row, Run
 from thinkwright.report.text import escape
+
+_RECIPES: dict[str, type[BaseModel]] = {
+    "pretrain": PretrainRecipe,
+    "sft": SFTRecipe,
+    "rl": RLRecipe,
+    "rejection_sample": RejectionRecipe,
+}
 
 
 def settings_section(run: Run) -> str:
     """The facts of the machine, the command, and every setting with its meaning."""
     parts = [_facts(run), _command(run.environment)]
     if run.recipe:
-        known = meanings(PretrainRecipe if run.is_pretraining else RLRecipe)
+        known = meanings(_RECIPES.get(run.stage, RLRecipe))
         rows = "".join(
             f"<tr><th scope=row><code>{escape(key)}</code></th><td><code>{escape(value)}</code></td>"
             f"<td>{escape(known.get(key, ''))}</td></tr>"
@@ -63,7 +72,7 @@ def _facts(run: Run) -> str:
     facts = {
         "Model": None if run.is_pretraining else run.setting("model"),
         "Seed": run.summary.get("seed", run.setting("seed")),
-        "Steps done": f"{run.num_steps:,} of {run.setting('steps', '?')}",
+        "Steps done": f"{run.num_steps:,} of {run.planned_steps or '?'}",
         "Tokens sampled": f"{run.summary['rollout_tokens']:,}" if "rollout_tokens" in run.summary else None,
         "Status": run.summary.get("status", "no summary yet"),
         "Started": environment.get("started"),

@@ -1,7 +1,7 @@
 """What happened, in one plain sentence made from the figures, and how the model learned, in three more."""
 
 from thinkwright.report.series import Row, Run
-from thinkwright.report.text import ARROW, duration, percent
+from thinkwright.report.text import ARROW, duration, nats, percent
 
 CLEAR_GAIN = 0.05  # share of held-out questions; less is not called an improvement
 _GROUNDS = {
@@ -19,6 +19,10 @@ _LONGER = 1.2  # times as many tokens; less is not called thinking more
 def headline(run: Run) -> str:
     """The sentence at the top of the page. It claims no more than the held-out figures do."""
     before, after = run.before.get("accuracy"), run.after.get("accuracy")
+    if run.stage == "sft":
+        return _fine_tuned(run, before, after)
+    if run.stage == "rejection_sample":
+        return _sampled(run)
     if before is None:
         return "Nothing to tell yet: no held-out question has been asked."
     if run.is_pretraining:
@@ -41,6 +45,17 @@ def how_it_learned(run: Run) -> str:
             f"In each of {run.num_steps:,} steps it read {run.setting('documents_per_step', 'some')} questions with "
             "replies and learned to write text like them, good habits and bad. No answer was judged. Such a base model "
             "is where learning by reward begins."
+        )
+    if run.stage == "sft":
+        return (
+            f"In {run.num_steps:,} steps of up to {run.setting('batch_size', 'some')} questions it read how others "
+            "thought and answered, and learned to write the same, token by token (supervised fine-tuning). No answer "
+            "of its own was judged. Held-out questions are kept for measuring and never trained on."
+        )
+    if run.stage == "rejection_sample":
+        return (
+            "A model wrote many responses to each question. Those that a program found right and that read well were "
+            "kept, a few of each question, as rows that a model can be fine-tuned on. No model was changed."
         )
     return (
         f"Nobody showed the model a worked solution. In each of {run.num_steps:,} steps it read "
@@ -65,11 +80,33 @@ def noise(before: Row, after: Row) -> float:
     return 1.96 * (errors[0] ** 2 + errors[1] ** 2) ** 0.5
 
 
+def _sampled(run: Run) -> str:
+    kept, sampled = run.after.get("examples"), run.after.get("sampled")
+    if kept is None:
+        return f"Not finished: {_steps_of(run)} of sampling."
+    return f"{kept:,} of {sampled:,} sampled responses were right, readable and kept{_cost(run)}."
+
+
 def _base_model(run: Run, accuracy: float) -> str:
     forced = {"made to answer at once": "bare", "made to go step by step": "forced"}
     shares = {name: run.baselines.get(kind, {}).get("accuracy") for name, kind in forced.items()}
     told = "".join(f", {percent(share, 0)} {name}" for name, share in shares.items() if share is not None)
     return f"A base model that imitates text: {percent(accuracy, 0)} of held-out questions right{told}{_cost(run)}."
+
+
+def _fine_tuned(run: Run, before: float | None, after: float | None) -> str:
+    """What imitation brought: right answers if a task was measured, else the loss."""
+    start = "" if run.is_finished else f"Not finished ({_steps_of(run)}), so far: "
+    losses = [figures.get("held_out_loss") for figures in (run.before, run.after)]
+    if before is not None and after is not None:
+        change = f"{percent(before, 0)} {ARROW} {percent(after, 0)} of held-out questions right"
+    elif None not in losses:
+        change = f"loss of held-out ones {nats(losses[0])} {ARROW} {nats(losses[1])} nats per token"
+    elif points := run.trained("loss/nll"):
+        change = f"training loss {nats(points[0][1])} {ARROW} {nats(points[-1][1])} nats per token, nothing held out"
+    else:
+        return "Nothing to tell yet: no step of fine-tuning is done."
+    return f"{start}A model that imitates worked answers: {change}{_cost(run)}."
 
 
 def _verdict(run: Run, change: str, gain: float) -> str:
@@ -121,7 +158,7 @@ def _cost(run: Run) -> str:
 
 
 def _steps_of(run: Run) -> str:
-    total = run.setting("steps")
+    total = run.planned_steps
     return f"{run.num_steps:,} of {total:,} steps" if total else f"{run.num_steps:,} steps"
 
 

@@ -30,6 +30,11 @@ def tokens(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None else f"{value:,.{digits}f}"
 
 
+def nats(value: float | None, digits: int = 1) -> str:
+    """A loss, always to three digits."""
+    return MISSING if value is None else f"{value:.3f}"
+
+
 def number(value: float | None) -> str:
     """Three significant digits, whole numbers from 100 on, without a trailing exponent for common sizes."""
     if value is None:

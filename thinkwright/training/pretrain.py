@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from thinkwright.chat.template import R1_ZERO_PREAMBLE
@@ -22,24 +21,20 @@ from thinkwright.config.recipe import PretrainRecipe
 from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.models.attention import ATTENTION_NAME
-from thinkwright.models.logprobs import token_logprobs
-from thinkwright.models.policy import Policy, load_policy, training_context
+from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.models.token_tree import pack
 from thinkwright.models.tokenizer import train_tokenizer
 from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
 from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.supervised import Row, backward
 from thinkwright.types import Metrics
 
 PREAMBLE_SHARE = 0.75
 TOKENIZER_DOCUMENTS = 40_000
 HEAD_SIZE = 64
-
-Row = tuple[list[int], int]
-"""Token ids of turn, reply and end; and how many of them belong to the turn."""
 
 
 def starting_policy(recipe: PretrainRecipe, device: torch.device, dtype: torch.dtype) -> Policy:
@@ -120,7 +115,7 @@ class PretrainTrainer:
         return self.progress.next_step * self.recipe.documents_per_step
 
     def _step(self, step: int, prefix: list[int], rows: list[Row]) -> Metrics:
-        loss = _backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+        loss = backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
         norm = self.optimizer.gradient_norm()
         if not math.isfinite(loss + norm):
             raise TrainingError(f"loss {loss} or gradient norm {norm} is not finite at step {step}")
@@ -130,41 +125,10 @@ class PretrainTrainer:
 
 
 def _rows(policy: Policy, stream: Iterator[Document]) -> Iterator[Row]:
+    """Turn, reply and end of each document; the turn is read only."""
     while True:
         chunk = list(itertools.islice(stream, 2048))
         turns = policy.tokenizer([d.turn for d in chunk], add_special_tokens=False)["input_ids"]
         replies = policy.tokenizer([d.reply for d in chunk], add_special_tokens=False)["input_ids"]
         for turn, reply in zip(turns, replies, strict=True):
             yield [*turn, *reply, policy.tokenizer.eos_token_id], len(turn)
-
-
-def _backward(policy: Policy, prefix: list[int], rows: list[Row], micro_batch_tokens: int) -> float:
-    """Accumulate the gradient of the mean loss over all reply tokens; rows of like length go together."""
-    num_targets = sum(len(tokens) - num_turn for tokens, num_turn in rows)
-    total = 0.0
-    for batch in _micro_batches(sorted(rows, key=lambda row: len(row[0])), micro_batch_tokens):
-        loss = _loss_sum(policy, prefix, batch) / num_targets
-        loss.backward()
-        total += float(loss.detach())
-    return total
-
-
-def _micro_batches(rows: list[Row], max_tokens: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        if batch and len(row[0]) * (len(batch) + 1) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(row)
-    yield batch
-
-
-def _loss_sum(policy: Policy, prefix: list[int], rows: list[Row]) -> Tensor:
-    """Sum of -log p over the reply tokens of the rows, each after the shared prefix."""
-    tree = pack([(prefix, [tokens for tokens, _ in rows])])
-    hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
-    is_target = torch.tensor([i >= num_turn for tokens, num_turn in rows for i in range(len(tokens))])
-    targets = torch.tensor([token for tokens, _ in rows for token in tokens])[is_target].to(policy.device)
-    predictors = torch.tensor(tree.predictors)[is_target].to(policy.device)
-    logprobs, _ = token_logprobs(hidden[predictors], policy.head, targets)
-    return -logprobs.sum()

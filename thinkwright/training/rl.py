@@ -24,7 +24,7 @@ from thinkwright.rewards.reflection import count_reflection_words
 from thinkwright.rewards.score import SampledGroup, check_error_share, score_groups, set_aside
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, truncate_events, truncate_jsonl, write_json_atomic, write_rollouts
+from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic, write_rollouts
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
 from thinkwright.training.alarms import Alarms
@@ -86,13 +86,7 @@ class RLTrainer:
             if self.curriculum is not None and self.progress.curriculum is not None:
                 self.curriculum.load_state(self.progress.curriculum)
             self._started -= self.progress.wall_seconds
-        next_step = self.progress.next_step
-        truncate_jsonl(self.folder / "metrics.jsonl", next_step)
-        truncate_events(self.folder / "events.jsonl", next_step)
-        (self.folder / "summary.json").unlink(missing_ok=True)
-        for path in [*self.folder.glob("rollouts/step_*"), *self.folder.glob("eval/step_*")]:
-            if int(path.name.removeprefix("step_").partition(".")[0]) >= next_step:
-                path.unlink()
+        drop_later(self.folder, self.progress.next_step)
         self.alarms.replay(self.folder)
 
     def wall_seconds(self) -> float:

@@ -1,0 +1,209 @@
+"""A pipeline runs what has to be run and nothing else, says why, and survives whatever stops it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thinkwright.config.pipeline import Pipeline, load_pipeline
+from thinkwright.errors import GateError, RecipeError, RunFolderError
+from thinkwright.pipeline.manifest import Manifest, read_manifest
+from thinkwright.pipeline.stages import Extent, run_pipeline
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = """
+type = "rl"
+model = "MODEL"
+steps = 2
+checkpoint_steps = 1
+machine = { device = "cpu", dtype = "float32" }
+rewards = { random = 1, accuracy = 0, format = 0 }
+rollout = { prompts_per_step = 2, group_size = 2, max_response_tokens = 6 }
+optimizer = { lr = 1e-3 }
+evaluation = { every_steps = 100, samples_per_question = 1 }
+[task]
+type = "rows"
+path = "FOLDER/train.jsonl"
+held_out_path = "FOLDER/test.jsonl"
+"""
+STAGES = """
+type = "pipeline"
+[[stages]]
+name = "first"
+recipe = "small.toml"
+[[stages]]
+name = "second"
+recipe = "small.toml"
+set = { model = "@first", optimizer.lr = 1e-4 }
+[[stages]]
+name = "third"
+recipe = "small.toml"
+set = { model = "@second" }
+"""
+
+
+@pytest.fixture
+def file(model_folder: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A pipeline of three small stages, each going on from the one before."""
+    for name, numbers in (("train", range(8)), ("test", range(20, 24))):
+        rows = [{"question": f"What is {i} plus {i}?", "answer": str(2 * i)} for i in numbers]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = SMALL.replace("MODEL", str(model_folder("qwen2"))).replace("FOLDER", str(tmp_path))
+    (tmp_path / "small.toml").write_text(small)
+    path = tmp_path / "three.toml"
+    path.write_text(STAGES)
+    return path
+
+
+def load(file: Path, *overrides: str) -> Pipeline:
+    pipeline = load_pipeline(str(file), overrides)
+    assert pipeline is not None
+    return pipeline
+
+
+def run(file: Path, out: Path, *overrides: str, extent: Extent = Extent()) -> list[str]:  # noqa: B008
+    """Run it and give back what was said."""
+    said: list[str] = []
+    assert run_pipeline(load(file, *overrides), out, extent, [], said.append)["status"] == "finished"
+    return said
+
+
+def manifest(out: Path, number: int) -> Manifest:
+    (path,) = (out / "stages").glob(f"0{number}-*.json")
+    found = read_manifest(path)
+    assert found is not None
+    return found
+
+
+def test_stages_follow_each_other_and_are_not_run_again(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(file, out)[:3] == [
+        "first: not run yet",
+        "second: not run yet; stage first, which it takes from, is run",
+        "third: not run yet; stage second, which it takes from, is run",
+    ]
+    before = [manifest(out, number) for number in (1, 2, 3)]
+    assert before[1].inputs == {"first": before[0].digest()}
+    assert len({found.digest() for found in before}) == 3
+    recipe = json.loads((out / "stages/02-second/recipe.json").read_text())
+    assert recipe["model"] == str(out / "stages/01-first/model")
+    assert run(file, out)[:3] == [f"{name}: as it was, not run again" for name in ("first", "second", "third")]
+    assert [manifest(out, number) for number in (1, 2, 3)] == before
+    assert list(json.loads((out / "summary.json").read_text())["stages"]) == ["first", "second", "third"]
+
+
+def test_a_changed_stage_is_made_again_with_what_depends_on_it(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(file, out)
+    first, second = manifest(out, 1), manifest(out, 2)
+    said = run(file, out, "second.steps=3")
+    assert said[:3] == [
+        "first: as it was, not run again",
+        "second: steps: 2 before, 3 now",
+        "third: stage second, which it takes from, is run",
+    ]
+    assert manifest(out, 1) == first
+    assert manifest(out, 2).digest() != second.digest()
+    assert manifest(out, 3).inputs == {"second": manifest(out, 2).digest()}
+    assert (out / "stages/old/02-second-1/model/config.json").exists(), "nothing that was made is deleted"
+
+
+def test_an_output_deleted_or_changed_by_hand_is_made_again_and_the_same(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(file, out)
+    before = [manifest(out, number).digest() for number in (1, 2, 3)]
+    weights = out / "stages/01-first/model/model.safetensors"
+    weights.unlink()
+    config = out / "stages/02-second/model/config.json"
+    config.write_text(config.read_text() + " ")
+    said = run(file, out)
+    assert said[0] == f"first: {weights} is gone"
+    assert said[1].startswith(f"second: {config} is not what the stage wrote")
+    assert [manifest(out, number).digest() for number in (1, 2, 3)] == before
+    assert not (out / "stages/old").exists(), "third had nothing to do"
+
+
+def test_a_gate_that_is_shut_stops_with_value_examples_and_the_way_on(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    gated = STAGES.replace(
+        'recipe = "small.toml"', 'recipe = "small.toml"\ngates = [{ figure = "accuracy", min = 0.5 }]', 1
+    )
+    file.write_text(gated)
+    with pytest.raises(GateError) as caught:
+        run(file, out)
+    text = str(caught.value)
+    assert "gate after stage first is shut: accuracy is 0, at least 0.5 is wanted" in text
+    assert "first.steps=" in text
+    assert "for example 'What is 2" in text
+    assert not (out / "stages/02-second").exists()
+    first = manifest(out, 1)
+    file.write_text(gated.replace("min = 0.5", "max = 0.5"))
+    assert "  gate passed: accuracy = 0" in run(file, out)
+    assert manifest(out, 1) == first
+    file.write_text(gated.replace('"accuracy"', '"no_such.figure"'))
+    with pytest.raises(GateError, match=r"there is no figure no_such.figure; figures: .*accuracy"):
+        run(file, out)
+
+
+def test_a_part_of_the_stages_can_be_run(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(RunFolderError, match="stage first is needed and not there: it has not been run to its end"):
+        run(file, out, extent=Extent(first="second"))
+    run(file, out, extent=Extent(last="first"))
+    assert not (out / "stages/02-second").exists()
+    run(file, out, extent=Extent(first="second", last="second"))
+    assert not (out / "stages/03-third").exists()
+    with pytest.raises(RecipeError, match="no stage is called forth; its stages: first, second, third"):
+        run(file, out, extent=Extent(first="forth"))
+    with pytest.raises(RecipeError, match="comes before"):
+        run(file, out, extent=Extent(first="third", last="first"))
+
+
+@pytest.mark.parametrize("stopped", ["01-first", "02-second", "03-third"])
+def test_killed_anywhere_the_same_command_gives_what_an_uninterrupted_one_gives(
+    file: Path, tmp_path: Path, stopped: str
+) -> None:
+    run(file, tmp_path / "whole", "second.steps=4", "first.steps=4", "third.steps=4")
+    out = tmp_path / "killed"
+    given = ["second.steps=4", "first.steps=4", "third.steps=4"]
+    command = [sys.executable, "-m", "thinkwright", "run", str(file), *given, "--out", str(out)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "stages" / stopped / "metrics.jsonl").exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "the stage never began"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "was stopped, goes on" in "\n".join(run(file, out, *given))
+    for number in (1, 2, 3):
+        assert manifest(out, number).digest() == manifest(tmp_path / "whole", number).digest()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("@first", "@frist", "stage second: @frist is no earlier stage; did you mean first"),
+        ("@first", "@third", "stage second: @third is no earlier stage; earlier stages: first"),
+        ('"second"', '"first"', "stage first: two stages have this name"),
+        ('"second"', '"Second!"', "stages[1].name: "),
+        ("optimizer.lr", "optimiser.lr", "stage second (small.toml): optimiser: unknown key; did you mean optimizer"),
+        ('recipe = "small.toml"\nset = { model = "@second" }', "", "stages[2].recipe: required and not given"),
+    ],
+)
+def test_a_wrong_pipeline_is_refused_before_anything_runs(file: Path, old: str, new: str, words: str) -> None:
+    file.write_text(STAGES.replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        load(file)
+    assert words in str(caught.value)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="exists already and holds no pipeline"):
+        run(file, tmp_path / "out")

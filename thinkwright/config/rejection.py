@@ -1,0 +1,73 @@
+"""What a recipe of rejection sampling may say: many completions a prompt; the good ones become rows to learn."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from thinkwright.config.recipe import Machine, RolloutSettings, TemplateName
+from thinkwright.config.rewards import Isolation
+from thinkwright.config.section import Section, Share
+from thinkwright.config.tasks import TaskSettings
+
+
+class Keep(Section):
+    """Which right completions are kept (DeepSeek-R1, arXiv:2501.12948, sections 2.3.1 and 2.3.3)."""
+
+    min_language: Share = 0.95
+    """Share of the thought's words in the question's language; mixed languages are dropped. 0 keeps all."""
+    max_paragraph_characters: PositiveInt = 2000
+    """A thought with a longer paragraph is dropped."""
+    allow_code: bool = False
+    """Keep thoughts with fenced code blocks."""
+    max_repetition: Share = 0.2
+    """Share of the 20-grams of words that stood in the completion before, at most."""
+    per_prompt: PositiveInt = 2
+    """Completions kept of one prompt, at most: the shortest of those that differ come first."""
+
+
+class Extra(Section):
+    """Rows that are mixed in: without a rule to judge by, such as writing, facts, small talk, translation."""
+
+    data: tuple[str, ...] = Field(min_length=1)
+    """Files of rows with question, thought (or null) and answer."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Their share of all rows (R1: 200,000 of 800,000); fewer if the files have not that many."""
+
+
+class RejectionRecipe(Section):
+    """Rejection sampling: completions of a policy, kept when right and readable, as rows for supervised fine-tuning."""
+
+    type: Literal["rejection_sample"]
+    seed: int = 0
+    """Seed of prompts and sampling."""
+    machine: Machine = Machine()
+    model: str
+    """``tiny-base``, a Hugging Face folder, or a Hub name."""
+    task: Annotated[TaskSettings, Field(discriminator="type")]
+    template: TemplateName = "think_summary"
+    """How the model is asked and its replies told apart."""
+    rollout: RolloutSettings = RolloutSettings()
+    """``prompts_per_step`` prompts are sampled ``group_size`` times each in one step."""
+    steps: PositiveInt
+    """Rounds of sampling."""
+    keep: Keep = Keep()
+    rewrite: Literal["none", "tiny_world"] = "none"
+    """``tiny_world``: rules bring kept thoughts of the tiny world into a readable form, in the question's language."""
+    extra: Extra | None = None
+    workers: PositiveInt = 2
+    """Processes that grade."""
+    program_isolation: Isolation = "bubblewrap"
+    """How programs that the model wrote are kept from the machine."""
+    max_error_share: Share = 0.05
+    """Share of a step's completions that graders may fail on before the stage stops."""
+
+    @model_validator(mode="after")
+    def _options_have_effect(self) -> "RejectionRecipe":
+        if self.rewrite == "tiny_world" and self.task.type != "tiny_world":
+            raise ValueError(f"rewrite: the rules know the tiny world only, not a {self.task.type} task; remove it")
+        if self.keep.per_prompt > self.rollout.group_size:
+            raise ValueError(
+                f"keep.per_prompt = {self.keep.per_prompt} is over rollout.group_size = {self.rollout.group_size}, the "
+                "completions of one prompt; lower it"
+            )
+        return self

@@ -1,0 +1,216 @@
+"""Runs a pipeline: each stage in a folder of its own, only where something changed, gates between them.
+
+The same command goes on after a crash, Ctrl-C or a failed gate: stages whose manifest matches are passed over, the one
+that was stopped is resumed, and a changed one is made again with all that depends on it.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from thinkwright.config.load import parse_recipe
+from thinkwright.config.pipeline import MODEL, Condition, Pipeline, Stage, resolve
+from thinkwright.errors import GateError, RecipeError, RunFolderError
+from thinkwright.pipeline.gate import examples_of, unmet
+from thinkwright.pipeline.manifest import (
+    FINISHED,
+    Manifest,
+    code_version,
+    damage,
+    differences,
+    outputs_of,
+    read_manifest,
+    write_manifest,
+)
+from thinkwright.pipeline.run import INTERRUPTED, run_recipe
+from thinkwright.run_folder import RECIPE_FILE, append_jsonl, write_json_atomic
+
+PIPELINE_FILE = "pipeline.json"
+OUTPUTS = (MODEL, "examples.jsonl")
+"""What later stages may take from a stage's folder, as far as it has it; ``summary.json`` goes into the manifest."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Which stages of a pipeline are to be run; those before must be there."""
+
+    first: str | None = None
+    last: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a stage stands in the run folder."""
+
+    stage: Stage
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.json")
+
+
+def run_pipeline(pipeline: Pipeline, folder: Path, extent: Extent, argv: list[str], say: Say) -> dict[str, Any]:
+    """Run what has to be run; returns what ``summary.json`` holds.
+
+    Raises RecipeError for an extent that names no stage, RunFolderError for a folder that holds no pipeline or a stage
+    that is needed and not there, GateError, and what stages raise.
+    """
+    numbered = enumerate(pipeline.stages, 1)
+    places = [_Place(stage, folder / "stages" / f"{number:02d}-{stage.name}") for number, stage in numbered]
+    first, last = _bounds(pipeline, extent)
+    _take_folder(pipeline, folder)
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "started", "argv": argv})
+    for place in places[:first]:
+        _must_be_there(place)
+    started = time.monotonic()
+    for line in _plan(places, places[first : last + 1]):
+        say(line)
+    for number, place in enumerate(places[first : last + 1], first + 1):
+        say(f"stage {number} of {len(places)}: {place.stage.name}")
+        status = _run_stage(place, places, argv, say)
+        if status == INTERRUPTED:
+            return _summary(folder, places, INTERRUPTED, time.monotonic() - started)
+        _pass_gates(place, say)
+    return _summary(folder, places, FINISHED, time.monotonic() - started)
+
+
+def _bounds(pipeline: Pipeline, extent: Extent) -> tuple[int, int]:
+    names = [stage.name for stage in pipeline.stages]
+    for name in (extent.first, extent.last):
+        if name is not None and name not in names:
+            raise RecipeError(f"{pipeline.name}: no stage is called {name}; its stages: {', '.join(names)}")
+    first = 0 if extent.first is None else names.index(extent.first)
+    last = len(names) - 1 if extent.last is None else names.index(extent.last)
+    if last < first:
+        raise RecipeError(f"{pipeline.name}: --until {extent.last} comes before --from {extent.first}; exchange them")
+    return first, last
+
+
+def _take_folder(pipeline: Pipeline, folder: Path) -> None:
+    path = folder / PIPELINE_FILE
+    if folder.exists() and any(folder.iterdir()) and not path.is_file():
+        raise RunFolderError(f"{folder}: exists already and holds no pipeline; give --out another folder")
+    write_json_atomic(path, {"name": pipeline.name, "stages": [stage.name for stage in pipeline.stages]})
+
+
+def _plan(places: Sequence[_Place], wanted: Sequence[_Place]) -> list[str]:
+    """What will be run and why, before anything is."""
+    lines: list[str] = []
+    again: set[str] = set()
+    for place in wanted:
+        before, now = read_manifest(place.manifest), _origin(place.stage, places)
+        reasons = _reasons(place, before, now)
+        reasons += [f"stage {name}, which it takes from, is run" for name in place.stage.inputs if name in again]
+        if reasons:
+            again.add(place.stage.name)
+        lines.append(f"{place.stage.name}: {'; '.join(reasons) if reasons else 'as it was, not run again'}")
+    return lines
+
+
+def _reasons(place: _Place, before: Manifest | None, now: Manifest) -> list[str]:
+    """In words, why a stage must be run; nothing if what is there will do."""
+    if before is None:
+        return ["not run yet"]
+    if changed := differences(before, now):
+        return changed
+    return damage(place.folder, before.outputs) if before.status == FINISHED else ["was stopped, goes on"]
+
+
+def _run_stage(place: _Place, places: Sequence[_Place], argv: list[str], say: Say) -> str:
+    """Run, resume or pass over a stage; returns its status."""
+    now, before = _origin(place.stage, places), read_manifest(place.manifest)
+    reasons = _reasons(place, before, now)
+    if not reasons:
+        return FINISHED
+    if before is not None and differences(before, now) and (aside := _set_aside(place)) is not None:
+        say(f"  what was there is in {aside}")
+    write_manifest(place.manifest, now)
+    folders = {other.stage.name: other.folder for other in places}
+    started = time.monotonic()
+    resume = (place.folder / RECIPE_FILE).is_file()
+    summary = run_recipe(resolve(place.stage, folders), place.folder, resume=resume, argv=argv)
+    if summary["status"] == FINISHED:
+        outputs = outputs_of(place.folder, [name for name in OUTPUTS if (place.folder / name).exists()])
+        seconds = summary.get("wall_seconds", time.monotonic() - started)
+        figures = summary.get("after", {})
+        write_manifest(
+            place.manifest, replace(now, status=FINISHED, outputs=outputs, figures=figures, wall_seconds=seconds)
+        )
+    return summary["status"]
+
+
+def _origin(stage: Stage, places: Sequence[_Place]) -> Manifest:
+    """The manifest of a stage about to run."""
+    inputs: dict[str, str] = {}
+    for place in places:
+        if place.stage.name in stage.inputs:
+            found = read_manifest(place.manifest)
+            inputs[place.stage.name] = found.digest() if found is not None else "none"
+    recipe = parse_recipe(f"stage {stage.name}", stage.table)
+    return Manifest(recipe.model_dump(mode="json"), inputs, code_version())
+
+
+def _set_aside(place: _Place) -> Path | None:
+    """Move what a stage made before out of the way: nothing that took hours is deleted."""
+    if not place.folder.exists():
+        return None
+    number = 1
+    while (aside := place.folder.parent / "old" / f"{place.folder.name}-{number}").exists():
+        number += 1
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(place.folder, aside)
+    return aside
+
+
+def _must_be_there(place: _Place) -> None:
+    found = read_manifest(place.manifest)
+    problems = ["it has not been run to its end"] if found is None or found.status != FINISHED else []
+    if found is not None:
+        problems += damage(place.folder, found.outputs)
+    if problems:
+        name = place.stage.name
+        raise RunFolderError(
+            f"stage {name} is needed and not there: {'; '.join(problems)}; start at it (--from {name})"
+        )
+
+
+def _pass_gates(place: _Place, say: Say) -> None:
+    """Hold a finished stage's figures against its gates. Raises GateError with value, examples and the way on."""
+    found = read_manifest(place.manifest)
+    assert found is not None, "a stage that was run has a manifest"
+    for gate in place.stage.gates:
+        value, problem = unmet(gate, found.figures)
+        if problem is not None:
+            raise GateError(_gate_text(place, gate, problem))
+        say(f"  gate passed: {gate.figure} = {value:.4g}")
+
+
+def _gate_text(place: _Place, gate: Condition, problem: str) -> str:
+    name = place.stage.name
+    return (
+        f"the gate after stage {name} is shut: {problem}. Change the stage (such as {name}.steps=...) or its gate "
+        f"on {gate.figure} and give the same command: what is finished and unchanged is not run again"
+        + "".join(f"\n  for example {example}" for example in examples_of(place.folder))
+    )
+
+
+def _summary(folder: Path, places: Sequence[_Place], status: str, seconds: float) -> dict[str, Any]:
+    manifests = {place.stage.name: read_manifest(place.manifest) for place in places}
+    summary = {
+        "status": status,
+        "wall_seconds": seconds,
+        "stages": {
+            name: {"status": found.status, "wall_seconds": found.wall_seconds, "figures": found.figures}
+            for name, found in manifests.items()
+            if found is not None
+        },
+    }
+    write_json_atomic(folder / "summary.json", summary)
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": status})
+    return summary

@@ -1,0 +1,175 @@
+"""Supervised fine-tuning on thoughts and answers, as DeepSeek-R1's cold start, second SFT and distillation use it.
+
+The loss is next-token cross-entropy on the completion alone (thought, answer and end token), its mean taken over all
+such tokens of a step's rows. The rate falls along a cosine after a linear warm-up. The order of the rows is derived
+from (seed, epoch), so a checkpoint needs no place in the data.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from thinkwright.config.sft import SFTRecipe
+from thinkwright.display import Display
+from thinkwright.errors import TrainingError
+from thinkwright.models.policy import Policy, recompute_activations
+from thinkwright.models.token_tree import common_prefix
+from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic
+from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.sft_data import SFTData, SFTRow
+from thinkwright.training.supervised import Row, backward, mean_loss, num_learned
+from thinkwright.types import EvaluationResult, Metrics
+
+Measure = Callable[[int], EvaluationResult]
+"""Answers the task's held-out questions with the policy as it stands, after so many updates."""
+
+
+class SFTTrainer:
+    """The state of one run: policy, optimizer, rows, and where it stands."""
+
+    def __init__(
+        self,
+        recipe: SFTRecipe,
+        policy: Policy,
+        data: SFTData,
+        folder: Path,
+        started: float,
+        measure: Measure | None = None,
+    ) -> None:
+        """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
+        self.recipe, self.policy, self.data, self.folder = recipe, policy, data, folder
+        self.optimizer = MasterOptimizer(
+            policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        if recipe.recompute_activations:
+            recompute_activations(policy)
+        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._started, self._measure = started, measure
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that take every row once."""
+        return math.ceil(len(self.data.training) / self.recipe.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
+        found = load_newest_checkpoint(self.folder / "checkpoints")
+        if found is not None:
+            self.progress, optimizer_state, _ = found
+            self.optimizer.load_state_dict(optimizer_state)
+            self._started -= self.progress.wall_seconds
+        drop_later(self.folder, self.progress.next_step)
+
+    def wall_seconds(self) -> float:
+        """Seconds the run has taken so far, resumed parts together."""
+        return time.monotonic() - self._started
+
+    def train(self, display: Display, stop: StopRequest) -> None:
+        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
+        recipe = self.recipe
+        while self.progress.next_step < self.num_steps and not stop.is_requested:
+            step = self.progress.next_step
+            if step % recipe.evaluation.every_steps == 0:
+                self.evaluate(display)
+            metrics = self.run_step(step)
+            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            display.step(step, self.num_steps, metrics)
+            if self.progress.next_step % recipe.checkpoint_steps == 0:
+                self.save()
+        if self.progress.next_step > 0:
+            self.save()
+        if self.progress.next_step == self.num_steps:
+            self.evaluate(display)
+
+    def run_step(self, step: int) -> Metrics:
+        """One update on the step's rows. TrainingError, weights untouched, if loss or gradient is not finite."""
+        start = time.monotonic()
+        prefix, rows = packed_rows(self.batch(step))
+        loss = backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+        norm = self.optimizer.gradient_norm()
+        if not math.isfinite(loss + norm):
+            raise TrainingError(
+                f"loss {loss} or gradient norm {norm} is not finite at step {step}; weights left as they were: lower lr"
+            )
+        lr = self.learning_rate(step)
+        self.optimizer.step(lr, norm, self.recipe.max_grad_norm)
+        self.progress = Progress(step + 1, step + 1, 0, self.wall_seconds())
+        seconds, num_tokens = time.monotonic() - start, num_learned(rows)
+        return {
+            "loss/nll": loss,
+            "optim/lr": lr,
+            "optim/grad_norm": norm,
+            "sft/epoch": step // self.steps_per_epoch,
+            "sft/tokens": num_tokens,
+            "sft/tokens_per_second": num_tokens / seconds,
+            "time/step_seconds": seconds,
+        }
+
+    def batch(self, step: int) -> list[SFTRow]:
+        """The rows of a step: the next ones in the epoch's order, fewer at its end."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        order = epoch_order(self.recipe.seed, epoch, len(self.data.training))
+        chosen = order[index * self.recipe.batch_size : (index + 1) * self.recipe.batch_size]
+        return [self.data.training[i] for i in chosen]
+
+    def learning_rate(self, step: int) -> float:
+        """The rate at a step."""
+        recipe = self.recipe
+        return cosine_rate(step, self.num_steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
+
+    def evaluate(self, display: Display) -> None:
+        """Loss of the held-out rows and figures of the task, written to ``eval/step_<next step>.json``."""
+        step = self.progress.next_step
+        figures: dict[str, Any] = {}
+        samples: list[dict[str, Any]] = []
+        if self._measure is not None:
+            result = self._measure(self.progress.policy_version)
+            figures, samples = dict(result.figures), result.samples
+        if self.data.held_out:
+            prefix, rows = packed_rows(self.data.held_out)
+            figures["held_out_loss"] = mean_loss(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+            figures["held_out_rows"] = len(rows)
+        if figures:
+            row = {"step": step, "figures": figures, "samples": samples}
+            write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
+            display.evaluation(step, figures)
+
+    def save(self) -> None:
+        """Leave a checkpoint of the step to run next."""
+        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
+        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+
+
+def packed_rows(rows: Sequence[SFTRow]) -> tuple[Sequence[int], list[Row]]:
+    """What all prompts begin with, and each row after that, with the number of prompt tokens in it."""
+    shared = common_prefix([row.prompt_ids for row in rows])
+    packed: list[Row] = [(row.prompt_ids[shared:] + row.completion_ids, len(row.prompt_ids) - shared) for row in rows]
+    return rows[0].prompt_ids[:shared], packed
+
+
+@lru_cache(maxsize=2)
+def epoch_order(seed: int, epoch: int, num_rows: int) -> tuple[int, ...]:
+    """Every row once, shuffled."""
+    order = list(range(num_rows))
+    Random(f"sft/{seed}/{epoch}").shuffle(order)
+    return tuple(order)
+
+
+def cosine_rate(step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float) -> float:
+    """Linear up to ``peak`` at step ``warmup_steps``, then along a half cosine to its final share at the last step."""
+    if step < warmup_steps:
+        return peak * (step + 1) / (warmup_steps + 1)
+    done = (step - warmup_steps) / max(1, num_steps - 1 - warmup_steps)
+    return peak * (final_share + (1 - final_share) * (1 + math.cos(math.pi * done)) / 2)
