@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.recipe import RLRecipe
-from thinkwright.config.sft import SFTRecipe
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.difficulty import STEP, measure_difficulty
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
@@ -90,7 +89,7 @@ def measure_recipe(recipe: Recipe, *, num_samples: int, out: Path) -> str:
 
 def _with_rewards(recipe: Recipe) -> RLRecipe:
     if not isinstance(recipe, RLRecipe):
-        kind = "supervised fine-tuning" if isinstance(recipe, SFTRecipe) else "pre-training"
+        kind = {"pretrain": "pre-training", "sft": "supervised fine-tuning"}.get(recipe.type, "rejection sampling")
         raise RecipeError(f"a {kind} recipe has no rewards; name one of type rl, or none to check the machine")
     return recipe
 
