@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.pipeline.command_line import REPOSITORY, metrics, run
 from tests.tasks.made_sets import write_data_folder
 from thinkwright.run_folder import read_rollouts
 
-REPOSITORY = Path(__file__).parents[2]
 COIN = ["rewards.random=1", "rewards.accuracy=0", "rewards.format=0"]
 SMALL = [
     "machine.dtype=float32",
@@ -47,18 +47,6 @@ def command(model_folder: Callable[[str], Path], made_folder: Path, tmp_path: Pa
         return [sys.executable, "-m", "thinkwright", "run", "gsm8k/r1-zero", *given, *SMALL, *extra, *out]
 
     return build
-
-
-def run(command: Sequence[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
-    assert done.returncode == expect, done.stderr[-3000:]
-    return done
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """Metric rows without what depends on the clock."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith("time/") and "per_second" not in k} for row in rows]
 
 
 def test_gsm8k_runs_two_steps_on_a_random_qwen2_folder(command: Callable[..., list[str]], tmp_path: Path) -> None:

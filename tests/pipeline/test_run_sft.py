@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.pipeline.command_line import REPOSITORY, metrics, run
 from tests.training.sft_files import make_rows, write_rows
 from thinkwright.cli import main
 
-REPOSITORY = Path(__file__).parents[2]
 Command = Callable[..., list[str]]
 
 
@@ -36,18 +36,6 @@ def command(model_folder: Callable[[str], Path], tmp_path: Path) -> Command:
         return [*started, *extra, "--out", str(tmp_path / name)]
 
     return build
-
-
-def run(command: Sequence[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
-    assert done.returncode == expect, done.stderr[-3000:]
-    return done
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """Metric rows without what depends on the clock."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith("time/") and "per_second" not in k} for row in rows]
 
 
 def test_a_run_leaves_a_model_a_falling_held_out_loss_and_a_report(command: Command, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from thinkwright.rewards.sandbox import MAX_PROGRAM_CHARACTERS, ProgramTests, ru
 from thinkwright.rewards.verifier import Verifier
 from thinkwright.rewards.verifiers.asserts import CANDIDATE, SplitTest, holds, split_tests
 from thinkwright.rewards.verifiers.code_answer import extract_program
+from thinkwright.rewards.verifiers.gold import problem_of
 from thinkwright.rewards.verifiers.plain_values import decode_value
 
 DEFAULT_SECONDS = 4.0
@@ -164,11 +165,7 @@ def _undefined_names(code: str) -> set[str]:
 
 
 def _check_gold(gold: str) -> str | None:
-    try:
-        parse_gold(gold)
-    except ValueError as error:
-        return str(error)
-    return None
+    return problem_of(parse_gold, gold)
 
 
 def _wrong_answer(gold: str) -> str:

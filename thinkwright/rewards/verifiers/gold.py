@@ -1,6 +1,7 @@
 """Golds that are JSON objects."""
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 
@@ -19,3 +20,12 @@ def read_strings(value: object) -> list[str] | None:
         return None
     items = cast("list[Any]", value)
     return cast("list[str]", items) if all(isinstance(item, str) for item in items) else None
+
+
+def problem_of(parse: Callable[[str], object], gold: str) -> str | None:
+    """What ``parse`` finds wrong with a gold (its ValueError), or None."""
+    try:
+        parse(gold)
+    except ValueError as error:
+        return str(error)
+    return None

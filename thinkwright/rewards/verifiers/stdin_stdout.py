@@ -20,6 +20,7 @@ from thinkwright.rewards.sandbox import (
 from thinkwright.rewards.verifier import Verifier
 from thinkwright.rewards.verifiers.code_answer import extract_program
 from thinkwright.rewards.verifiers.functions import common_modules, parse_credit, parse_object, parse_seconds
+from thinkwright.rewards.verifiers.gold import problem_of
 
 FLOAT_TOLERANCE = 1e-6
 MAX_TESTS = 500
@@ -109,11 +110,7 @@ def _texts(found: dict[str, Any], key: str) -> list[str]:
 
 
 def _check_gold(gold: str) -> str | None:
-    try:
-        parse_gold(gold)
-    except ValueError as error:
-        return str(error)
-    return None
+    return problem_of(parse_gold, gold)
 
 
 def _wrong_answer(gold: str) -> str:
