@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-SHIPPED = {"tiny-base": Path(__file__).parent / "tiny_base"}
+_HERE = Path(__file__).parent
+SHIPPED = {"tiny-base": _HERE / "tiny_base", "tiny-base-small": _HERE / "tiny_base_small"}
 
 
 def resolve_model_name(name: str) -> str:

@@ -93,7 +93,7 @@ language: [en, zh]
 library_name: transformers
 pipeline_tag: text-generation
 ---
-# tiny-base
+# A base model of the tiny world
 
 A base model of {num_parameters:,} parameters (Qwen2 layout) for the tiny world: it knows the pieces of careful thinking
 and mostly guesses. Pre-trained on a generated web of questions and replies in English and Chinese. It is a toy: it
