@@ -6,10 +6,12 @@ ThinkwrightError
 |-- ModelError         a model folder or tokenizer cannot be used (names the folder)
 |-- RunFolderError     a run folder cannot be written or continued (names the folder)
 |-- GraderError        a grader failed; never turned into a zero reward
+|-- EndpointError      a served model is down, too slow or refuses (names its address)
 |-- GateError          a stage's entry condition was measured and not met
-`-- TrainingError      training met a state it must not continue from (NaN loss)
+|-- TrainingError      training met a state it must not continue from (NaN loss)
+`-- GuardError         a run was stopped because a reward is being hacked
 
-All but the last three are ``ValueError``: bad input, found before anything was computed.
+All but the last five are ``ValueError``: bad input, found before anything was computed.
 """
 
 
@@ -37,9 +39,17 @@ class GraderError(ThinkwrightError):
     """A grader failed or ran past its deadline; the run stops rather than reward zero."""
 
 
+class EndpointError(ThinkwrightError):
+    """A served model did not answer; names its address and the remedy."""
+
+
 class GateError(ThinkwrightError):
     """The measured entry condition of a stage was not met."""
 
 
 class TrainingError(ThinkwrightError):
     """Training reached a state it must not continue from."""
+
+
+class GuardError(ThinkwrightError):
+    """A run was stopped because a reward is being hacked; what it learned is kept in its checkpoints."""
