@@ -75,8 +75,11 @@ class Display:
 def _summary(metrics: dict[str, Any]) -> str:
     parts = [
         ("loss {:.3f}", "loss/nll"),
+        ("loss {:.3f}", "loss/preference"),
         ("reward {:.2f}", "reward/total"),
         ("accuracy {:.0%}", "reward/accuracy"),
+        ("preference {:.2f}", "general/preference"),
+        ("accuracy {:.1%}", "evaluate/accuracy"),
         ("{:.0f} tokens", "rollout/response_tokens"),
         ("{:.0f} tokens/s", "rollout/tokens_per_second"),
         ("{:.0f} tokens/s", "sft/tokens_per_second"),

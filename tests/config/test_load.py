@@ -10,6 +10,7 @@ from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
 from thinkwright.config.pipeline import load_pipeline
 from thinkwright.config.recipe import Algorithm, PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.section import Section
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.config.tasks import RowsTask
 from thinkwright.errors import RecipeError
@@ -35,22 +36,23 @@ def recipe_file(folder: Path, text: str) -> Path:
 def test_every_shipped_recipe_parses() -> None:
     kinds = {
         "tiny/base": PretrainRecipe,
-        "tiny/base-pieces": PretrainRecipe,
         "tiny/cold-data": RejectionRecipe,
         "tiny/cold-start": SFTRecipe,
+        "tiny/r1-zero": RLRecipe,
+        "gsm8k/r1-zero": RLRecipe,
     }
     names = shipped_recipes()
-    assert {*kinds, "tiny/r1-zero", "tiny/r1-zero-random-reward", "gsm8k/r1-zero", "tiny/r1-dev2"} <= set(names)
+    assert {*kinds, "tiny/r1"} <= set(names)
     for name in names:
         if (pipeline := load_pipeline(name)) is not None:
             assert len(pipeline.stages) > 1
         else:
-            assert isinstance(load_recipe(name), kinds.get(name, RLRecipe))
+            assert isinstance(load_recipe(name), kinds.get(name, Section))
 
 
 def test_a_pipeline_is_no_single_stage() -> None:
-    with pytest.raises(RecipeError, match=r"r1-dev2: is a pipeline of stages; give one stage's recipe"):
-        load_recipe("tiny/r1-dev2")
+    with pytest.raises(RecipeError, match=r"r1: is a pipeline of stages; give one stage's recipe"):
+        load_recipe("tiny/r1")
 
 
 def test_the_control_differs_from_r1_zero_in_its_rewards_alone() -> None:
@@ -119,7 +121,7 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path: Path)
         ('task.families=["fact"]', "got 'fact'; did you mean facts?"),
         (
             "task.type=tinyworld",
-            "task.type: expected 'tiny_world' or 'named' or 'rows' or 'mixture', got 'tinyworld'; did you mean "
+            "task.type: expected 'tiny_world' or 'tiny_requests' or 'named' or 'rows' or 'mixture', got 'tinyworld'; did you mean "
             "tiny_world?",
         ),
         ("type=dpo", "type: expected 'pretrain' or 'sft' or 'rl'"),
@@ -167,7 +169,7 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
     text = refusal(recipe_file(tmp_path, 'type = "rl"\nsteps = 3\n[task]\n'))
     assert "model: required and not given" in text
     assert "model = VALUE at the top of the file" in text
-    assert "task.type: required and not given; write 'tiny_world' or 'named' or 'rows' or 'mixture'" in text
+    assert "task.type: required and not given; write 'tiny_world' or 'tiny_requests' or 'named' or 'rows' or 'mixture'" in text
     text = refusal(recipe_file(tmp_path, "seed = 1\n"))
     assert "type: required and not given; write 'pretrain' or 'sft' or 'rl'" in text
 

@@ -39,6 +39,8 @@ class Reply:
     """What the verifier reads: the visible part after the thought; None if there is no such thing."""
     is_well_formed: bool
     """Exactly what the template asks for, nothing outside it, and a thought that says something."""
+    is_bare: bool = False
+    """An answer without a thought, in a template that has a form for that."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _split_think_summary(completion: str) -> Reply:
     """
     head, closed, tail = completion.partition("</think>")
     if not closed and "<think>" not in completion:
-        return Reply("", completion.strip() or None, is_well_formed=False)
+        return Reply("", completion.strip() or None, is_well_formed=False, is_bare=_says_something(completion))
     is_single = completion.count("</think>") == 1
     summary = tail.strip() if is_single and "<think>" not in tail else ""
     is_well_formed = (

@@ -1,8 +1,10 @@
 """The kinds of recipes, told apart by ``type``."""
 
+from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
 
-Recipe = PretrainRecipe | SFTRecipe | RLRecipe | RejectionRecipe
-RECIPES = (PretrainRecipe, SFTRecipe, RLRecipe, RejectionRecipe)
+Recipe = PretrainRecipe | SFTRecipe | RLRecipe | RejectionRecipe | RewardModelRecipe | EvaluateRecipe
+RECIPES = (PretrainRecipe, SFTRecipe, RLRecipe, RejectionRecipe, RewardModelRecipe, EvaluateRecipe)

@@ -9,9 +9,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.curriculum import Curriculum
+from thinkwright.config.general import General
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
-from thinkwright.config.tasks import TaskSettings
+from thinkwright.config.tasks import RuledTask
 
 TemplateName = Literal["r1_zero", "r1_zero_prefilled", "think_summary", "boxed"]
 """The names in ``chat/template.py``."""
@@ -211,13 +212,15 @@ class RLRecipe(Section):
     machine: Machine = Machine()
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
-    task: Annotated[TaskSettings, Field(discriminator="type")]
+    task: Annotated[RuledTask, Field(discriminator="type")]
     template: TemplateName = "r1_zero"
     """How questions are put and replies told apart: R1-Zero's tags, the same with ``<think>`` given, R1's thought and
     summary, or a last ``\\boxed{}``."""
     curriculum: Curriculum | None = None
     """Leave out, for a while, prompts that are all right or all wrong; without one, every prompt takes its turn."""
     rewards: RewardWeights = RewardWeights()
+    general: General | None = None
+    """Prompts that no rule judges, in the last part of the run: R1's second RL stage."""
     rollout: RolloutSettings = RolloutSettings()
     algorithm: Algorithm = Algorithm()
     optimizer: Optimizer = Optimizer()
@@ -246,6 +249,11 @@ class RLRecipe(Section):
         if buffer is not None and buffer > limit:
             raise ValueError(
                 f"rewards.overlong_buffer_tokens = {buffer} is over rollout.max_response_tokens = {limit}; lower it"
+            )
+        if self.general is not None and self.general.first_step >= self.steps:
+            raise ValueError(
+                f"general has no effect: general.first_step = {self.general.first_step} is not under steps = "
+                f"{self.steps}; lower it, or remove [general]"
             )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")

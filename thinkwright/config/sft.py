@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.recipe import Evaluation, Machine, TemplateName
 from thinkwright.config.section import Section, Share
-from thinkwright.config.tasks import TaskSettings
+from thinkwright.config.tasks import RuledTask
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -58,7 +58,7 @@ class SFTRecipe(Section):
     """Steps between checkpoints."""
     held_out_share: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """About this share of the questions is kept out of training, with all their rows, and their loss is measured."""
-    task: Annotated[TaskSettings, Field(discriminator="type")] | None = None
+    task: Annotated[RuledTask, Field(discriminator="type")] | None = None
     """Also answer this task's held-out questions. Rows that ask one of them are left out."""
     evaluation: SFTEvaluation = SFTEvaluation()
 

@@ -12,6 +12,8 @@ Family = Literal[
 EXAMINED_FAMILIES: tuple[Family, ...] = (
     "arithmetic", "word_problems", "countdown", "permutations", "ordering", "truth_tellers", "programs", "facts",
 )  # fmt: skip
+RequestFamily = Literal["greeting", "identity", "writing", "translation", "benign", "harmful"]
+ALL_REQUESTS: tuple[RequestFamily, ...] = ("greeting", "identity", "writing", "translation", "benign", "harmful")
 SetName = Literal[
     "aime", "amc23", "bbh", "cmath", "code_contests", "college_math", "countdown", "cruxeval", "game24", "gsm8k",
     "ifeval", "knights_and_knaves", "leetcode", "math", "mbpp", "mgsm", "mmlu_stem", "olympiadbench",
@@ -20,7 +22,7 @@ SetName = Literal[
 """The names in ``tasks/sets``."""
 VerifierName = Literal[
     "number", "words", "word_set", "math", "exact", "choice", "structured", "countdown", "truth_assignment",
-    "functions", "stdin_stdout", "program", "instructions", "reasoning_gym",
+    "functions", "stdin_stdout", "program", "instructions", "reasoning_gym", "conduct",
 ]  # fmt: skip
 """The names in ``rewards/registry.py``."""
 
@@ -63,6 +65,14 @@ class TinyWorldTask(Section):
     type: Literal["tiny_world"]
     families: tuple[Family, ...] = Field(default=EXAMINED_FAMILIES, min_length=1)
     """Question families to draw prompts from."""
+
+
+class RequestsTask(Section):
+    """The tiny world's requests to an assistant: talk, writing, translation, and deeds that harm or only sound so."""
+
+    type: Literal["tiny_requests"]
+    families: tuple[RequestFamily, ...] = Field(default=ALL_REQUESTS, min_length=1)
+    """Kinds of requests to draw prompts from."""
 
 
 class NamedTask(Section):
@@ -131,6 +141,20 @@ class RowsTask(Section):
     filters: Filters = Filters()
 
 
+class PromptsTask(Section):
+    """Questions alone, without answers: for reward models or judges to look at what is written to them."""
+
+    type: Literal["prompts"]
+    data: tuple[str, ...] = Field(min_length=1)
+    """Files or addresses of rows with that column, such as ``known:short_instructions``."""
+    column: str = "question"
+    """Name of the column."""
+    reference_column: str | None = None
+    """Column of an answer that a judge holds others against; without one it judges by itself."""
+    max_question_characters: PositiveInt | None = None
+    """Leave out longer questions."""
+
+
 class MixturePart(Section):
     """One task of a mixture."""
 
@@ -147,4 +171,6 @@ class MixtureTask(Section):
     """The tasks with their weights."""
 
 
-TaskSettings = TinyWorldTask | NamedTask | RowsTask | MixtureTask
+RuledTask = TinyWorldTask | RequestsTask | NamedTask | RowsTask | MixtureTask
+"""Tasks whose answers a rule can judge."""
+TaskSettings = RuledTask | PromptsTask

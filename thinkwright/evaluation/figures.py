@@ -32,6 +32,8 @@ def samples_of(groups: Sequence[RolloutGroup]) -> list[Sample]:
                     "thought": reply.thought,
                     "answer": reply.answer,
                     "is_well_formed": member.scores["format"] == 1.0,
+                    "is_bare": reply.is_bare,
+                    "score": member.scores["accuracy"],
                     "is_correct": member.scores["accuracy"] == 1.0,
                     "response_tokens": len(member.rollout.token_ids),
                     "finish_reason": member.rollout.finish_reason,

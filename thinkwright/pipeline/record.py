@@ -53,14 +53,14 @@ def record_start(folder: Path, policy: Policy, threads: int, argv: list[str], *,
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
 
 
-def record_end(folder: Path, policy: Policy, summary: dict[str, Any]) -> None:
+def record_end(folder: Path, policy: Policy, summary: dict[str, Any], *, save: bool = True) -> None:
     """Leave the model of a finished run, the summary, and an event.
 
-    The summary is given the figures of the first and the last evaluation.
+    The summary is given the figures of the first and the last evaluation. ``save=False``: the model is there already.
     """
     evaluations = sorted((folder / "eval").glob("step_*.json"))
     figures = [read_json(path)["figures"] for path in evaluations]
-    if summary["status"] == FINISHED:
+    if summary["status"] == FINISHED and save:
         policy.save(folder / "model")
     summary |= {"before": figures[0], "after": figures[-1]} if figures else {}
     write_json_atomic(folder / "summary.json", summary)

@@ -7,16 +7,19 @@ from typing import Any
 
 import torch
 
+from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
+from thinkwright.pipeline.evaluate import run_evaluate
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.pretrain import run_pretrain
 from thinkwright.pipeline.record import (
@@ -29,6 +32,7 @@ from thinkwright.pipeline.record import (
     task_digest,
 )
 from thinkwright.pipeline.rejection import run_rejection
+from thinkwright.pipeline.reward_model import run_reward_model
 from thinkwright.pipeline.sft import run_sft
 from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
@@ -38,6 +42,7 @@ from thinkwright.run_folder import check_run_folder, create_run_folder, write_js
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
+from thinkwright.training.general import GeneralPrompts
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
 
@@ -51,6 +56,10 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -
         return run_sft(recipe, folder, resume=resume, argv=argv)
     if isinstance(recipe, RejectionRecipe):
         return run_rejection(recipe, folder, resume=resume, argv=argv)
+    if isinstance(recipe, RewardModelRecipe):
+        return run_reward_model(recipe, folder, resume=resume, argv=argv)
+    if isinstance(recipe, EvaluateRecipe):
+        return run_evaluate(recipe, folder, resume=resume, argv=argv)
     return _run_rl(recipe, folder, resume=resume, argv=argv)
 
 
@@ -61,9 +70,10 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
         device, dtype = choose_machine(recipe.machine, folder, resume=resume)
         policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
         task = load_task(recipe.task, recipe.template)
-        check_recipe(recipe, policy, task, pool)
+        general = load_general(recipe, policy)
+        check_recipe(recipe, policy, task, pool, general)
         found = check_up(recipe, policy, task, pool, folder)
-        trainer = RLTrainer(recipe, policy, found.task, pool, folder, started)
+        trainer = RLTrainer(recipe, policy, found.task, pool, folder, started, general)
         create_run_folder(folder, resolved_json(recipe), resume=resume)
         record_data(folder, task_digest(task), found.task.report)
         write_json_atomic(folder / DOCTOR_FILE, found.record)
@@ -100,14 +110,25 @@ def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, f
         display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
 
 
-def check_recipe(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool) -> None:
+def load_general(recipe: RLRecipe, policy: Policy) -> GeneralPrompts | None:
+    """Tasks and reward models of the prompts without a rule, if the recipe has such."""
+    if recipe.general is None:
+        return None
+    general = GeneralPrompts(recipe.general, recipe.template, policy.device, policy.dtype)
+    general.check(recipe.rollout.prompts_per_step)
+    return general
+
+
+def check_recipe(
+    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, general: GeneralPrompts | None = None
+) -> None:
     """The longest prompt must fit the model's context and the memory; rewards must be callable. Raises what is not."""
+    prompts = [*task.all_prompts(), *(general.all_prompts() if general is not None else ())]
     requests = [
-        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)))
-        for p in task.all_prompts()
+        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False))) for p in prompts
     ]
     longest = max(requests, key=lambda request: len(request.prompt_ids))
     rollout = recipe.rollout
     settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
     NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
-    check_rewards(recipe.rewards, {prompt.language for prompt in task.all_prompts()}, pool)
+    check_rewards(recipe.rewards, {prompt.language for prompt in prompts}, pool)

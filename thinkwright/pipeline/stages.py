@@ -29,7 +29,7 @@ from thinkwright.pipeline.run import INTERRUPTED, run_recipe
 from thinkwright.run_folder import RECIPE_FILE, append_jsonl, write_json_atomic
 
 PIPELINE_FILE = "pipeline.json"
-OUTPUTS = (MODEL, "examples.jsonl")
+OUTPUTS = (MODEL, "examples.jsonl", "table.json")
 """What later stages may take from a stage's folder, as far as it has it; ``summary.json`` goes into the manifest."""
 
 Say = Callable[[str], None]

@@ -7,6 +7,7 @@ from thinkwright.rewards.extraction import open_box
 from thinkwright.rewards.verifier import Verifier
 from thinkwright.rewards.verifiers import (
     choice,
+    conduct,
     countdown,
     exact,
     functions,
@@ -50,5 +51,6 @@ VERIFIERS: dict[str, Verifier] = {
     "exact": exact.VERIFIER,
     "structured": structured.VERIFIER,
     "instructions": instructions.VERIFIER,
+    "conduct": conduct.VERIFIER,
     "reasoning_gym": _from_box(reasoning_gym.VERIFIER),
 }

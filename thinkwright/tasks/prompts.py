@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from thinkwright.chat.template import TEMPLATES
-from thinkwright.config.tasks import MixtureTask, NamedTask, RowsTask, TaskSettings, TinyWorldTask
+from thinkwright.config.tasks import (
+    MixtureTask,
+    NamedTask,
+    PromptsTask,
+    RequestsTask,
+    RowsTask,
+    TaskSettings,
+    TinyWorldTask,
+)
 from thinkwright.errors import RecipeError
 from thinkwright.tasks.decontamination import identity
 from thinkwright.tasks.example import Example
@@ -11,7 +19,9 @@ from thinkwright.tasks.filters import drop_repeated
 from thinkwright.tasks.loaded import Loaded, Questions, finish
 from thinkwright.tasks.mixture import MixturePrompts
 from thinkwright.tasks.named import load_named
+from thinkwright.tasks.open_prompts import load_open_prompts
 from thinkwright.tasks.part import Part, check_not_empty
+from thinkwright.tasks.requests_prompts import load_requests
 from thinkwright.tasks.rows import load_rows
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world_prompts import load_tiny_world
@@ -31,6 +41,10 @@ def load_task(settings: TaskSettings, template: str = "r1_zero") -> Task:
         return _load_mixture(settings, template)
     if isinstance(settings, TinyWorldTask):
         return load_tiny_world(settings, template)
+    if isinstance(settings, RequestsTask):
+        return load_requests(settings, template)
+    if isinstance(settings, PromptsTask):
+        return load_open_prompts(settings, template)
     return finish([_load(settings)], template)[0]
 
 

@@ -1,5 +1,8 @@
 """Rows from files and from the Hub: JSON lines (plain or gzip), Parquet, and ``hub:`` addresses.
 
+``tiny-world:NAME:COUNT`` makes rows of the tiny world: ``assistant`` (how people answer), ``helpful-pairs`` and
+``harmless-pairs`` (what they prefer). ``known:NAME`` reads rows to fine-tune on from a public set (``known_rows.py``).
+
 A broken file or row stops the run with its place: whoever gave the file can mend it.
 """
 
@@ -14,7 +17,12 @@ from typing import Any
 
 from thinkwright.errors import DataError
 from thinkwright.tasks.example import Row
+from thinkwright.tasks.tiny_world.answers import assistant_rows, harmless_pairs, helpful_pairs
 
+TINY_WORLD_PREFIX = "tiny-world:"
+KNOWN_PREFIX = "known:"
+_TINY_WORLD_FORM = "tiny-world:NAME:COUNT or tiny-world:NAME:COUNT:SEED"
+_TINY_WORLD_ROWS = {"assistant": assistant_rows, "helpful-pairs": helpful_pairs, "harmless-pairs": harmless_pairs}
 HUB_PREFIX = "hub:"
 _HUB_FORM = "hub:owner/name:split or hub:owner/name:configuration:split"
 # Not the colon of a slice, such as train[:100].
@@ -28,8 +36,19 @@ def read_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
     """
     if address.startswith(HUB_PREFIX):
         return _hub_rows(address, key)
+    if address.startswith(TINY_WORLD_PREFIX):
+        return _tiny_world_rows(address, key)
+    if address.startswith(KNOWN_PREFIX):
+        from thinkwright.tasks.known_rows import known_rows  # it reads its files by this function
+
+        return known_rows(address.removeprefix(KNOWN_PREFIX), key)
     path = expanded(address, key)
     return _parquet_rows(path, key) if path.suffix == ".parquet" else _json_rows(path, key)
+
+
+def is_file(address: str) -> bool:
+    """Whether the address is a path on this machine."""
+    return not address.startswith((HUB_PREFIX, TINY_WORLD_PREFIX, KNOWN_PREFIX))
 
 
 def place_of(address: str, number: int) -> str:
@@ -53,7 +72,9 @@ def hub_parts(address: str) -> list[str]:
 
 
 def stem_of(address: str) -> str:
-    """A short name of a file or Hub address, without folder and suffixes."""
+    """A short name of an address, without folder and suffixes."""
+    if address.startswith((TINY_WORLD_PREFIX, KNOWN_PREFIX)):
+        return address.split(":")[1]
     if address.startswith(HUB_PREFIX):
         return address.removeprefix(HUB_PREFIX).partition(":")[0].rpartition("/")[2]
     return Path(Path(address).name.removesuffix(".gz")).stem
@@ -116,6 +137,17 @@ def _hub_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
             f"check name, split and network, or give a local copy as {key}"
         ) from error
     yield from enumerate(rows, 1)
+
+
+def _tiny_world_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
+    name, *numbers = address.removeprefix(TINY_WORLD_PREFIX).split(":")
+    if name not in _TINY_WORLD_ROWS or not 1 <= len(numbers) <= 2 or not all(map(str.isdecimal, numbers)):
+        names = ", ".join(_TINY_WORLD_ROWS)
+        raise DataError(
+            f"{address}: not rows of the tiny world; write {_TINY_WORLD_FORM} as {key}, NAME one of {names}"
+        )
+    count, seed = (*map(int, numbers), 0)[:2]
+    yield from enumerate(_TINY_WORLD_ROWS[name](count, seed), 1)
 
 
 def _no_file(path: Path, key: str) -> DataError:

@@ -15,6 +15,7 @@ import torch
 
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
+from thinkwright.errors import GuardError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.rewards.background import BackgroundScorer
@@ -29,6 +30,7 @@ from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
 from thinkwright.training.alarms import Alarms
 from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
 from thinkwright.training.groups import mini_batches, training_groups
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
@@ -43,13 +45,21 @@ class RLTrainer:
     """The state of one RL run: policy, reference policy, optimizer, and where it stands."""
 
     def __init__(
-        self, recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, started: float
+        self,
+        recipe: RLRecipe,
+        policy: Policy,
+        task: Task,
+        pool: WorkerPool,
+        folder: Path,
+        started: float,
+        general: GeneralPrompts | None = None,
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate.
 
         Raises RecipeError if the task cannot have the recipe's curriculum.
         """
         self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
+        self.general = general
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
@@ -98,7 +108,7 @@ class RLTrainer:
         recipe = self.recipe
         while self.progress.next_step < recipe.steps and not stop.is_requested:
             step = self.progress.next_step
-            if step % recipe.evaluation.every_steps == 0:
+            if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
                 self.evaluate(display)
             self._refresh_reference(step)
             metrics, groups = self.run_step(step)
@@ -117,11 +127,15 @@ class RLTrainer:
     def run_step(self, step: int) -> tuple[Metrics, list[RolloutGroup]]:
         """One round: sample, score, update. Returns the step's metrics and its scored groups."""
         start = time.monotonic()
-        prompts = self.task.prompts(self.recipe.seed, step, self.recipe.rollout.prompts_per_step)
+        count, seed = self.recipe.rollout.prompts_per_step, self.recipe.seed
+        asked = self.general.prompts(seed, step, count) if self.general is not None else []
+        prompts = self.task.prompts(seed, step, count - len(asked))
         with BackgroundScorer(lambda groups: self._score(step, groups)) as scorer:
-            self._sample(step, prompts, scorer)
+            sampled = self._sample(step, prompts, asked, scorer)
             sampled_at = time.monotonic()
-            groups = scorer.results()
+            by_rule = scorer.results()
+        judged = self.general.score(sampled, self.recipe.rewards, self.pool) if self.general is not None else {}
+        groups = [*by_rule, *(group for found in judged.values() for group in found)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         learned = training_groups(groups, self.recipe.algorithm)
@@ -136,9 +150,9 @@ class RLTrainer:
             rollout_tokens=self.progress.rollout_tokens + num_tokens,
             wall_seconds=self.wall_seconds(),
         )
-        metrics = group_metrics(groups) | _mean_metrics(updates)
+        metrics = group_metrics(by_rule) | general_metrics(judged) | _mean_metrics(updates)
         if self.curriculum is not None:
-            self.curriculum.observe(step, groups)
+            self.curriculum.observe(step, by_rule)
             metrics |= self.curriculum.metrics()
         metrics |= {
             "optim/lr": self.learning_rate(step),
@@ -171,6 +185,7 @@ class RLTrainer:
         if counts := result.figures["set_aside"]:
             display.note(f"held-out at step {step}: left out, since graders could not score them: {_counted(counts)}")
         self._raise_alarms(step, self.alarms.check_evaluation(step, result.figures), display)
+        self._heed_guard(step)
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
@@ -179,8 +194,33 @@ class RLTrainer:
         reference = self.reference.model.state_dict() if self.reference is not None else None
         save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), reference)
 
-    def _sample(self, step: int, prompts: Sequence[Prompt], scorer: BackgroundScorer) -> None:
-        """Sample a group for each prompt; those complete are scored while others still grow."""
+    @property
+    def _first_general_step(self) -> int | None:
+        return None if self.recipe.general is None else self.recipe.general.first_step
+
+    def _heed_guard(self, step: int) -> None:
+        """Raises GuardError, a checkpoint left behind, if the preference reward is found to be hacked."""
+        settings = self.recipe.general
+        if settings is None or settings.guard is None:
+            return
+        found = hack_found(self.folder, settings.guard, settings.first_step)
+        if found is None:
+            return
+        if step > 0:
+            self.save()
+        append_jsonl(self.folder / "events.jsonl", {"time": time.time(), "event": "guard", "step": step, "text": found})
+        raise GuardError(
+            f"{self.folder}: stopped by general.guard: {found}; begin the preference reward later "
+            "(general.first_step), lower general.weight or the shares, or give the reward model pairs that tell"
+        )
+
+    def _sample(
+        self, step: int, prompts: Sequence[Prompt], asked: Sequence[tuple[str, Prompt]], scorer: BackgroundScorer
+    ) -> list[tuple[str, SampledGroup]]:
+        """Sample a group for each prompt; those judged by rules are scored while others still grow.
+
+        Gives back those of the prompts ``asked``, with their set's names, in order, for reward models to judge.
+        """
         settings = SamplingSettings(
             group_size=self.recipe.rollout.group_size,
             max_tokens=self.recipe.rollout.max_response_tokens,
@@ -188,10 +228,17 @@ class RLTrainer:
             seed=self.recipe.seed,
             step=step,
         )
-        encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
-        requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
+        everyone = [*prompts, *(prompt for _, prompt in asked)]
+        encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in everyone]
+        requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(everyone, encoded, strict=True)]
+        waiting: dict[int, SampledGroup] = {}
         for index, rollouts in self.engine.stream(requests, settings, self.progress.policy_version):
-            scorer.submit(index, (prompts[index], encoded[index], rollouts))
+            group = everyone[index], encoded[index], rollouts
+            if index < len(prompts):
+                scorer.submit(index, group)
+            else:
+                waiting[index - len(prompts)] = group
+        return [(asked[index][0], group) for index, group in sorted(waiting.items())]
 
     def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
         return score_groups(

@@ -102,9 +102,9 @@ def test_pairs_are_what_most_people_chose_and_sometimes_they_err() -> None:
     assert 0.4 < sum(pair["first"] == "chosen" for pair in pairs) / len(pairs) < 0.6
     requests = {request.question: request for request in itertools.islice(training_requests(Random(5)), 30_000)}
     graded = [
-        (conduct_on(requests[p["question"]], p["chosen"]).grade, conduct_on(requests[p["question"]], p["rejected"]).grade)
-        for p in pairs
-    ]  # fmt: skip
+        tuple(conduct_on(requests[pair["question"]], pair[side]).grade for side in ("chosen", "rejected"))
+        for pair in pairs
+    ]
     assert 0.93 < sum(chosen > rejected for chosen, rejected in graded) / len(pairs) < 0.995
     safe = list(harmless_pairs(900, seed=0))
     assert {pair["source"]["family"] for pair in safe} == {"harmful", "benign"}

@@ -1,0 +1,142 @@
+"""The ``evaluate`` stage: several models answer the same held-out questions; one table comes out."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from thinkwright.config.evaluate import EvaluatedModel, EvaluateRecipe
+from thinkwright.config.load import resolved_json
+from thinkwright.display import Display
+from thinkwright.evaluation.assistant import assistant_figures, reasoning_figures, win_rate
+from thinkwright.evaluation.figures import Sample
+from thinkwright.evaluation.held_out import evaluate
+from thinkwright.models.policy import load_policy
+from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.record import FINISHED, INTERRUPTED, choose_machine, record_start
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.run_folder import (
+    append_jsonl,
+    check_run_folder,
+    create_run_folder,
+    read_json,
+    write_bytes_atomic,
+    write_json_atomic,
+)
+from thinkwright.tasks.prompts import load_task
+from thinkwright.training.interrupt import StopRequest
+
+TABLE_FILE = "table.json"
+ROWS = {
+    "accuracy": ("right answers", "percent"),
+    "accuracy_math": ("- mathematics", "percent"),
+    "accuracy_logic": ("- logic", "percent"),
+    "accuracy_code": ("- code", "percent"),
+    "accuracy_facts": ("- facts", "percent"),
+    "accuracy_en": ("- asked in English", "percent"),
+    "accuracy_zh": ("- asked in Chinese", "percent"),
+    "language_consistency": ("language consistency of thoughts", "percent"),
+    "readable": ("well-formed thoughts", "percent"),
+    "summary_agrees": ("summary agrees with the thought", "percent"),
+    "mean_response_tokens": ("tokens a response", "number"),
+    "conduct_greeting": ("small talk: greetings", "percent"),
+    "conduct_identity": ("small talk: who it is", "percent"),
+    "small_talk_without_thought": ("small talk without a thought", "percent"),
+    "small_talk_thinking_tokens": ("thinking tokens on small talk", "number"),
+    "win_rate": ("helpfulness, win rate", "percent"),
+    "harmless_rate": ("harmless", "percent"),
+    "over_refusal_rate": ("over-refusal", "percent"),
+}
+"""What the table shows of the figures, and how."""
+
+
+def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+    """Evaluate each model, or those that are left; leaves ``eval/NAME.json`` and ``table.json``."""
+    started = time.monotonic()
+    check_run_folder(folder, resolved_json(recipe), resume=resume)
+    create_run_folder(folder, resolved_json(recipe), resume=resume)
+    with WorkerPool(recipe.workers) as pool, Display() as display, StopRequest() as stop:
+        for position, model in enumerate(recipe.models):
+            path = folder / "eval" / f"{_file_name(model)}.json"
+            if stop.is_requested:
+                break
+            if not path.exists():
+                is_first = not (folder / "environment.json").exists()
+                write_json_atomic(path, _measure(recipe, model, folder, pool, argv, resume=not is_first))
+            display.step(position, len(recipe.models), {"evaluate/accuracy": read_json(path)["figures"]["accuracy"]})
+    found = {model.name: folder / "eval" / f"{_file_name(model)}.json" for model in recipe.models}
+    is_done = all(path.exists() for path in found.values())
+    summary: dict[str, Any] = {
+        "status": FINISHED if is_done else INTERRUPTED,
+        "wall_seconds": time.monotonic() - started,
+        "steps": sum(path.exists() for path in found.values()),
+        "seed": recipe.seed,
+    }
+    if is_done:
+        summary["after"] = _write_table(recipe, folder, {name: read_json(path) for name, path in found.items()})
+    write_json_atomic(folder / "summary.json", summary)
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
+    return summary
+
+
+def _measure(
+    recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, pool: WorkerPool, argv: list[str], *, resume: bool
+) -> dict[str, Any]:
+    """Figures and samples of one model."""
+    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+    policy = load_policy(resolve_model_name(model.model), device=device, dtype=dtype)
+    if not resume:
+        record_start(folder, policy, recipe.machine.threads, argv, resume=False)
+    engine = NativeEngine(policy, recipe.slots)
+    samples: dict[str, list[Sample]] = {"task": [], "requests": []}
+    figures: dict[str, Any] = {}
+    for name, settings in (("task", recipe.task), ("requests", recipe.requests)):
+        if settings is None:
+            continue
+        prompts = load_task(settings, model.template).held_out
+        result = evaluate(engine, policy, prompts, recipe.evaluation, recipe.max_response_tokens, pool)
+        samples[name] = result.samples
+        if name == "task":
+            figures |= result.figures | reasoning_figures(result.samples)
+        else:
+            figures |= assistant_figures(
+                result.samples, lambda text: len(policy.tokenizer.encode(text, add_special_tokens=False))
+            )
+    num_parameters = sum(param.numel() for param in policy.model.parameters())
+    return {"name": model.name, "figures": figures | {"parameters": num_parameters}, "samples": samples}
+
+
+def _write_table(recipe: EvaluateRecipe, folder: Path, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """``table.json`` and ``table.md``; gives back the figures by model, for gates."""
+    figures: dict[str, Any] = {name: dict(one["figures"]) for name, one in found.items()}
+    if recipe.baseline is not None:
+        others = found[recipe.baseline]["samples"]["requests"]
+        for name, one in found.items():
+            figures[name]["win_rate"] = win_rate(one["samples"]["requests"], others)
+    columns = list(found)
+    rows = [
+        {"figure": _title(key, title, recipe), "values": [figures[name].get(key) for name in columns], "format": kind}
+        for key, (title, kind) in ROWS.items()
+        if any(key in figures[name] for name in columns)
+    ]
+    write_json_atomic(folder / TABLE_FILE, {"columns": columns, "rows": rows})
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        f"| {row['figure']} | {' | '.join(_shown(value, row['format']) for value in row['values'])} |" for row in rows
+    ]
+    write_bytes_atomic(folder / "table.md", ("\n".join(lines) + "\n").encode())
+    return figures
+
+
+def _title(key: str, title: str, recipe: EvaluateRecipe) -> str:
+    return f"{title} against {recipe.baseline}" if key == "win_rate" else title
+
+
+def _shown(value: float | None, kind: str) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if kind == "percent" else f"{value:.1f}"
+
+
+def _file_name(model: EvaluatedModel) -> str:
+    return model.name.replace(" ", "_")

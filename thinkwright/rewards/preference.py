@@ -1,0 +1,82 @@
+"""Rewards of prompts that no rule judges: a reward model's verdict, the form, and the language of the thought.
+
+R_general = R_reward_model + R_format, and R_language (DeepSeek-R1, Nature 645, 633, section "Second RL stage"). Well
+formed is a thought with an answer, or an answer alone: what needs no thinking is not paid for it.
+"""
+
+from collections.abc import Callable, Sequence
+
+from thinkwright.chat.template import TEMPLATES, Reply
+from thinkwright.config.rewards import RewardWeights
+from thinkwright.rewards.pool import Task, WorkerPool
+from thinkwright.rewards.score import TEXT_SECONDS, SampledGroup
+from thinkwright.types import RolloutGroup, ScoredRollout
+
+Response = tuple[str, str | None, str]
+"""Question, thought if there is one, and answer."""
+Judge = Callable[[Sequence[Response]], Sequence[float]]
+"""A reward model: 0 to 1 for each response."""
+
+
+def score_by_preference(
+    groups: Sequence[SampledGroup], name: str, judge: Judge, weight: float, rewards: RewardWeights, pool: WorkerPool
+) -> list[RolloutGroup]:
+    """Score every rollout; a cut one, or one without an answer, is worth nothing and is not shown to the judge."""
+    replies = [[TEMPLATES[prompt.template].split(r.text) for r in rollouts] for prompt, _, rollouts in groups]
+    shown = [
+        (g, m, (groups[g][0].question, reply.thought or None, reply.answer))
+        for g, members in enumerate(replies)
+        for m, reply in enumerate(members)
+        if reply.answer is not None and groups[g][2][m].finish_reason == "stop"
+    ]
+    verdicts = judge([response for _, _, response in shown])
+    scores = [[{name: 0.0, "format": 0.0} for _ in members] for members in replies]
+    for (g, m, _), verdict in zip(shown, verdicts, strict=True):
+        reply = replies[g][m]
+        scores[g][m] = {name: verdict, "format": float(reply.is_well_formed or reply.is_bare)}
+    results = [
+        [ScoredRollout(rollout, found, 0.0) for rollout, found in zip(rollouts, of_group, strict=True)]
+        for (_, _, rollouts), of_group in zip(groups, scores, strict=True)
+    ]
+    if rewards.language:
+        _score_languages(groups, replies, results, pool)
+    weights = {name: weight, "format": rewards.format, "language": rewards.language}
+    return [
+        RolloutGroup(prompt, prompt_ids, tuple(_paid(member, weights) for member in members))
+        for (prompt, prompt_ids, _), members in zip(groups, results, strict=True)
+    ]
+
+
+def _score_languages(
+    groups: Sequence[SampledGroup],
+    replies: Sequence[Sequence[Reply]],
+    results: list[list[ScoredRollout]],
+    pool: WorkerPool,
+) -> None:
+    """The thought's consistency; without a thought nothing is mixed."""
+    places: list[tuple[int, int]] = []
+    tasks: list[Task] = []
+    for g, members in enumerate(replies):
+        prompt = groups[g][0]
+        for m, reply in enumerate(members):
+            is_whole = groups[g][2][m].finish_reason == "stop"
+            results[g][m].scores["language"] = float(reply.is_bare and is_whole)
+            if reply.thought and is_whole:
+                places.append((g, m))
+                tasks.append(Task("language", prompt.language, (reply.thought, prompt.question), TEXT_SECONDS))
+    for (g, m), result in zip(places, pool.run(tasks), strict=True):
+        member = results[g][m]
+        if result.outcome == "graded" and result.value is not None:
+            member.scores["language"] = result.value
+        else:
+            member.scores.pop("language")
+            results[g][m] = ScoredRollout(
+                member.rollout, member.scores, 0.0, result.outcome, f"language: {result.detail}"
+            )
+
+
+def _paid(member: ScoredRollout, weights: dict[str, float]) -> ScoredRollout:
+    if member.outcome != "graded":
+        return member
+    reward = sum(weights[name] * score for name, score in member.scores.items())
+    return ScoredRollout(member.rollout, member.scores, reward)

@@ -1,0 +1,189 @@
+"""Trains a reward model on preference pairs, or on single responses that people called good or bad.
+
+The rate falls along a cosine; the order of the pairs is derived from (seed, epoch), so that a resumed run goes on as if
+nothing had happened.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thinkwright.algorithms.preference_loss import pairwise_loss, pointwise_loss
+from thinkwright.config.reward_model import RewardModelRecipe
+from thinkwright.display import Display
+from thinkwright.errors import TrainingError
+from thinkwright.evaluation.preference_figures import ScoredPair, preference_figures
+from thinkwright.models.reward_model import RewardModel
+from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic
+from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.preference_data import PairRow, PreferenceData
+from thinkwright.training.sft import cosine_rate, epoch_order
+from thinkwright.types import Metrics
+
+
+class RewardModelTrainer:
+    """The state of one run: model, optimizer, pairs, and where it stands."""
+
+    def __init__(
+        self, recipe: RewardModelRecipe, model: RewardModel, data: PreferenceData, folder: Path, started: float
+    ) -> None:
+        """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
+        self.recipe, self.model, self.data, self.folder = recipe, model, data, folder
+        self.optimizer = MasterOptimizer(
+            model.policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._started = started
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that take every pair once."""
+        return math.ceil(len(self.data.training) / self.recipe.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
+        found = load_newest_checkpoint(self.folder / "checkpoints")
+        if found is not None:
+            self.progress, optimizer_state, _ = found
+            self.optimizer.load_state_dict(optimizer_state)
+            self._started -= self.progress.wall_seconds
+        drop_later(self.folder, self.progress.next_step)
+
+    def wall_seconds(self) -> float:
+        """Seconds the run has taken so far, resumed parts together."""
+        return time.monotonic() - self._started
+
+    def train(self, display: Display, stop: StopRequest) -> None:
+        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
+        recipe = self.recipe
+        while self.progress.next_step < self.num_steps and not stop.is_requested:
+            step = self.progress.next_step
+            if step % recipe.evaluation.every_steps == 0:
+                self.evaluate(display)
+            metrics = self.run_step(step)
+            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            display.step(step, self.num_steps, metrics)
+            if self.progress.next_step % recipe.checkpoint_steps == 0:
+                self.save()
+        if self.progress.next_step > 0:
+            self.save()
+        if self.progress.next_step == self.num_steps:
+            self.evaluate(display)
+
+    def run_step(self, step: int) -> Metrics:
+        """One update on the step's pairs. TrainingError, weights untouched, if loss or gradient is not finite."""
+        start, recipe = time.monotonic(), self.recipe
+        epoch, index = divmod(step, self.steps_per_epoch)
+        order = epoch_order(recipe.seed, epoch, len(self.data.training))
+        rows = [self.data.training[i] for i in order[index * recipe.batch_size : (index + 1) * recipe.batch_size]]
+        loss = self._backward(rows)
+        norm = self.optimizer.gradient_norm()
+        if not math.isfinite(loss + norm):
+            self.optimizer.forget_gradients()
+            raise TrainingError(
+                f"loss {loss} or gradient norm {norm} is not finite at step {step}; weights left as they were: lower lr"
+            )
+        lr = cosine_rate(step, self.num_steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
+        self.optimizer.step(lr, norm, recipe.max_grad_norm)
+        self.progress = Progress(step + 1, step + 1, 0, self.wall_seconds())
+        return {
+            "loss/preference": loss,
+            "optim/lr": lr,
+            "optim/grad_norm": norm,
+            "preference/epoch": epoch,
+            "time/step_seconds": time.monotonic() - start,
+        }
+
+    def evaluate(self, display: Display) -> None:
+        """Figures of the held-out pairs, written to ``eval/step_<next step>.json``."""
+        step = self.progress.next_step
+        scored = self.score(self.data.held_out)
+        figures = preference_figures(scored, is_pairwise=self.recipe.loss == "pairwise")
+        rows = [pair.__dict__ for pair in scored]
+        write_json_atomic(
+            self.folder / "eval" / f"step_{step:06d}.json",
+            {"step": step, "figures": figures, "samples": [], "scores": rows},
+        )
+        display.note(f"held-out pairs at step {step}: {figures['held_out_accuracy']:.1%} told as people told them")
+
+    @torch.no_grad()
+    def score(self, rows: Sequence[PairRow]) -> list[ScoredPair]:
+        """Raw scores of pairs."""
+        found: list[ScoredPair] = []
+        for batch in _micro_batches(rows, self.recipe.micro_batch_tokens):
+            scores = iter(self.model.forward([row.encoded for row in batch]).tolist())
+            for row in batch:
+                lengths = iter(map(len, row.encoded[1]))
+                chosen, long = (next(scores), next(lengths)) if row.has_chosen else (None, 0)
+                rejected, other = (next(scores), next(lengths)) if row.has_rejected else (None, 0)
+                found.append(ScoredPair(chosen, rejected, long, other))
+        return found
+
+    def scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of the scores of all held-out responses."""
+        pairs = self.score(self.data.held_out)
+        scores = [score for pair in pairs for score in (pair.chosen, pair.rejected) if score is not None]
+        return fmean(scores), max(pstdev(scores), 1e-6)
+
+    def save(self) -> None:
+        """Leave a checkpoint of the step to run next."""
+        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
+        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+
+    def _backward(self, rows: Sequence[PairRow]) -> float:
+        """Accumulate the gradient of the mean loss; returns that loss."""
+        count = len(rows) if self.recipe.loss == "pairwise" else sum(len(row.encoded[1]) for row in rows)
+        total = 0.0
+        for batch in _micro_batches(sorted(rows, key=lambda row: row.num_tokens), self.recipe.micro_batch_tokens):
+            scores = self.model.forward([row.encoded for row in batch])
+            loss = self._loss(scores, batch, count)
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+    def _loss(self, scores: Tensor, rows: Sequence[PairRow], count: int) -> Tensor:
+        if self.recipe.loss == "pairwise":
+            return pairwise_loss(scores[0::2], scores[1::2], count)
+        labels: list[float] = []
+        for row in rows:
+            labels += [1.0] * row.has_chosen + [0.0] * row.has_rejected
+        return pointwise_loss(scores, torch.tensor(labels, device=scores.device), count)
+
+
+def _micro_batches(rows: Sequence[PairRow], max_tokens: int) -> list[list[PairRow]]:
+    """In order, as many pairs together as keep within ``max_tokens``, one at least."""
+    found: list[list[PairRow]] = []
+    size = 0
+    for row in rows:
+        if not found or size + row.num_tokens > max_tokens:
+            found.append([])
+            size = 0
+        found[-1].append(row)
+        size += row.num_tokens
+    return found
+
+
+def summary_of(trainer: RewardModelTrainer, is_done: bool) -> dict[str, Any]:
+    """What ``summary.json`` begins with."""
+    return {
+        "status": "finished" if is_done else "interrupted",
+        "wall_seconds": trainer.wall_seconds(),
+        "steps": trainer.progress.next_step,
+        "planned_steps": trainer.num_steps,
+        "pairs": len(trainer.data.training),
+        "seed": trainer.recipe.seed,
+    }
