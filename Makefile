@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test base prove bench bench-growth bench-gpu bench-rewards bench-envs lock clean
+.PHONY: demo test base prove prove-r1 bench bench-growth bench-gpu bench-rewards bench-envs lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -23,6 +23,10 @@ test: $(TEST_STAMP)
 ## The full proof: three seeds and the random-reward control (about forty minutes).
 prove: $(STAMP)
 	$(BIN)/python scripts/prove.py
+
+## The full proof of R1: the whole pipeline on two seeds, and what the ablations change (about eighty minutes).
+prove-r1: $(STAMP)
+	$(BIN)/python scripts/prove_r1.py
 
 ## Speed and memory against TRL, transformers and vLLM, on an otherwise idle machine (about half an hour).
 bench: $(STAMP) bench-envs

@@ -169,7 +169,10 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
     text = refusal(recipe_file(tmp_path, 'type = "rl"\nsteps = 3\n[task]\n'))
     assert "model: required and not given" in text
     assert "model = VALUE at the top of the file" in text
-    assert "task.type: required and not given; write 'tiny_world' or 'tiny_requests' or 'named' or 'rows' or 'mixture'" in text
+    assert (
+        "task.type: required and not given; write 'tiny_world' or 'tiny_requests' or 'named' or 'rows' or 'mixture'"
+        in text
+    )
     text = refusal(recipe_file(tmp_path, "seed = 1\n"))
     assert "type: required and not given; write 'pretrain' or 'sft' or 'rl'" in text
 
