@@ -6,7 +6,7 @@ import pytest
 
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.rejection import Keep
-from thinkwright.pipeline.sift import fault_of, sift
+from thinkwright.pipeline.sift import choose, fault_of, sift
 from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout
 
 QUESTION = "How many legs do two dogs and a bird have together?"
@@ -57,7 +57,8 @@ def test_of_one_prompt_the_shortest_that_differ_are_kept_and_all_others_counted(
         member(f"{THOUGHT} So ten.", num_tokens=3),
         replace(member(), scores={"accuracy": 0.0}),
     )
-    kept, dropped = sift([RolloutGroup(PROMPT, (1,), members)], Keep(per_prompt=2))
+    good, dropped = sift([RolloutGroup(PROMPT, (1,), members)], Keep(per_prompt=2))
+    kept, over = choose(good, per_prompt=2)
     assert [row.position for row in kept] == [3, 1]
     assert (kept[0].thought, kept[0].answer) == (f"{THOUGHT} So ten.", "10")
-    assert dropped == {"wrong": 1, "over the cap, or the same as another": 2}
+    assert dropped + over == {"wrong": 1, "over the cap, or the same as another": 2}

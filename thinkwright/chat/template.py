@@ -4,7 +4,7 @@ The only place that knows the tags. Every function is linear in the length of a 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # DeepSeek-R1 (arXiv:2501.12948v1), table 1, word for word; plain text for a base model, no chat tokens.
@@ -22,6 +22,8 @@ THINK_SUMMARY_PREAMBLE = (
 )
 # The line that the model card of DeepSeek-R1 asks to put into prompts.
 BOXED_INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
+NEXT_TURNS = ("\n User:", "\nUser:")
+"""What the next question begins with after worked examples: a completion that goes on to it has ended before."""
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 # A letter or digit that can be seen: Hangul fillers count as letters in Unicode but are blank.
@@ -48,16 +50,29 @@ class Template:
     """One way to ask for a thought and an answer."""
 
     name: str
-    prompt: Callable[[str], str]
-    """The prompt for a question, ``prefill`` included."""
+    turn: Callable[[str], str]
+    """A question as it is put in the conversation, ``prefill`` included."""
     split: Callable[[str], Reply]
     """Tell a completion apart."""
     write: Callable[[str, str], str]
     """What a perfect model would emit after the prompt, of a thought and an answer without tags in them."""
     write_bare: Callable[[str], str] | None = None
     """What a model would emit that answers without a thought; None if the template has no form for that."""
+    preamble: str = ""
+    """What stands before the conversation."""
     prefill: str = ""
     """Text at the end of the prompt that the completion goes on from."""
+    thought_start: str = "<think>"
+    """What a completion begins with, up to the first word of its thought."""
+
+    def prompt(self, question: str) -> str:
+        """The prompt for a question."""
+        return self.preamble + self.turn(question)
+
+    def few_shot_prompt(self, shown: Sequence[tuple[str, str, str]], question: str) -> str:
+        """The prompt for a question after worked examples (question, thought, answer)."""
+        turns = [f"{self.turn(asked)}{self.write(thought, answer)}\n" for asked, thought, answer in shown]
+        return f"{self.preamble}{''.join(turns)}{self.turn(question)}"
 
 
 def r1_zero_prompt(question: str) -> str:
@@ -180,27 +195,32 @@ TEMPLATES: dict[str, Template] = {
     for template in (
         Template(
             name="r1_zero",
-            prompt=r1_zero_prompt,
+            preamble=R1_ZERO_PREAMBLE,
+            turn=conversation_turn,
             split=split_reply,
             write=lambda thought, answer: f" <think> {thought} </think> <answer> {answer} </answer>",
         ),
         Template(
             name="r1_zero_prefilled",
-            prompt=lambda question: f"{r1_zero_prompt(question)} <think>",
+            preamble=R1_ZERO_PREAMBLE,
+            turn=lambda question: f"{conversation_turn(question)} <think>",
             split=_split_prefilled,
             write=lambda thought, answer: f" {thought} </think> <answer> {answer} </answer>",
             prefill="<think>",
+            thought_start="",
         ),
         Template(
             name="think_summary",
-            prompt=lambda question: f"{THINK_SUMMARY_PREAMBLE}{conversation_turn(question)}",
+            preamble=THINK_SUMMARY_PREAMBLE,
+            turn=conversation_turn,
             split=_split_think_summary,
             write=lambda thought, answer: f" <think> {thought} </think> {answer}",
             write_bare=lambda answer: f" {answer}",
         ),
         Template(
             name="boxed",
-            prompt=lambda question: conversation_turn(f"{question} {BOXED_INSTRUCTION}").lstrip(),
+            turn=lambda question: conversation_turn(f"{question} {BOXED_INSTRUCTION}").lstrip(),
+            thought_start=" ",
             split=_split_boxed,
             write=_write_boxed,
         ),

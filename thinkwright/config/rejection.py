@@ -4,6 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from thinkwright.config.endpoint import Endpoint
+from thinkwright.config.judge import Judge
+from thinkwright.config.prompting import Prompting
 from thinkwright.config.recipe import Machine, RolloutSettings, TemplateName
 from thinkwright.config.rewards import Isolation
 from thinkwright.config.section import Section, Share
@@ -23,6 +26,8 @@ class Keep(Section):
     """Share of the 20-grams of words that stood in the completion before, at most."""
     per_prompt: PositiveInt = 2
     """Completions kept of one prompt, at most: the shortest of those that differ come first."""
+    allow_bare: bool = False
+    """Keep answers without a thought, too, to questions that a judge judges: a greeting needs none."""
 
 
 class Extra(Section):
@@ -50,9 +55,16 @@ class RejectionRecipe(Section):
     """``prompts_per_step`` prompts are sampled ``group_size`` times each in one step."""
     steps: PositiveInt
     """Rounds of sampling."""
+    prompting: Prompting | None = None
+    """What brings a model to think at length that was not trained to: worked examples, or being asked for it."""
+    judge: Judge | None = None
+    """A served model that judges what is written to questions without a rule (``task.type = "prompts"``)."""
     keep: Keep = Keep()
-    rewrite: Literal["none", "tiny_world"] = "none"
-    """``tiny_world``: rules bring kept thoughts of the tiny world into a readable form, in the question's language."""
+    rewrite: Literal["none", "tiny_world", "model"] = "none"
+    """``tiny_world``: rules bring kept thoughts of the tiny world into a readable form, in the question's language.
+    ``model``: the served model in ``refiner`` does it, of any task, and the rule judges what it wrote."""
+    refiner: Endpoint | None = None
+    """A served model that rewrites kept thoughts and writes their summaries (R1, section B.3.1)."""
     extra: Extra | None = None
     workers: PositiveInt = 2
     """Processes that grade."""
@@ -65,9 +77,44 @@ class RejectionRecipe(Section):
     def _options_have_effect(self) -> "RejectionRecipe":
         if self.rewrite == "tiny_world" and self.task.type != "tiny_world":
             raise ValueError(f"rewrite: the rules know the tiny world only, not a {self.task.type} task; remove it")
+        if self.rewrite == "model" and self.refiner is None:
+            raise ValueError('rewrite = "model" needs the served model that rewrites; add [refiner] with url and name')
+        if self.rewrite != "model" and self.refiner is not None:
+            raise ValueError(f'refiner has no effect with rewrite = "{self.rewrite}"; set rewrite = "model"')
         if self.keep.per_prompt > self.rollout.group_size:
             raise ValueError(
                 f"keep.per_prompt = {self.keep.per_prompt} is over rollout.group_size = {self.rollout.group_size}, the "
                 "completions of one prompt; lower it"
             )
         return self
+
+    @model_validator(mode="after")
+    def _who_judges(self) -> "RejectionRecipe":
+        if self.task.type == "prompts":
+            self._check_judged()
+        elif self.judge is not None:
+            raise ValueError(
+                f'judge: a {self.task.type} task has rules that judge; remove [judge], or set task.type = "prompts"'
+            )
+        elif self.keep.allow_bare:
+            raise ValueError(
+                'keep.allow_bare is for questions without a rule (task.type = "prompts"); remove it, since a right '
+                "answer without a thought teaches to guess"
+            )
+        return self
+
+    def _check_judged(self) -> None:
+        if self.judge is None:
+            raise ValueError(
+                "task: prompts have no rule that tells a right answer; add [judge] with url and name of a served "
+                "model that judges, or choose a task with a rule"
+            )
+        if self.rewrite == "model":
+            raise ValueError('rewrite: "model" needs a task with a rule, which checks what was rewritten; remove it')
+        if self.keep.allow_bare and self.template != "think_summary":
+            raise ValueError(
+                f"keep.allow_bare: the template {self.template} has no form for an answer without a thought; set "
+                'template = "think_summary"'
+            )
+        if unused := {"workers", "program_isolation", "max_error_share"} & self.model_fields_set:
+            raise ValueError(f"{sorted(unused)[0]} has no effect where no rule grades; remove it")

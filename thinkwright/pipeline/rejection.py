@@ -1,10 +1,13 @@
 """The ``rejection_sample`` stage: sample, judge, keep what is right and readable, mix, write rows and lineage."""
 
+import hashlib
 import json
 import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,17 +16,14 @@ from thinkwright.config.load import resolved_json
 from thinkwright.config.rejection import Extra, RejectionRecipe
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.display import Display
+from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.record import (
-    FINISHED,
-    INTERRUPTED,
-    choose_machine,
-    record_data,
-    record_start,
-    task_digest,
-)
-from thinkwright.pipeline.sift import Kept, sift
+from thinkwright.pipeline.judging import keep_correct, unjudged
+from thinkwright.pipeline.prompting import Asked, Shown, ask, digest_of, read_examples, stop_texts, without_next_turn
+from thinkwright.pipeline.record import FINISHED, INTERRUPTED, choose_machine, record_data, record_start
+from thinkwright.pipeline.refine import refine
+from thinkwright.pipeline.sift import Kept, choose, sift
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import check_error_share, score_groups, set_aside
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
@@ -47,6 +47,19 @@ EXAMPLES_FILE = "examples.jsonl"
 KEPT_FILE = "kept.jsonl"
 
 
+@dataclass(frozen=True)
+class _Tools:
+    """What a step works with."""
+
+    policy: Policy
+    task: Task
+    pool: WorkerPool
+    examples: list[Shown]
+    """Worked examples of few-shot prompting."""
+    judge: ServedModel | None
+    refiner: ServedModel | None
+
+
 def run_rejection(recipe: RejectionRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume; leaves ``examples.jsonl`` and its card. Returns what ``summary.json`` holds."""
     started = time.monotonic()
@@ -54,17 +67,23 @@ def run_rejection(recipe: RejectionRecipe, folder: Path, *, resume: bool, argv: 
     device, dtype = choose_machine(recipe.machine, folder, resume=resume)
     policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task, recipe.template)
-    extra = _read_extra(recipe.extra)
-    with WorkerPool(recipe.workers, isolation=recipe.program_isolation) as pool:
+    extra, examples = _read_extra(recipe.extra), read_examples(recipe.prompting)
+    with ExitStack() as stack:
+        judge, refiner = (
+            None if settings is None else stack.enter_context(ServedModel(settings))
+            for settings in (recipe.judge, recipe.refiner)
+        )
+        pool = stack.enter_context(WorkerPool(recipe.workers, isolation=recipe.program_isolation))
+        tools = _Tools(policy, task, pool, examples, judge, refiner)
         create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, task_digest(task), task.report)
+        record_data(folder, digest_of(task, examples), task.report)
         record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
         with Display() as display, StopRequest() as stop:
             for line in task.notes():
                 display.note(line)
             next_step = _resume(folder) if resume else 0
             while next_step < recipe.steps and not stop.is_requested:
-                metrics = _sample_step(recipe, policy, task, pool, folder, next_step)
+                metrics = _sample_step(recipe, tools, folder, next_step)
                 append_jsonl(folder / "metrics.jsonl", {"step": next_step, **metrics})
                 display.step(next_step, recipe.steps, metrics)
                 next_step += 1
@@ -96,18 +115,22 @@ def _resume(folder: Path) -> int:
     return next_step
 
 
-def _sample_step(
-    recipe: RejectionRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, step: int
-) -> dict[str, float]:
-    """Sample and judge one round; what is kept is appended to ``kept.jsonl``."""
+def _sample_step(recipe: RejectionRecipe, tools: _Tools, folder: Path, step: int) -> dict[str, float]:
+    """Sample and judge one round; what is kept is appended to ``kept.jsonl``.
+
+    Raises EndpointError if judge or refiner is down: nothing of the step is kept, and a resumed run repeats it.
+    """
     start = time.monotonic()
-    groups = _sample(recipe, policy, task, pool, step)
+    prompts = tools.task.prompts(recipe.seed, step, recipe.rollout.prompts_per_step)
+    asked = [ask(prompt, recipe.prompting, tools.examples, recipe.seed) for prompt in prompts]
+    groups = _sample(recipe, tools, asked, step)
     check_error_share(groups, recipe.max_error_share)
     if rows := set_aside(groups):
         event = {"time": time.time(), "event": "set_aside", "step": step, "examples": rows[:20]}
         append_jsonl(folder / "events.jsonl", event)
-    kept, dropped = sift(groups, recipe.keep)
-    examples = [example for row in kept if (example := _example(row, recipe, step)) is not None]
+    kept, dropped, figures = _keep(recipe, tools, groups, step)
+    lineages = {one.prompt.prompt_id: one.lineage for one in asked}
+    examples = [found for row in kept if (found := _example(row, recipe, step, lineages[row.prompt.prompt_id]))]
     dropped["nothing left after rewriting"] = len(kept) - len(examples)
     for example in examples:
         append_jsonl(folder / KEPT_FILE, {"step": step, **example})
@@ -117,24 +140,68 @@ def _sample_step(
         "sample/completions": sum(len(group.members) for group in groups),
         "sample/kept": len(examples),
         **{f"dropped/{reason}": count for reason, count in dropped.items()},
+        **figures,
         "rollout/tokens": num_tokens,
         "rollout/tokens_per_second": num_tokens / seconds,
         "time/step_seconds": seconds,
     }
 
 
-def _sample(recipe: RejectionRecipe, policy: Policy, task: Task, pool: WorkerPool, step: int) -> list[RolloutGroup]:
-    rollout = recipe.rollout
+def _sample(recipe: RejectionRecipe, tools: _Tools, asked: Sequence[Asked], step: int) -> list[RolloutGroup]:
+    """The completions of a step; scored where there is a rule."""
+    rollout, policy = recipe.rollout, tools.policy
     engine = NativeEngine(policy, rollout.slots, rollout.memory_bytes)
-    prompts = task.prompts(recipe.seed, step, rollout.prompts_per_step)
-    settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, recipe.seed, step)
-    encoded = [tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
-    requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
-    rollouts = engine.generate(requests, settings, policy_version=0)
-    return score_groups(list(zip(prompts, encoded, rollouts, strict=True)), RewardWeights(), pool)
+    settings = SamplingSettings(
+        rollout.group_size,
+        rollout.max_response_tokens,
+        rollout.temperature,
+        recipe.seed,
+        step,
+        stop=stop_texts(recipe.prompting),
+    )
+    requests = [
+        RolloutRequest(one.prompt.prompt_id, _encode(policy, one.prompt.text), _encode(policy, one.forced_start))
+        for one in asked
+    ]
+    sampled = [
+        (one.prompt, request.prompt_ids, [without_next_turn(rollout, recipe.prompting) for rollout in rollouts])
+        for one, request, rollouts in zip(
+            asked, requests, engine.generate(requests, settings, policy_version=0), strict=True
+        )
+    ]
+    if recipe.judge is not None:
+        return [unjudged(*group) for group in sampled]
+    return score_groups(sampled, RewardWeights(), tools.pool)
 
 
-def _example(row: Kept, recipe: RejectionRecipe, step: int) -> dict[str, Any] | None:
+def _keep(
+    recipe: RejectionRecipe, tools: _Tools, groups: Sequence[RolloutGroup], step: int
+) -> tuple[list[Kept], Counter[str], dict[str, float]]:
+    """What is kept of a step, how many completions were dropped for what reason, and figures of the judge."""
+    good, dropped = sift(groups, recipe.keep)
+    figures: dict[str, float] = {}
+    if recipe.judge is not None and tools.judge is not None:
+        good, misjudged, figures = keep_correct(good, tools.judge, recipe.judge, _seed("judge", recipe, step))
+        dropped += misjudged
+    kept, over = choose(good, recipe.keep.per_prompt)
+    dropped += over
+    if tools.refiner is not None:
+        seed = _seed("refiner", recipe, step)
+        kept, spoiled = refine(kept, tools.refiner, tools.pool, recipe.keep, recipe.max_error_share, seed)
+        dropped += spoiled
+    return kept, dropped, figures
+
+
+def _encode(policy: Policy, text: str) -> tuple[int, ...]:
+    return tuple(policy.tokenizer.encode(text, add_special_tokens=False)) if text else ()
+
+
+def _seed(kind: str, recipe: RejectionRecipe, step: int) -> int:
+    """Of the requests that a step sends to a served model; 28 bits, since each request adds its place."""
+    return int(hashlib.sha256(f"{kind}/{recipe.seed}/{step}".encode()).hexdigest()[:7], 16)
+
+
+def _example(row: Kept, recipe: RejectionRecipe, step: int, prompting: dict[str, Any] | None) -> dict[str, Any] | None:
     """The row to learn from, with where it comes from; None if rewriting leaves nothing."""
     prompt, thought, answer = row.prompt, row.thought, row.answer
     if recipe.rewrite == "tiny_world":
@@ -142,7 +209,7 @@ def _example(row: Kept, recipe: RejectionRecipe, step: int) -> dict[str, Any] | 
         if rewritten is None:
             return None
         thought, answer = rewritten, rewriter.summary(answer, prompt.language)
-    source = {
+    source: dict[str, Any] = {
         "model": recipe.model,
         "prompt_id": prompt.prompt_id,
         "family": prompt.family,
@@ -152,7 +219,13 @@ def _example(row: Kept, recipe: RejectionRecipe, step: int) -> dict[str, Any] | 
         "scores": row.member.scores,
         "rewrite": recipe.rewrite,
     }
-    question = {"question": prompt.question, "thought": thought, "answer": answer, "language": prompt.language}
+    if prompting is not None:
+        source["prompting"] = prompting
+    if recipe.judge is not None:
+        source["judge"] = {"model": recipe.judge.name, "verdicts": list(row.verdicts)}
+    if recipe.refiner is not None:
+        source["refiner"] = recipe.refiner.name
+    question = {"question": prompt.question, "thought": thought or None, "answer": answer, "language": prompt.language}
     return question | {"source": source}
 
 
@@ -170,10 +243,10 @@ def _read_extra(extra: Extra | None) -> list[dict[str, Any]]:
 def _write_examples(recipe: RejectionRecipe, folder: Path, extra: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """``examples.jsonl``, shuffled, and its card; gives back the counts."""
     kept = [json.loads(line) for line in _lines(folder / KEPT_FILE)]
-    rows, seen = [], set[tuple[str, str]]()
+    rows, seen = [], set[tuple[str, str]]()  # a bare answer is told from others by itself
     for row in kept:
         row.pop("step")
-        if (key := (row["question"], row["thought"])) not in seen:
+        if (key := (row["question"], row["thought"] or row["answer"])) not in seen:
             seen.add(key)
             rows.append(row)
     rng = Random(f"examples/{recipe.seed}")
@@ -222,10 +295,25 @@ def _card(recipe: RejectionRecipe, counts: dict[str, Any]) -> str:
 {counts["sampled"]:,} sampled (seed {recipe.seed}, temperature {recipe.rollout.temperature:g},
 {recipe.rollout.group_size} a prompt, template {recipe.template}), and {counts["mixed_in"]:,} rows mixed in. Each row
 has `question`, `thought`, `answer`, `language` and `source`: the model, prompt, seed, step and member it was sampled
-with and its scores, or the file and row it was taken from.
+with and its scores, or the file and row it was taken from.{"".join(_served(recipe))}
 
 {tables}
 """
+
+
+def _served(recipe: RejectionRecipe) -> list[str]:
+    """What other models had to do with the rows, and how the policy was prompted, a sentence each."""
+    sentences: list[str] = []
+    if recipe.prompting is not None:
+        sentences.append(f"The model was prompted in the style `{recipe.prompting.style}` (`source.prompting`).")
+    if recipe.judge is not None:
+        sentences.append(
+            f"`{recipe.judge.name}` judged the answers, each twice, and both times called those correct that were kept "
+            "(`source.judge`)."
+        )
+    if recipe.refiner is not None:
+        sentences.append(f"`{recipe.refiner.name}` rewrote thoughts and answers; the rule found them right again.")
+    return [f"\n{sentence}" for sentence in sentences]
 
 
 def _table(name: str, counts: dict[str, int]) -> str:

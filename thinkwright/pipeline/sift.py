@@ -9,6 +9,7 @@ from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.rejection import Keep
 from thinkwright.rewards.language import language_consistency, question_words
 from thinkwright.rewards.repetition import repetition_penalty
+from thinkwright.tasks.open_prompts import NO_RULE
 from thinkwright.types import Prompt, RolloutGroup, ScoredRollout
 
 NGRAM_WORDS = 20
@@ -25,15 +26,17 @@ class Kept:
     position: int
     """In its group: with seed, step and prompt it tells how the completion was sampled."""
     thought: str
+    """Empty for an answer without a thought."""
     answer: str
+    verdicts: tuple[str | None, ...] = ()
+    """What a judge said of it, where no rule judges."""
 
 
 def sift(groups: Sequence[RolloutGroup], keep: Keep) -> tuple[list[Kept], Counter[str]]:
-    """The completions to keep, and how many were dropped for what reason."""
-    kept: list[Kept] = []
+    """The completions without a fault, and how many were dropped for what reason."""
+    good: list[Kept] = []
     dropped: Counter[str] = Counter()
     for group in groups:
-        good: list[Kept] = []
         for position, member in enumerate(group.members):
             reason = fault_of(group.prompt, member, keep)
             if reason is not None:
@@ -41,22 +44,29 @@ def sift(groups: Sequence[RolloutGroup], keep: Keep) -> tuple[list[Kept], Counte
                 continue
             reply = TEMPLATES[group.prompt.template].split(member.rollout.text)
             good.append(Kept(group.prompt, member, position, reply.thought, reply.answer or ""))
-        chosen = _choose(good, keep.per_prompt)
-        kept += chosen
-        dropped["over the cap, or the same as another"] += len(good) - len(chosen)
-    return kept, +dropped
+    return good, dropped
+
+
+def choose(good: Sequence[Kept], per_prompt: int) -> tuple[list[Kept], Counter[str]]:
+    """Of each prompt the shortest that differ, and how many were dropped."""
+    by_prompt: dict[str, list[Kept]] = {}
+    for row in good:
+        by_prompt.setdefault(row.prompt.prompt_id, []).append(row)
+    chosen = [row for rows in by_prompt.values() for row in _shortest(rows, per_prompt)]
+    return chosen, Counter({"over the cap, or the same as another": len(good) - len(chosen)})
 
 
 def fault_of(prompt: Prompt, member: ScoredRollout, keep: Keep) -> str | None:
-    """Why a completion is not kept, or None."""
+    """Why a completion is not kept, or None. Whether it is right is left open where there is no rule."""
     if member.outcome != "graded":
         return "could not be graded"
     if member.rollout.finish_reason == "length":
         return "cut at the limit"
-    if member.scores["accuracy"] != 1.0:
+    if prompt.verifier != NO_RULE and member.scores["accuracy"] != 1.0:
         return "wrong"
     reply = TEMPLATES[prompt.template].split(member.rollout.text)
-    if not reply.is_well_formed:
+    may_be_bare = keep.allow_bare and prompt.verifier == NO_RULE
+    if not reply.is_well_formed and not (reply.is_bare and may_be_bare):
         return "not well formed"
     return next((name for name, is_bad in _FAULTS.items() if is_bad(prompt, member, reply.thought, keep)), None)
 
@@ -87,7 +97,6 @@ _FAULTS: dict[str, Callable[[Prompt, ScoredRollout, str, Keep], bool]] = {
 }
 
 
-def _choose(good: Sequence[Kept], count: int) -> list[Kept]:
-    """The shortest that differ."""
+def _shortest(good: Sequence[Kept], count: int) -> list[Kept]:
     different = {(row.thought, row.answer): row for row in reversed(good)}
     return sorted(different.values(), key=lambda row: (len(row.member.rollout.token_ids), row.position))[:count]
