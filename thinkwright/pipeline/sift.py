@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from thinkwright.chat.template import TEMPLATES
+from thinkwright.chat.template import TAGS, TEMPLATES
 from thinkwright.config.rejection import Keep
 from thinkwright.rewards.language import language_consistency, question_words
 from thinkwright.rewards.repetition import repetition_penalty
@@ -68,6 +68,8 @@ def fault_of(prompt: Prompt, member: ScoredRollout, keep: Keep) -> str | None:
     may_be_bare = keep.allow_bare and prompt.verifier == NO_RULE
     if not reply.is_well_formed and not (reply.is_bare and may_be_bare):
         return "not well formed"
+    if any(tag in (reply.answer or "") for tag in TAGS):
+        return "a tag in the answer"
     return next((name for name, is_bad in _FAULTS.items() if is_bad(prompt, member, reply.thought, keep)), None)
 
 

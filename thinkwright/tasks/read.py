@@ -1,7 +1,8 @@
 """Rows from files and from the Hub: JSON lines (plain or gzip), Parquet, and ``hub:`` addresses.
 
 ``tiny-world:NAME:COUNT`` makes rows of the tiny world: ``assistant`` (how people answer), ``helpful-pairs`` and
-``harmless-pairs`` (what they prefer). ``known:NAME`` reads rows to fine-tune on from a public set (``known_rows.py``).
+``harmless-pairs`` (what they prefer), ``careful`` (worked examples). ``known:NAME`` reads rows to fine-tune on from a
+public set (``known_rows.py``).
 
 A broken file or row stops the run with its place: whoever gave the file can mend it.
 """
@@ -18,11 +19,17 @@ from typing import Any
 from thinkwright.errors import DataError
 from thinkwright.tasks.example import Row
 from thinkwright.tasks.tiny_world.answers import assistant_rows, harmless_pairs, helpful_pairs
+from thinkwright.tasks.tiny_world.worked import careful_rows
 
 TINY_WORLD_PREFIX = "tiny-world:"
 KNOWN_PREFIX = "known:"
 _TINY_WORLD_FORM = "tiny-world:NAME:COUNT or tiny-world:NAME:COUNT:SEED"
-_TINY_WORLD_ROWS = {"assistant": assistant_rows, "helpful-pairs": helpful_pairs, "harmless-pairs": harmless_pairs}
+_TINY_WORLD_ROWS = {
+    "assistant": assistant_rows,
+    "helpful-pairs": helpful_pairs,
+    "harmless-pairs": harmless_pairs,
+    "careful": careful_rows,
+}
 HUB_PREFIX = "hub:"
 _HUB_FORM = "hub:owner/name:split or hub:owner/name:configuration:split"
 # Not the colon of a slice, such as train[:100].
