@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thinkwright.errors import RecipeError, ThinkwrightError
 
@@ -74,7 +74,27 @@ def _parser() -> argparse.ArgumentParser:
     difficulty.set_defaults(verb=_difficulty)
     recipes = verbs.add_parser("recipes", help="list the shipped recipes")
     recipes.set_defaults(verb=_recipes)
+    preferences = verbs.add_parser("preferences", help="import, check, split and compare files of preference pairs")
+    _add_preferences(preferences.add_subparsers(title="verbs", required=True, metavar="VERB"))
     return parser
+
+
+def _add_preferences(verbs: Any) -> None:
+    imports = verbs.add_parser("import", help="write pairs of a known set, a file or a Hub set in our form")
+    imports.add_argument("source", metavar="SOURCE", help="such as hh_rlhf_harmless, pairs.jsonl, hub:owner/name:split")
+    imports.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON lines, .gz if it ends so")
+    imports.set_defaults(verb=_import_pairs)
+    check = verbs.add_parser("check", help="read files as a reward_model stage would, and say what may mislead it")
+    check.add_argument("files", nargs="+", metavar="FILE")
+    check.set_defaults(verb=_check_pairs)
+    split = verbs.add_parser("split", help="write training.jsonl and held_out.jsonl, equal questions on one side")
+    split.add_argument("file", metavar="FILE")
+    split.add_argument("--share", type=_share, default=0.1, metavar="X", help="held out of the questions (default 0.1)")
+    split.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    split.set_defaults(verb=_split_pairs)
+    agreement = verbs.add_parser("agreement", help="say how far the judges of a file agreed, from its votes")
+    agreement.add_argument("file", metavar="FILE")
+    agreement.set_defaults(verb=_agreement)
 
 
 def _positive(text: str) -> int:
@@ -82,6 +102,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError("more than 0 and less than 1")
+    return share
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -177,4 +204,32 @@ def _recipes(options: argparse.Namespace) -> int:
     from thinkwright.config.load import shipped_recipes
 
     print("\n".join(shipped_recipes()))
+    return 0
+
+
+def _import_pairs(options: argparse.Namespace) -> int:
+    from thinkwright.pipeline.preferences import import_pairs
+
+    print("\n".join(import_pairs(options.source, options.out)))
+    return 0
+
+
+def _check_pairs(options: argparse.Namespace) -> int:
+    from thinkwright.pipeline.preferences import check_pairs
+
+    print("\n".join(check_pairs(options.files)))
+    return 0
+
+
+def _split_pairs(options: argparse.Namespace) -> int:
+    from thinkwright.pipeline.preferences import split_pairs
+
+    print("\n".join(split_pairs(options.file, options.share, options.out)))
+    return 0
+
+
+def _agreement(options: argparse.Namespace) -> int:
+    from thinkwright.pipeline.preferences import judges_agreement
+
+    print("\n".join(judges_agreement(options.file)))
     return 0

@@ -10,6 +10,7 @@ from thinkwright.tasks.tiny_world.conduct import REFUSALS
 
 def sample(family: str, score: float, answer: str = "", thought: str = "", **others: Any) -> dict[str, Any]:
     row = {"family": family, "score": score, "is_correct": score == 1.0, "answer": answer, "thought": thought}
+    row["prompt_id"] = f"{family}/1"
     return row | {"language": "en", "is_bare": not thought, "is_well_formed": bool(thought)} | others
 
 
@@ -43,6 +44,12 @@ def test_the_win_rate_pairs_answers_and_leaves_refusals_out() -> None:
     theirs = [sample("greeting", 0.5), sample("benign", 0.5), sample("writing", 0.5), sample("harmful", 0.0)]
     assert win_rate(ours, theirs) == pytest.approx((1 + 0.5 + 0) / 3)
     assert win_rate(theirs, ours) == pytest.approx((0 + 0.5 + 1) / 3)
+
+
+def test_the_win_rate_compares_answers_to_the_same_request_where_some_could_not_be_graded() -> None:
+    ours = [sample("greeting", 1.0, prompt_id="a"), sample("greeting", 0.0, prompt_id="b")]
+    theirs = [sample("greeting", 0.5, prompt_id="b"), sample("greeting", 0.0, prompt_id="c")]
+    assert win_rate(ours, theirs) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,12 @@ class EvaluateRecipe(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> "EvaluateRecipe":
         names = [model.name for model in self.models]
-        if len(set(names)) < len(names):
-            raise ValueError("models: two have the same name; give each its own")
+        if len({name.replace(" ", "_") for name in names}) < len(names):
+            raise ValueError("models: two have the same name, or differ in a space alone; give each its own")
         if self.baseline is not None and self.requests is None:
             raise ValueError("baseline has no effect without requests; remove it or add [requests]")
         if self.baseline is not None and self.baseline not in names:
             raise ValueError(f"baseline: {self.baseline!r} is none of the models {', '.join(names)}")
+        if self.baseline is not None and self.requests is not None and set(self.requests.families) == {"harmful"}:
+            raise ValueError("baseline has no effect on harmful requests alone; remove it or add families to requests")
         return self

@@ -56,11 +56,21 @@ def assistant_figures(samples: Sequence[Sample], count_tokens: Callable[[str], i
 
 
 def win_rate(samples: Sequence[Sample], others: Sequence[Sample]) -> float:
-    """Share of helpful answers graded above the other model's to the same request; a tie counts half."""
-    pairs = [
-        (row["score"], other["score"]) for row, other in zip(samples, others, strict=True) if row["family"] != "harmful"
-    ]
+    """Share of helpful answers graded above the other model's to the same request; a tie counts half.
+
+    Answers that a grader could not score are missing, so they are paired within each request.
+    """
+    scores = [_helpful_scores(rows) for rows in (samples, others)]
+    pairs = [pair for request in scores[0] for pair in zip(*(of.get(request, ()) for of in scores), strict=False)]
     return fmean(1.0 if own > other else 0.5 if own == other else 0.0 for own, other in pairs)
+
+
+def _helpful_scores(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in samples:
+        if row["family"] != "harmful":
+            found[row["prompt_id"]].append(row["score"])
+    return found
 
 
 def agrees(thought: str, answer: str | None) -> bool:

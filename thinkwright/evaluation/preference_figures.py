@@ -1,6 +1,7 @@
 """How well a reward model tells what people preferred, and by what it may be misled: length, position, confidence."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import correlation, fmean
@@ -30,12 +31,14 @@ def preference_figures(pairs: Sequence[ScoredPair], *, is_pairwise: bool) -> dic
     if both:
         figures |= _pair_figures(both)
     if is_pairwise:
-        outcomes = [(_sigmoid(abs(_margin(pair))), float(_margin(pair) > 0)) for pair in both]
+        outcomes = [(_sigmoid(abs(_margin(pair))), _is_right(pair)) for pair in both]
     else:
-        outcomes = [(_sigmoid(p.chosen), 1.0) for p in pairs if p.chosen is not None]
-        outcomes += [(_sigmoid(p.rejected), 0.0) for p in pairs if p.rejected is not None]
-        figures["single_accuracy"] = fmean((probability > 0.5) == (label == 1.0) for probability, label in outcomes)
-        figures["auroc"] = _auroc(outcomes)
+        good = [pair.chosen for pair in pairs if pair.chosen is not None]
+        bad = [pair.rejected for pair in pairs if pair.rejected is not None]
+        outcomes = [*((_sigmoid(score), 1.0) for score in good), *((_sigmoid(score), 0.0) for score in bad)]
+        figures["single_accuracy"] = fmean([*(_half(score) for score in good), *(_half(-score) for score in bad)])
+        if good and bad:
+            figures["auroc"] = _auroc(good, bad)
         figures.setdefault("held_out_accuracy", figures["single_accuracy"])
     return figures | _calibration(outcomes)
 
@@ -87,13 +90,11 @@ def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, value))))
 
 
-def _auroc(outcomes: Sequence[tuple[float, float]]) -> float:
-    """Chance that a good response scores above a bad one, from their ranks; ties count half."""
-    good = sorted(probability for probability, label in outcomes if label == 1.0)
-    bad = sorted(probability for probability, label in outcomes if label == 0.0)
-    if not good or not bad:
-        return float("nan")
-    return fmean(fmean(_half(one - other) for other in bad) for one in good)
+def _auroc(good: Sequence[float], bad: Sequence[float]) -> float:
+    """Chance that a good response scores above a bad one; ties count half."""
+    ordered = sorted(bad)
+    below = sum((bisect_left(ordered, score) + bisect_right(ordered, score)) / 2 for score in good)
+    return below / (len(good) * len(bad))
 
 
 def _calibration(outcomes: Sequence[tuple[float, float]]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from thinkwright.display import Display
 from thinkwright.evaluation.assistant import assistant_figures, reasoning_figures, win_rate
 from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import evaluate
-from thinkwright.models.policy import load_policy
+from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.record import FINISHED, INTERRUPTED, choose_machine, record_start
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import (
     append_jsonl,
@@ -52,19 +53,23 @@ ROWS = {
 
 def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Evaluate each model, or those that are left; leaves ``eval/NAME.json`` and ``table.json``."""
-    started = time.monotonic()
+    started, is_started = time.monotonic(), False
     check_run_folder(folder, resolved_json(recipe), resume=resume)
+    for model in _left(recipe, folder):
+        _check(recipe, model, folder, resume=resume)
     create_run_folder(folder, resolved_json(recipe), resume=resume)
     with WorkerPool(recipe.workers) as pool, Display() as display, StopRequest() as stop:
-        for position, model in enumerate(recipe.models):
-            path = folder / "eval" / f"{_file_name(model)}.json"
+        for model in _left(recipe, folder):
             if stop.is_requested:
                 break
-            if not path.exists():
-                is_first = not (folder / "environment.json").exists()
-                write_json_atomic(path, _measure(recipe, model, folder, pool, argv, resume=not is_first))
-            display.step(position, len(recipe.models), {"evaluate/accuracy": read_json(path)["figures"]["accuracy"]})
-    found = {model.name: folder / "eval" / f"{_file_name(model)}.json" for model in recipe.models}
+            policy = _load(recipe, model, folder, resume=resume)
+            if not is_started:
+                record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+                is_started = True
+            result = _measure(recipe, model, policy, pool)
+            write_json_atomic(_file_of(model, folder), result)
+            display.note(f"{model.name}: {result['figures']['accuracy']:.1%} right")
+    found = {model.name: _file_of(model, folder) for model in recipe.models}
     is_done = all(path.exists() for path in found.values())
     summary: dict[str, Any] = {
         "status": FINISHED if is_done else INTERRUPTED,
@@ -79,14 +84,29 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
     return summary
 
 
-def _measure(
-    recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, pool: WorkerPool, argv: list[str], *, resume: bool
-) -> dict[str, Any]:
+def _left(recipe: EvaluateRecipe, folder: Path) -> list[EvaluatedModel]:
+    """The models that are not measured yet."""
+    return [model for model in recipe.models if not _file_of(model, folder).exists()]
+
+
+def _load(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resume: bool) -> Policy:
+    """All models in the dtype that the first had, also where ``auto`` would now measure otherwise."""
+    is_recorded = resume or (folder / "environment.json").exists()
+    device, dtype = choose_machine(recipe.machine, folder, resume=is_recorded)
+    return load_policy(resolve_model_name(model.model), device=device, dtype=dtype)
+
+
+def _check(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resume: bool) -> None:
+    """Raises ModelError or RecipeError for a model that cannot be loaded, or whose context is too short."""
+    policy = _load(recipe, model, folder, resume=resume)
+    prompts = [p for task in (recipe.task, recipe.requests) if task for p in load_task(task, model.template).held_out]
+    ids = [tuple(policy.tokenizer.encode(prompt.text, add_special_tokens=False)) for prompt in prompts]
+    settings = SamplingSettings(1, recipe.max_response_tokens, recipe.evaluation.temperature, recipe.seed, step=0)
+    NativeEngine(policy, recipe.slots).check([RolloutRequest("longest", max(ids, key=len))], settings)
+
+
+def _measure(recipe: EvaluateRecipe, model: EvaluatedModel, policy: Policy, pool: WorkerPool) -> dict[str, Any]:
     """Figures and samples of one model."""
-    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
-    policy = load_policy(resolve_model_name(model.model), device=device, dtype=dtype)
-    if not resume:
-        record_start(folder, policy, recipe.machine.threads, argv, resume=False)
     engine = NativeEngine(policy, recipe.slots)
     samples: dict[str, list[Sample]] = {"task": [], "requests": []}
     figures: dict[str, Any] = {}
@@ -138,5 +158,5 @@ def _shown(value: float | None, kind: str) -> str:
     return f"{value:.1%}" if kind == "percent" else f"{value:.1f}"
 
 
-def _file_name(model: EvaluatedModel) -> str:
-    return model.name.replace(" ", "_")
+def _file_of(model: EvaluatedModel, folder: Path) -> Path:
+    return folder / "eval" / f"{model.name.replace(' ', '_')}.json"

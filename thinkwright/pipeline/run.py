@@ -115,7 +115,7 @@ def load_general(recipe: RLRecipe, policy: Policy) -> GeneralPrompts | None:
     if recipe.general is None:
         return None
     general = GeneralPrompts(recipe.general, recipe.template, policy.device, policy.dtype)
-    general.check(recipe.rollout.prompts_per_step)
+    general.check(recipe.rollout.prompts_per_step, recipe.rollout.max_response_tokens)
     return general
 
 

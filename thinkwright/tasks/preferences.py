@@ -5,14 +5,17 @@ responses will do), and may have ``chosen_thought`` and ``rejected_thought``, ``
 first), ``votes`` (a number for each judge: over 0 for the chosen one, under 0 against it), ``language``, ``source``.
 """
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from thinkwright.chat.template import TAGS
 from thinkwright.errors import DataError
-from thinkwright.tasks.read import place_of, read_rows
+from thinkwright.tasks.example import Row
+from thinkwright.tasks.known_pairs import KNOWN_PAIRS, known_pairs
+from thinkwright.tasks.read import KNOWN_PREFIX, place_of, read_rows
 
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
@@ -50,10 +53,7 @@ def read_pairs(paths: Sequence[str], *, both_sides: bool) -> list[PreferencePair
 
     ``both_sides``: every row must have both.
     """
-    pairs = [_pair(row, place_of(path, number)) for path in paths for number, row in read_rows(path, "data")]
-    files = ", ".join(paths)
-    if not pairs:
-        raise DataError(f"{files}: holds no pair; give rows with question, chosen and rejected")
+    pairs, files = every_pair(paths), ", ".join(paths)
     for side in SIDES:
         if not any(pair.side(side) for pair in pairs):
             raise DataError(
@@ -67,7 +67,28 @@ def read_pairs(paths: Sequence[str], *, both_sides: bool) -> list[PreferencePair
     return pairs
 
 
-def _pair(row: dict[str, Any], place: str) -> PreferencePair:
+def every_pair(paths: Sequence[str]) -> list[PreferencePair]:
+    """All pairs of the files, be they one-sided. Raises DataError for a broken row, or no rows."""
+    pairs = [_pair(row, place_of(path, number)) for path in paths for number, row in pair_rows(path)]
+    if not pairs:
+        raise DataError(f"{', '.join(paths)}: holds no pair; give rows with question, chosen and rejected")
+    return pairs
+
+
+def pair_rows(address: str) -> Iterator[tuple[int, Row]]:
+    """Rows with their numbers, not looked at yet; ``known:NAME`` are those of ``known_pairs.py``. Raises DataError."""
+    if not address.startswith(KNOWN_PREFIX):
+        return read_rows(address, "data")
+    name = address.removeprefix(KNOWN_PREFIX)
+    if name in KNOWN_PAIRS and KNOWN_PAIRS[name].is_for_testing:
+        raise DataError(
+            f"{address}: a set to test reward models with, not to learn from; take it out of data (to look at it: "
+            f"thinkwright preferences import {name})"
+        )
+    return known_pairs(name, "data")
+
+
+def _pair(row: Row, place: str) -> PreferencePair:
     question = _text(row.get("question"), "question", place)
     if question is None:
         raise DataError(f"{place}: no question; write question, chosen and rejected in every row")
@@ -83,17 +104,20 @@ def _pair(row: dict[str, Any], place: str) -> PreferencePair:
     )
 
 
-def _votes(row: dict[str, Any], place: str) -> tuple[float, ...]:
-    votes = row.get("votes", [])
+def _votes(row: Row, place: str) -> tuple[float, ...]:
+    votes = row.get("votes")
+    if votes is None:
+        return ()
     is_list = isinstance(votes, list) and all(
-        isinstance(vote, int | float) and not isinstance(vote, bool) for vote in cast("list[Any]", votes)
+        isinstance(vote, int | float) and not isinstance(vote, bool) and math.isfinite(vote)
+        for vote in cast("list[Any]", votes)
     )
     if not is_list:
         raise DataError(f"{place}: votes is no list of numbers; write one for each judge, over 0 for the chosen one")
     return tuple(float(vote) for vote in votes)
 
 
-def _response(row: dict[str, Any], side: Side, place: str) -> Response | None:
+def _response(row: Row, side: Side, place: str) -> Response | None:
     answer, thought = (_text(row.get(key), key, place) for key in (side, f"{side}_thought"))
     if answer is None and thought is not None:
         raise DataError(f"{place}: {side}_thought stands without {side}; write what was answered, too")

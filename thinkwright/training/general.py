@@ -20,6 +20,8 @@ from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.types import Metrics, Prompt, RolloutGroup
 
+READS = {"helpful": "summary", "harmless": "response"}
+"""What the reward model of a set is shown."""
 PREFERENCE = "general/preference"
 """The metric the guard watches: mean verdict of the reward models."""
 
@@ -36,8 +38,27 @@ class GeneralPrompts:
             for name, part in settings.sets().items()
         }
 
-    def check(self, prompts_per_step: int) -> None:
-        """Raises RecipeError for a set too small to get a prompt, or sets that leave none for the rules."""
+    def check(self, prompts_per_step: int, max_response_tokens: int) -> None:
+        """Raises RecipeError for a set too small to get a prompt, sets that leave none for the rules, a wrong model.
+
+        A response that is read whole must fit the reward model; how long a summary gets is not known before.
+        """
+        for name, model in self.models.items():
+            part = self.settings.sets()[name]
+            if model.reading.reads != READS[name]:
+                raise RecipeError(
+                    f"general.{name}.model: {part.model} was trained to read the {model.reading.reads}, and here it "
+                    f"would judge the {READS[name]}; give one trained with reads = {READS[name]}"
+                )
+            texts = [model.reading.texts((prompt.question, None, ""))[0] for prompt in self.tasks[name].all_prompts()]
+            longest = max(len(model.policy.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+            needed = longest + (max_response_tokens if model.reading.reads == "response" else 1)
+            if needed > model.policy.max_positions:
+                raise RecipeError(
+                    f"general.{name}.model: {part.model} reads {model.policy.max_positions} tokens, and a prompt of "
+                    f"{longest} with its response comes to {needed}; train one from a model with a longer context, or "
+                    "lower rollout.max_response_tokens"
+                )
         counts = self._counts(prompts_per_step)
         for name, count in counts.items():
             if count == 0:
