@@ -1,0 +1,97 @@
+"""Models side by side, as a user starts it: one table, and finished models stay finished."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.command_line import REPOSITORY, run
+from thinkwright.cli import main
+
+RECIPE = """
+type = "evaluate"
+models = [{ name = "The speaker", model = "SPEAKER" }, { name = "Base", model = "BASE" }]
+baseline = "Base"
+max_response_tokens = 12
+machine = { device = "cpu", dtype = "float32", threads = 1 }
+evaluation = { samples_per_question = 1 }
+[task]
+type = "rows"
+path = "FOLDER/train.jsonl"
+held_out_path = "FOLDER/test.jsonl"
+[requests]
+type = "tiny_requests"
+families = ["greeting", "harmful", "benign"]
+"""
+Command = Callable[..., list[str]]
+
+
+@pytest.fixture
+def command(speaker: Path, model_folder: Callable[[str], Path], tmp_path: Path) -> Command:
+    """The command line of an evaluation into a folder of the given name."""
+    for name, numbers in (("train", range(8)), ("test", range(20, 24))):
+        rows = [{"question": f"What is {i} plus {i}?", "answer": str(2 * i)} for i in numbers]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = RECIPE.replace("SPEAKER", str(speaker)).replace("BASE", str(model_folder("qwen2")))
+    (tmp_path / "small.toml").write_text(text.replace("FOLDER", str(tmp_path)))
+
+    def build(name: str, *extra: str) -> list[str]:
+        started = [sys.executable, "-m", "thinkwright", "run", str(tmp_path / "small.toml")]
+        return [*started, *extra, "--out", str(tmp_path / name)]
+
+    return build
+
+
+def test_two_models_make_one_table_and_a_killed_run_keeps_the_finished_one(command: Command, tmp_path: Path) -> None:
+    run(command("whole"))
+    folder = tmp_path / "whole"
+    table = json.loads((folder / "table.json").read_text())
+    assert table["columns"] == ["The speaker", "Base"]
+    rows = {row["figure"]: row["values"] for row in table["rows"]}
+    assert {"right answers", "harmless", "over-refusal", "small talk: greetings"} <= rows.keys()
+    ours, base = rows["helpfulness, win rate against Base"]
+    assert base == 0.5
+    assert 0 <= ours <= 1
+    assert rows["small talk without a thought"][0] == 1.0
+    lines = (folder / "table.md").read_text().splitlines()
+    assert lines[:2] == ["| | The speaker | Base |", "|---|---|---|"]
+    assert len(lines) == 2 + len(table["rows"])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["status"], summary["steps"], set(summary["after"])) == ("finished", 2, {"The speaker", "Base"})
+
+    first = tmp_path / "killed" / "eval" / "The_speaker.json"
+    process = subprocess.Popen(command("killed"), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not first.exists():
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline, f"no {first} within 240 s"
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    made = first.stat().st_mtime_ns
+    run([*command("killed"), "--resume"])
+    assert first.stat().st_mtime_ns == made
+    assert (tmp_path / "killed" / "table.json").read_text() == (folder / "table.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["baseline=Nobody"], "baseline: 'Nobody' is none of the models"),
+        (['requests.families=["harmful"]'], "baseline has no effect on harmful requests alone"),
+        (['models=[{name="A b",model="x"},{name="A_b",model="y"}]', "baseline=default"], "differ in a space alone"),
+        (['models=[{name="A",model="nowhere/model"}]', "baseline=default"], "nowhere/model: no such folder"),
+        (["max_response_tokens=1024"], "lower rollout.max_response_tokens"),
+    ],
+)
+def test_bad_input_is_refused_before_the_folder_is_made(
+    extra: list[str], words: str, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("r", *extra)[3:]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
