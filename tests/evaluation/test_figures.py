@@ -53,3 +53,20 @@ def test_thought_and_answer_are_stored_apart() -> None:
     assert row["answer"] == "7"
     assert samples_of(GROUPS)[1]["answer"] is None
     assert samples_of(GROUPS)[1]["language_consistency"] == pytest.approx(1 / 3)
+
+
+def test_pass_at_k_is_the_unbiased_estimate_from_all_samples() -> None:
+    groups = [group("a", 1, [GOOD] * 5, [1.0, 0.0, 0.0, 0.0, 1.0]), group("b", 1, [GOOD] * 5, [0.0] * 5)]
+    figures = figures_of(samples_of(groups))
+    # Of 10 pairs of a's samples 3 hold no right one; of 5 fours none; b has no right one at all.
+    assert figures["pass_at_2"] == pytest.approx((1 - 3 / 10) / 2)
+    assert figures["pass_at_4"] == pytest.approx(0.5)
+    assert figures["pass_at_5"] == pytest.approx(0.5)
+    assert {name for name in figures if name.startswith("pass_at_")} == {"pass_at_2", "pass_at_4", "pass_at_5"}
+
+
+def test_pass_at_k_leaves_out_questions_with_fewer_graded_samples() -> None:
+    groups = [group("a", 1, [GOOD] * 2, [1.0, 0.0]), group("b", 1, [GOOD], [0.0])]
+    assert figures_of(samples_of(groups))["pass_at_2"] == 1.0
+    one_each = figures_of(samples_of([group("b", 1, [GOOD], [0.0])]))
+    assert not [name for name in one_each if name.startswith("pass_at_")]

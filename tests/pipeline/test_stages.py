@@ -143,11 +143,17 @@ def test_a_gate_that_is_shut_stops_with_value_examples_and_the_way_on(file: Path
     assert not (out / "stages/02-second").exists()
     first = manifest(out, 1)
     file.write_text(gated.replace("min = 0.5", "max = 0.5"))
-    assert "  gate passed: accuracy = 0" in run(file, out)
+    assert "  gate passed: accuracy = 0 (max 0.5)" in run(file, out)
     assert manifest(out, 1) == first
     file.write_text(gated.replace('"accuracy"', '"no_such.figure"'))
     with pytest.raises(GateError, match=r"there is no figure no_such.figure; figures: .*accuracy"):
         run(file, out)
+    file.write_text(gated.replace('"accuracy"', '"acuracy_by_family.train"'))
+    with pytest.raises(GateError, match=r"no figure acuracy_by_family.train; did you mean accuracy_by_family.t"):
+        run(file, out)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["status"] == "stopped"
+    assert summary["stages"]["first"]["status"] == "finished"
 
 
 def test_a_part_of_the_stages_can_be_run(file: Path, tmp_path: Path) -> None:

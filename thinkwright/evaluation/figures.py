@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import comb
 from statistics import fmean
 from typing import Any
 
@@ -61,7 +62,23 @@ def figures_of(samples: Sequence[Sample]) -> dict[str, Any]:
         "truncated_rate": fmean(row["finish_reason"] == "length" for row in samples),
         "language_consistency": _mean(samples, "language_consistency"),
         "num_samples": len(samples),
+        **pass_at_k(samples),
     }
+
+
+def pass_at_k(samples: Sequence[Sample]) -> dict[str, float]:
+    """Chance that one of k samples of a question is right, as ``pass_at_k``, k = 2, 4, 8 ... and all that were drawn.
+
+    The unbiased estimator of Chen et al. (arXiv:2107.03374, equation 1): 1 - C(n - c, k) / C(n, k) of a question with
+    c right ones among n samples. Questions of which fewer than k samples could be graded do not count for that k.
+    """
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in samples:
+        counts[row["prompt_id"]][0] += 1
+        counts[row["prompt_id"]][1] += bool(row["is_correct"])
+    most = max((n for n, _ in counts.values()), default=0)
+    sizes = sorted({most, *(2**i for i in range(1, most.bit_length()))} - {0, 1})
+    return {f"pass_at_{k}": fmean(1 - comb(n - c, k) / comb(n, k) for n, c in counts.values() if n >= k) for k in sizes}
 
 
 def _mean(samples: Sequence[Sample], key: str) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 from thinkwright.config.load import parse_recipe
 from thinkwright.config.pipeline import MODEL, Condition, Pipeline, Stage, resolve
-from thinkwright.errors import GateError, RecipeError, RunFolderError
-from thinkwright.pipeline.gate import examples_of, unmet
+from thinkwright.errors import GateError, RecipeError, RunFolderError, ThinkwrightError
+from thinkwright.pipeline.gate import examples_of, key_figure, unmet
 from thinkwright.pipeline.manifest import (
     FINISHED,
     Manifest,
@@ -26,11 +26,16 @@ from thinkwright.pipeline.manifest import (
     write_manifest,
 )
 from thinkwright.pipeline.run import INTERRUPTED, run_recipe
-from thinkwright.run_folder import RECIPE_FILE, append_jsonl, write_json_atomic
+from thinkwright.run_folder import RECIPE_FILE, append_jsonl, read_json, write_json_atomic
 
 PIPELINE_FILE = "pipeline.json"
 OUTPUTS = (MODEL, "examples.jsonl", "table.json")
 """What later stages may take from a stage's folder, as far as it has it; ``summary.json`` goes into the manifest."""
+
+STOPPED = "stopped"
+"""Status of a pipeline that a gate or an error ended."""
+_LENGTHS = {"pretrain": "steps", "rl": "steps", "rejection_sample": "steps", "sft": "epochs", "reward_model": "epochs"}
+"""The key by which a stage of a kind is made longer."""
 
 Say = Callable[[str], None]
 
@@ -68,15 +73,25 @@ def run_pipeline(pipeline: Pipeline, folder: Path, extent: Extent, argv: list[st
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "started", "argv": argv})
     for place in places[:first]:
         _must_be_there(place)
-    started = time.monotonic()
-    for line in _plan(places, places[first : last + 1]):
-        say(line)
-    for number, place in enumerate(places[first : last + 1], first + 1):
-        say(f"stage {number} of {len(places)}: {place.stage.name}")
-        status = _run_stage(place, places, argv, say)
-        if status == INTERRUPTED:
-            return _summary(folder, places, INTERRUPTED, time.monotonic() - started)
-        _pass_gates(place, say)
+    started, wanted = time.monotonic(), places[first : last + 1]
+    plan = _plan(places, wanted)
+    for place in wanted:
+        say(f"{place.stage.name}: {_why(plan[place.stage.name])}")
+    times = {place.stage.name: _measured_seconds(place) for place in wanted if plan[place.stage.name]}
+    try:
+        for number, place in enumerate(wanted, first + 1):
+            name, reasons = place.stage.name, _reasons(place, read_manifest(place.manifest), _origin(place, places))
+            say(f"stage {number}/{len(places)} {name} ({place.stage.table['type']}): {_why(reasons)}")
+            status = _run_stage(place, places, argv, say)
+            if status == INTERRUPTED:
+                return _summary(folder, places, INTERRUPTED, time.monotonic() - started)
+            left = {other.stage.name for other in wanted[number - first :]} & times.keys()
+            if reasons:
+                say(f"  {_told(place)}{_rest([times[other] for other in left])}")
+            _pass_gates(place, say)
+    except ThinkwrightError:
+        _summary(folder, places, STOPPED, time.monotonic() - started)
+        raise
     return _summary(folder, places, FINISHED, time.monotonic() - started)
 
 
@@ -96,21 +111,64 @@ def _take_folder(pipeline: Pipeline, folder: Path) -> None:
     path = folder / PIPELINE_FILE
     if folder.exists() and any(folder.iterdir()) and not path.is_file():
         raise RunFolderError(f"{folder}: exists already and holds no pipeline; give --out another folder")
-    write_json_atomic(path, {"name": pipeline.name, "stages": [stage.name for stage in pipeline.stages]})
+    stages = [
+        {
+            "name": stage.name,
+            "type": stage.table["type"],
+            "inputs": stage.inputs,
+            "gates": [gate.model_dump(mode="json") for gate in stage.gates],
+        }
+        for stage in pipeline.stages
+    ]
+    write_json_atomic(path, {"name": pipeline.name, "stages": stages})
 
 
-def _plan(places: Sequence[_Place], wanted: Sequence[_Place]) -> list[str]:
-    """What will be run and why, before anything is."""
-    lines: list[str] = []
+def _plan(places: Sequence[_Place], wanted: Sequence[_Place]) -> dict[str, list[str]]:
+    """Why each stage will be run, before anything is; nothing for one that will not be."""
+    plan: dict[str, list[str]] = {}
     again: set[str] = set()
     for place in wanted:
-        before, now = read_manifest(place.manifest), _origin(place.stage, places)
+        before, now = read_manifest(place.manifest), _origin(place, places)
         reasons = _reasons(place, before, now)
         reasons += [f"stage {name}, which it takes from, is run" for name in place.stage.inputs if name in again]
         if reasons:
             again.add(place.stage.name)
-        lines.append(f"{place.stage.name}: {'; '.join(reasons) if reasons else 'as it was, not run again'}")
-    return lines
+        plan[place.stage.name] = reasons
+    return plan
+
+
+def _why(reasons: Sequence[str]) -> str:
+    return "; ".join(reasons) if reasons else "as it was, not run again"
+
+
+def _measured_seconds(place: _Place) -> float | None:
+    """What the stage took when it was last run to its end in this folder; None if it never was."""
+    found = read_manifest(place.manifest)
+    if found is not None and found.wall_seconds:
+        return found.wall_seconds
+    asides = sorted((place.folder.parent / "old").glob(f"{place.folder.name}-*/summary.json"), key=_modified)
+    rows = [row for row in map(read_json, reversed(asides)) if row["status"] == FINISHED]
+    return float(rows[0]["wall_seconds"]) if rows else None
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _rest(times: Sequence[float | None]) -> str:
+    """What is left of the pipeline, if every stage that is left was timed before."""
+    known = [seconds for seconds in times if seconds is not None]
+    if not known or len(known) < len(times):
+        return ""
+    return f"; the stages left took {sum(known):.0f} s before"
+
+
+def _told(place: _Place) -> str:
+    """Seconds and key figure of a stage that has just ended."""
+    found = read_manifest(place.manifest)
+    assert found is not None, "a stage that was run has a manifest"
+    figure = key_figure(found.figures)
+    return f"{place.stage.name} took {found.wall_seconds:.0f} s" + (f": {figure[0]} {figure[1]:.4g}" if figure else "")
 
 
 def _reasons(place: _Place, before: Manifest | None, now: Manifest) -> list[str]:
@@ -124,7 +182,7 @@ def _reasons(place: _Place, before: Manifest | None, now: Manifest) -> list[str]
 
 def _run_stage(place: _Place, places: Sequence[_Place], argv: list[str], say: Say) -> str:
     """Run, resume or pass over a stage; returns its status."""
-    now, before = _origin(place.stage, places), read_manifest(place.manifest)
+    now, before = _origin(place, places), read_manifest(place.manifest)
     reasons = _reasons(place, before, now)
     if not reasons:
         return FINISHED
@@ -145,13 +203,14 @@ def _run_stage(place: _Place, places: Sequence[_Place], argv: list[str], say: Sa
     return summary["status"]
 
 
-def _origin(stage: Stage, places: Sequence[_Place]) -> Manifest:
+def _origin(place: _Place, places: Sequence[_Place]) -> Manifest:
     """The manifest of a stage about to run."""
+    stage = place.stage
     inputs: dict[str, str] = {}
-    for place in places:
-        if place.stage.name in stage.inputs:
-            found = read_manifest(place.manifest)
-            inputs[place.stage.name] = found.digest() if found is not None else "none"
+    for other in places:
+        if other.stage.name in stage.inputs:
+            found = read_manifest(other.manifest)
+            inputs[other.stage.name] = found.digest() if found is not None else "none"
     recipe = parse_recipe(f"stage {stage.name}", stage.table)
     return Manifest(recipe.model_dump(mode="json"), inputs, code_version())
 
@@ -188,15 +247,18 @@ def _pass_gates(place: _Place, say: Say) -> None:
         value, problem = unmet(gate, found.figures)
         if problem is not None:
             raise GateError(_gate_text(place, gate, problem))
-        say(f"  gate passed: {gate.figure} = {value:.4g}")
+        limits = [f"{word} {limit:g}" for word, limit in (("min", gate.min), ("max", gate.max)) if limit is not None]
+        say(f"  gate passed: {gate.figure} = {value:.4g} ({', '.join(limits)})")
 
 
 def _gate_text(place: _Place, gate: Condition, problem: str) -> str:
     name = place.stage.name
+    key = _LENGTHS.get(place.stage.table["type"])
+    such_as = f" (such as {name}.{key}=...)" if key else ""
     return (
-        f"the gate after stage {name} is shut: {problem}. Change the stage (such as {name}.steps=...) or its gate "
-        f"on {gate.figure} and give the same command: what is finished and unchanged is not run again"
-        + "".join(f"\n  for example {example}" for example in examples_of(place.folder))
+        f"the gate after stage {name} is shut: {problem}. Change the stage{such_as} or its gate on {gate.figure} and "
+        "give the same command: what is finished and unchanged is not run again"
+        + "".join(f"\n  for example {example}" for example in examples_of(place.folder, gate.figure))
     )
 
 
