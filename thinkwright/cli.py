@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkwright.errors import RecipeError, ThinkwrightError
+from thinkwright.errors import GateError, RecipeError, ThinkwrightError
 
 if TYPE_CHECKING:
     from thinkwright.config.pipeline import Pipeline
@@ -51,10 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--until", dest="last", metavar="STAGE", help="pipelines: stop after this stage")
     run.add_argument("--only", metavar="STAGE", help="pipelines: this stage alone")
     run.set_defaults(verb=_run)
-    report = verbs.add_parser("report", help="write report.html of a run folder")
-    report.add_argument("folder", type=Path, metavar="RUN")
+    report = verbs.add_parser("report", help="write report.html of a run or a pipeline")
+    report.add_argument("folder", type=Path, metavar="FOLDER")
     report.set_defaults(verb=_report)
-    doctor = verbs.add_parser("doctor", help="check this machine, or whether a recipe rewards what it should")
+    doctor = verbs.add_parser("doctor", help="check this machine, a recipe, or the stages of a pipeline")
     doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
     doctor.add_argument("overrides", nargs="*", metavar="key=value")
     doctor.add_argument("--all", action="store_true", help="examine all rows of large data sets, not a sample")
@@ -156,14 +156,17 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
     from thinkwright.report.table import pipeline_table
 
     extent = Extent(options.only or options.first, options.only or options.last)
-    summary = run_pipeline(pipeline, folder, extent, sys.argv, print)
-    for stage in sorted((folder / "stages").glob("[0-9]*/")):
-        write_report(stage)
+    try:
+        summary = run_pipeline(pipeline, folder, extent, sys.argv, print)
+    except GateError:
+        print(f"report: {write_report(folder).resolve()}")
+        raise
+    report = write_report(folder)
     print(pipeline_table(summary))
     if summary["status"] == INTERRUPTED:
         print("interrupted; the same command goes on")
         return 130
-    print(f"reports: {folder.resolve()}/stages/*/report.html")
+    print(f"report: {report.resolve()}")
     return 0
 
 
@@ -181,7 +184,13 @@ def _doctor(options: argparse.Namespace) -> int:
         return 0 if examine_this_machine(options.out) else 1
 
     from thinkwright.config.load import load_recipe
+    from thinkwright.config.pipeline import load_pipeline
 
+    pipeline = load_pipeline(options.recipe, options.overrides)
+    if pipeline is not None:
+        from thinkwright.pipeline.examination import examine_stages
+
+        return 0 if examine_stages(pipeline, examine_all=options.all, out=options.out) else 1
     recipe = load_recipe(options.recipe, options.overrides)
 
     from thinkwright.pipeline.examination import examine_recipe

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.recipe import Evaluation, Machine, TemplateName
+from thinkwright.config.rewards import Isolation
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import RuledTask
 
@@ -60,6 +61,8 @@ class SFTRecipe(Section):
     """About this share of the questions is kept out of training, with all their rows, and their loss is measured."""
     task: Annotated[RuledTask, Field(discriminator="type")] | None = None
     """Also answer this task's held-out questions. Rows that ask one of them are left out."""
+    program_isolation: Isolation = "bubblewrap"
+    """How programs that the model writes in answer to ``task`` are kept from the machine."""
     evaluation: SFTEvaluation = SFTEvaluation()
 
     @model_validator(mode="after")
@@ -68,6 +71,8 @@ class SFTRecipe(Section):
         if self.task is None and (idle := sorted(given - {"every_steps"})):
             keys = ", ".join(f"evaluation.{key}" for key in idle)
             raise ValueError(f"{keys}: no effect without task, whose questions are answered; remove it or add [task]")
+        if self.task is None and "program_isolation" in self.model_fields_set:
+            raise ValueError("program_isolation: no effect without task, whose programs are run; remove it")
         if self.task is None and not self.held_out_share and "every_steps" in given:
             raise ValueError(
                 "evaluation.every_steps: no effect without task and with held_out_share = 0: there is nothing to "

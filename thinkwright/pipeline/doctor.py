@@ -7,12 +7,13 @@ full marks, and a wrong one nothing. Rows that fail are left out of training and
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from thinkwright.config.recipe import RLRecipe
+from thinkwright.config.rewards import Isolation
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor_checks import (
@@ -62,14 +63,53 @@ class DoctorReport:
         return frozenset(row_id(bad.prompt_id) for bad in self.bad_rows)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a recipe asks for replies to its task, apart from rewards."""
+
+    seed: int
+    max_tokens: int
+    """A reply is cut here."""
+    num_rollouts: int
+    """Replies that are judged together: of one step, or of one evaluation."""
+    isolation: Isolation
+
+
+RewardProbe = Callable[[Sequence[Prompt], Fitting], list[Check]]
+"""Tries a recipe's rewards on rows whose right answers score full marks."""
+
+
 def examine(
     recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, *, examine_all: bool = False
 ) -> DoctorReport:
     """Examine a recipe with its model and task; ``examine_all``: all rows of large sets, however long it takes."""
+    rollout = recipe.rollout
+    num_rollouts = rollout.prompts_per_step * rollout.group_size
+    asked = Asked(recipe.seed, rollout.max_response_tokens, num_rollouts, recipe.rewards.program_isolation)
+    return examine_task(
+        asked,
+        policy,
+        task,
+        pool,
+        examine_all=examine_all,
+        probe=lambda good, fitting: reward_checks(good, fitting, _scorer(recipe, pool), recipe.rewards),
+    )
+
+
+def examine_task(
+    asked: Asked,
+    policy: Policy,
+    task: Task,
+    pool: WorkerPool,
+    *,
+    examine_all: bool = False,
+    probe: RewardProbe | None = None,
+) -> DoctorReport:
+    """Examine a task with a model: right and wrong replies to its rows, tokenizer, context, speed; and rewards."""
     started = time.monotonic()
-    fitting = Fitting(policy.tokenizer, frozenset(policy.end_ids), recipe.rollout.max_response_tokens)
+    fitting = Fitting(policy.tokenizer, frozenset(policy.end_ids), asked.max_tokens)
     rows = list(task.all_prompts())
-    order = _order(rows, recipe.seed)
+    order = _order(rows, asked.seed)
     num_first = len(rows) if examine_all else _sample_size(rows)
     _warm_up(order, fitting, pool)
     examined = examine_rows(order[:num_first], fitting, pool, float("inf") if examine_all else SAMPLE_SECONDS)
@@ -80,13 +120,13 @@ def examine(
     checks = [
         _rows_check(len(results), num_first, len(rows)),
         *answer_checks(results),
-        *reward_checks(good, fitting, _scorer(recipe, pool), recipe.rewards),
-        *isolation_checks(rows, recipe.rewards.program_isolation),
+        *(probe(good, fitting) if probe is not None else ()),
+        *isolation_checks(rows, asked.isolation),
         *tokenizer_checks(results, policy, rows),
         stop_token_check(policy),
-        context_check(policy, rows, recipe.rollout.max_response_tokens),
-        length_check(results, recipe.rollout.max_response_tokens),
-        speed_check(examined, recipe.rollout.prompts_per_step * recipe.rollout.group_size),
+        context_check(policy, rows, asked.max_tokens),
+        length_check(results, asked.max_tokens),
+        speed_check(examined, asked.num_rollouts),
     ]
     figures = {
         "seconds": time.monotonic() - started,

@@ -170,7 +170,7 @@ def isolation_checks(rows: Sequence[Prompt], isolation: Isolation) -> list[Check
         return []
     if isolation == "bubblewrap":
         return [Check("isolation", "ok", "programs run in bubblewrap")]
-    return [Check("isolation", "warning", PROCESS_NOTE, 'better: rewards.program_isolation = "bubblewrap"')]
+    return [Check("isolation", "warning", PROCESS_NOTE, 'better: program_isolation = "bubblewrap"')]
 
 
 def _round_trip(tokenizer: Any, text: str) -> str:

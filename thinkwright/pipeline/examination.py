@@ -2,19 +2,21 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from thinkwright.config.kinds import Recipe
+from thinkwright.config.pipeline import Pipeline
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.difficulty import STEP, measure_difficulty
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.doctor import examine
 from thinkwright.pipeline.doctor_report import as_record, print_checks, print_report
+from thinkwright.pipeline.doctor_stages import Examiner, examine_pipeline
 from thinkwright.pipeline.machine_check import examine_machine
 from thinkwright.pipeline.run import check_recipe
 from thinkwright.rewards.pool import WorkerPool
@@ -36,23 +38,35 @@ def examine_this_machine(out: Path | None) -> bool:
 
 
 def examine_recipe(name: str, recipe: Recipe, *, examine_all: bool, out: Path | None) -> bool:
-    """Show whether the recipe rewards what it should; whether a run may start."""
-    recipe = _with_rewards(recipe)
-    policy = _load(recipe)
-    task = load_task(recipe.task, recipe.template)
+    """Show what of a recipe of any kind can be looked at before it runs; whether a run may start.
+
+    Raises what cannot be loaded.
+    """
     console = Console()
-    for line in task.notes():
-        console.print(line, markup=False, highlight=False)
-    with (
-        WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool,
-        console.status("examining rows"),
-    ):
-        check_recipe(recipe, policy, task, pool)
-        report = examine(recipe, policy, task, pool, examine_all=examine_all)
+    with console.status("examining"):
+        report = Examiner(examine_all=examine_all).examine(recipe)
     print_report(console, name, report)
     if out is not None:
         write_json_atomic(out, as_record(report))
     return report.is_ok
+
+
+def examine_stages(pipeline: Pipeline, *, examine_all: bool, out: Path | None) -> bool:
+    """Show for each stage of a pipeline what can be looked at before it runs; whether all may start."""
+    console, records, faulty = Console(), dict[str, dict[str, Any]](), list[str]()
+    found = examine_pipeline(pipeline, Examiner(examine_all=examine_all))
+    for number, stage in enumerate(pipeline.stages, 1):
+        with console.status(f"examining stage {stage.name}"):
+            name, report = next(found)
+        print_report(console, f"stage {number}/{len(pipeline.stages)} {name} ({stage.table['type']})", report)
+        console.print()
+        records[name] = as_record(report)
+        if not report.is_ok:
+            faulty.append(name)
+    if out is not None:
+        write_json_atomic(out, {"is_ok": not faulty, "stages": records})
+    console.print(f"stages with faults: {', '.join(faulty)}" if faulty else "no stage has a fault", highlight=False)
+    return not faulty
 
 
 def measure_recipe(recipe: Recipe, *, num_samples: int, out: Path) -> str:

@@ -104,7 +104,7 @@ def _measuring(recipe: SFTRecipe, policy: Policy, task: Task | None) -> Iterator
         yield None
         return
     engine, settings = NativeEngine(policy), recipe.evaluation
-    with WorkerPool() as pool:
+    with WorkerPool(isolation=recipe.program_isolation) as pool:
         yield lambda version: evaluate(
             engine, policy, task.held_out, settings, settings.max_response_tokens, pool, version
         )

@@ -11,6 +11,9 @@ from thinkwright.report.text import escape, number
 
 _ENDS = 5  # noisy steps averaged to tell where a curve starts and ends
 
+GENERAL = "general"
+"""Stands among the kinds of runs for an RL run with prompts that reward models judge."""
+
 
 class Source(NamedTuple):
     """Where a line of a chart comes from."""
@@ -120,13 +123,77 @@ CURVES = (
         "How open the choice of the next token is; near 0 the model has stopped trying anything new",
         (Source("entropy", "trained", "policy/entropy", "train"),),
     ),
+    Curve(
+        "Verdict of the reward models",
+        "0 to 1",
+        "What reward models say of responses to requests that no rule judges; a rise while the held-out accuracy falls "
+        "means that the reward is hacked",
+        (
+            Source("helpful", "trained", "general/helpful", "train-3"),
+            Source("harmless", "trained", "general/harmless", "train-2"),
+            Source("all", "trained", "general/preference", "train"),
+        ),
+        stages=(GENERAL,),
+    ),
+    Curve(
+        "Requests answered without a thought",
+        "responses",
+        "Share of responses to those requests that answer at once, as small talk wants",
+        (Source("without a thought", "trained", "general/bare_rate", "train"),),
+        is_share=True,
+        stages=(GENERAL,),
+    ),
+    Curve(
+        "Length of responses to requests",
+        "tokens",
+        "Tokens of responses that reward models judge",
+        (Source("training", "trained", "general/response_tokens", "train"),),
+        stages=(GENERAL,),
+    ),
+    Curve(
+        "Kept responses",
+        "responses a round",
+        "Responses of each round of sampling, and those of them that were right and readable",
+        (
+            Source("sampled", "trained", "sample/completions", "train-3"),
+            Source("kept", "trained", "sample/kept", "train"),
+        ),
+        stages=("rejection_sample",),
+    ),
+    Curve(
+        "Loss",
+        "nats per pair or response",
+        "How far off the model is in telling what people preferred; a toss of a coin has 0.69",
+        (Source("training", "trained", "loss/preference", "train"),),
+        stages=("reward_model",),
+    ),
+    Curve(
+        "Told as people told",
+        "held-out pairs",
+        "Share of held-out pairs ranked as people did, with 95% intervals",
+        (Source("held-out", "held_out", "held_out_accuracy", "held-out"),),
+        is_share=True,
+        stages=("reward_model",),
+    ),
+    Curve(
+        "Longer and shorter ones",
+        "held-out pairs",
+        "Pairs told right where people chose the longer or the shorter response; far apart, length misleads it",
+        (
+            Source("longer chosen", "held_out", "accuracy_chosen_longer", "train-2"),
+            Source("shorter chosen", "held_out", "accuracy_chosen_shorter", "held-out"),
+        ),
+        is_share=True,
+        stages=("reward_model",),
+    ),
 )
 
 
 def curves_section(run: Run) -> str:
     """All charts that have data, then the names of those that have none."""
     drawn, absent = [], []
-    for curve in (curve for curve in CURVES if run.stage in curve.stages):
+    kinds = {run.stage, *([GENERAL] if run.setting("general") else [])}
+    for curve in (curve for curve in CURVES if kinds.intersection(curve.stages)):
         figure = "" if _is_meaningless(curve, run) else _figure(curve, run)
         drawn.append(figure)
         if not figure:
@@ -159,7 +226,7 @@ def _figure(curve: Curve, run: Run) -> str:
 def _line(source: Source, run: Run) -> Line:
     if source.kind == "trained":
         return Line(source.name, run.trained(source.key), source.colour)
-    errors = run.held_out("accuracy_standard_error") if source.key == "accuracy" else ()
+    errors = run.held_out(f"{source.key}_standard_error")
     halves = tuple(1.96 * error for _, error in errors)
     return Line(source.name, run.held_out(source.key), source.colour, is_noisy=False, half_widths=halves)
 

@@ -1,78 +1,72 @@
 """One self-contained HTML page that tells what a run did, for someone who has never heard of GRPO."""
 
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
 
 from thinkwright.report.curves import curves_section
+from thinkwright.report.document import document, notes, paragraph
 from thinkwright.report.examples import examples_section
+from thinkwright.report.pipeline_page import PIPELINE_FILE, render_pipeline, stage_folders
 from thinkwright.report.results import result_section, tiles
 from thinkwright.report.series import Run, read_run
 from thinkwright.report.settings import settings_section
+from thinkwright.report.stage_results import kept_rows_section, preference_section, sampling_section, table_section
 from thinkwright.report.story import headline, how_it_learned
 from thinkwright.report.text import escape
 from thinkwright.run_folder import write_bytes_atomic
 
-_SECTIONS = (
-    ("result", "The result", result_section),
-    ("examples", "The same questions, before and after", examples_section),
-    ("curves", "How it went, step by step", curves_section),
-    ("settings", "What it was made with", settings_section),
-)
-# No script runs and nothing is loaded, whatever a model wrote.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_Section = tuple[str, str, Callable[[Run], str]]
+_RESULT: _Section = ("result", "The result", result_section)
+_EXAMPLES: _Section = ("examples", "The same questions, before and after", examples_section)
+_CURVES: _Section = ("curves", "How it went, step by step", curves_section)
+_SETTINGS: _Section = ("settings", "What it was made with", settings_section)
+_SECTIONS: dict[str, tuple[_Section, ...]] = {
+    "pretrain": (_RESULT, _CURVES, _SETTINGS),
+    "rejection_sample": (
+        ("result", "What was kept", sampling_section),
+        ("examples", "Some of the rows", kept_rows_section),
+        _CURVES,
+        _SETTINGS,
+    ),
+    "reward_model": (("result", "The result", preference_section), _CURVES, _SETTINGS),
+    "evaluate": (("result", "The table", table_section), _SETTINGS),
+}
 
 
-def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` into a run folder, finished or not, and return its path.
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into a run's or a pipeline's folder, finished or not, and return its path.
 
-    The page appears whole or not at all. Raises RunFolderError for a folder that is no run or cannot be written.
+    Of a pipeline, those of its stages too, which its page links to. A page appears whole or not at all. Raises
+    RunFolderError for a folder that is no run or cannot be written.
     """
-    path = run_folder / "report.html"
-    write_bytes_atomic(path, render(read_run(run_folder)).encode())
+    path = folder / "report.html"
+    if (folder / PIPELINE_FILE).is_file():
+        for stage in stage_folders(folder):
+            write_report(stage)
+        page = render_pipeline(folder)
+    else:
+        page = render(read_run(folder))
+    write_bytes_atomic(path, page.encode())
     return path
 
 
 def render(run: Run) -> str:
-    """The page as text."""
-    style = resources.files("thinkwright.report").joinpath("style.css").read_text(encoding="utf-8")
-    sections = "\n".join(
-        f'<section id="{name}"><h2>{title}</h2>\n{make(run)}\n</section>' for name, title, make in _SECTIONS
+    """The page of a run as text."""
+    header = "\n".join(
+        (
+            f'<p class="run-name">Thinkwright run <b>{escape(run.name)}</b></p>',
+            f"<h1>{escape(headline(run))}</h1>",
+            tiles(run),
+            paragraph(how_it_learned(run), "lede"),
+            notes((*run.warnings, *run.notes)),
+        )
     )
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in _SECTIONS)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(run.name)}: {escape(headline(run))}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header class="top">
-<p class="run-name">Thinkwright run <b>{escape(run.name)}</b></p>
-<h1>{escape(headline(run))}</h1>
-{tiles(run)}
-{_paragraph(how_it_learned(run), "lede")}
-{_notes(run)}
-<nav>{links}</nav>
-</header>
-<main>
-{sections}
-</main>
-</body>
-</html>
-"""
+    return document(
+        f"{run.name}: {headline(run)}", header, [(name, title, make(run)) for name, title, make in _sections(run)]
+    )
 
 
-def _paragraph(text: str, kind: str) -> str:
-    return f'<p class="{kind}">{escape(text)}</p>' if text else ""
-
-
-def _notes(run: Run) -> str:
-    if not (run.warnings or run.notes):
-        return ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in (*run.warnings, *run.notes))
-    return f'<ul class="notes">{items}</ul>'
+def _sections(run: Run) -> tuple[_Section, ...]:
+    if run.stage == "sft" and run.recipe and run.setting("task") is None:
+        return (_RESULT, _CURVES, _SETTINGS)
+    return _SECTIONS.get(run.stage, (_RESULT, _EXAMPLES, _CURVES, _SETTINGS))

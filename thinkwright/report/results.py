@@ -29,6 +29,17 @@ FIGURES = (
     Figure("Cut off", "responses that reached the length limit (truncated rate)", "truncated_rate", percent, -1),
     Figure("One language", "share of the thought in the question's language", "language_consistency", percent, 1),
     Figure("Held-out loss", "nats per token of worked answers never trained on", "held_out_loss", nats, -1),
+    Figure("Told as people told", "held-out pairs ranked as people did", "held_out_accuracy", percent, 1),
+    Figure("Single responses", "called good or bad as people did, at one half", "single_accuracy", percent, 1),
+    Figure("Good above bad", "chance that a good response scores above a bad one (AUROC)", "auroc", percent, 1),
+    Figure("Calibration error", "how far its confidence is off, on average", "calibration_error", percent, -1),
+    Figure(
+        "The longer one wins", "pairs right for one who always takes the longer", "longer_wins_accuracy", percent, 0
+    ),
+    Figure("Longer chosen", "pairs told right where the longer was chosen", "accuracy_chosen_longer", percent, 1),
+    Figure("Shorter chosen", "pairs told right where the shorter was chosen", "accuracy_chosen_shorter", percent, 1),
+    Figure("Leaning on length", "the difference of these two (length bias)", "length_bias", percent, 0),
+    Figure("Score and length", "correlation of differences; -1 to 1", "score_length_correlation", nats, 0),
 )
 
 
@@ -82,7 +93,7 @@ def result_section(run: Run) -> str:
 def _result_table(run: Run) -> str:
     columns = list(zip(_column_names(run), (run.before, run.after), strict=False))
     rows: list[str] = []
-    for figure in FIGURES:
+    for figure in (*FIGURES, *_pass_figures(run)):
         if all(figures.get(figure.key) is None for _, figures in columns):
             continue
         cells = "".join(f"<td>{_with_interval(figure, figures)}</td>" for _, figures in columns)
@@ -92,6 +103,13 @@ def _result_table(run: Run) -> str:
     head = "".join(f"<th>{name}</th>" for name, _ in columns) + ("<th>Change</th>" if run.after else "")
     body = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div class="scroll"><table class="result">{body}</table></div>{_sampling(run)}'
+
+
+def _pass_figures(run: Run) -> list[Figure]:
+    """A row for each pass@k that was measured, in the order of k."""
+    sizes = {int(name.removeprefix("pass_at_")) for name in (*run.before, *run.after) if name.startswith("pass_at_")}
+    meaning = "questions of which at least one of so many responses is right, estimated from all"
+    return [Figure(f"One of {k} right", f"{meaning} (pass@{k})", f"pass_at_{k}", percent, 1) for k in sorted(sizes)]
 
 
 def _change(figure: Figure, run: Run) -> str:
@@ -196,8 +214,8 @@ def _tokens_by(evaluations: Sequence[Row], what: str) -> dict[str, float]:
 
 def _with_interval(figure: Figure, figures: Row) -> str:
     shown = figure.form(figures.get(figure.key), 1)
-    error = figures.get("accuracy_standard_error")
-    if figure.key != "accuracy" or error is None:
+    error = figures.get(f"{figure.key}_standard_error")
+    if error is None:
         return shown
     return f"{shown} <small>\N{PLUS-MINUS SIGN} {196 * error:.1f}</small>"
 

@@ -3,7 +3,8 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ class Run:
     """What could not be read, in plain words."""
     warnings: tuple[str, ...] = ()
     """What the self-check before the run and the alarms during it said."""
+    table: Row = field(default_factory=dict[str, Any])
+    """Figures of several models side by side (``table.json``), of a run that evaluates them."""
+    rows: tuple[Row, ...] = ()
+    """The first rows of ``examples.jsonl``, of a run that makes some."""
 
     @property
     def before(self) -> Row:
@@ -57,7 +62,7 @@ class Run:
 
     @property
     def stage(self) -> str:
-        """What kind of run it was: ``pretrain``, ``sft``, ``rl`` or ``rejection_sample``."""
+        """What kind of run it was: the recipe's ``type``."""
         return str(self.setting("type", "rl"))
 
     @property
@@ -68,6 +73,8 @@ class Run:
     @property
     def planned_steps(self) -> int | None:
         """Training steps of the whole run: the recipe's, or, where they follow from the data, the summary's."""
+        if self.stage == "evaluate":
+            return len(self.setting("models", []))
         found = self.setting("steps") or self.summary.get("planned_steps")
         return None if found is None else int(found)
 
@@ -99,6 +106,7 @@ class Run:
         return _points((row["step"], row["figures"].get(key)) for row in self.evaluations)
 
 
+SHOWN_ROWS = 8
 _FILES = ("recipe.json", "environment.json", "metrics.jsonl", "summary.json", "eval")
 
 
@@ -114,23 +122,34 @@ def read_run(folder: Path) -> Run:
         "environment.json": "the machine and the versions are not known",
         "summary.json": "the run is still in progress, or it was stopped before its end",
     }
-    found = {name: _read_json(folder / name, meaning, notes) for name, meaning in absent.items()}
-    metrics = _read_metrics(folder / "metrics.jsonl", notes)
+    found = {name: read_json_object(folder / name, meaning, notes) for name, meaning in absent.items()}
+    stage = found["recipe.json"].get("type")
+    is_trained = stage not in ("rejection_sample", "evaluate")
+    metrics = () if stage == "evaluate" else _read_metrics(folder / "metrics.jsonl", notes)
     return Run(
         name=folder.resolve().name,
         recipe=found["recipe.json"],
         environment=found["environment.json"],
         metrics=metrics,
-        evaluations=_read_evaluations(folder / "eval", notes),
-        baselines=_read_json(folder / "eval" / "baselines.json", None, notes),
+        evaluations=_read_evaluations(folder / "eval", notes) if is_trained else (),
+        baselines=read_json_object(folder / "eval" / "baselines.json", None, notes),
         summary=_current(found["summary.json"], metrics, notes),
         warnings=(*_doctor_warnings(folder / "doctor.json", notes), *_alarms(folder / "events.jsonl")),
         notes=tuple(notes),
+        table=read_json_object(folder / "table.json", None, notes),
+        rows=_first_rows(folder / "examples.jsonl"),
     )
 
 
+def _first_rows(path: Path) -> tuple[Row, ...]:
+    if not path.exists():
+        return ()
+    with path.open("rb") as file:
+        return tuple(row for line in islice(file, SHOWN_ROWS) if (row := _object(line, lambda: None)))
+
+
 def _doctor_warnings(path: Path, notes: list[str]) -> list[str]:
-    checks = _read_json(path, None, notes).get("checks", [])
+    checks = read_json_object(path, None, notes).get("checks", [])
     if not isinstance(checks, list) or not all(isinstance(row, dict) for row in checks):
         notes.append("doctor.json could not be read and is left out.")
         return []
@@ -149,7 +168,7 @@ def _alarms(path: Path) -> list[str]:
     ]
 
 
-def _read_json(path: Path, absence: str | None, notes: list[str]) -> Row:
+def read_json_object(path: Path, absence: str | None, notes: list[str]) -> Row:
     """The object in a file; empty, with a note, if it cannot be read. ``absence`` None: the file is optional."""
     if not path.exists():
         if absence is not None:
@@ -185,7 +204,7 @@ def _current(summary: Row, metrics: tuple[Row, ...], notes: list[str]) -> Row:
 
 
 def _read_evaluations(folder: Path, notes: list[str]) -> tuple[Row, ...]:
-    rows = [_read_json(path, None, notes) for path in sorted(folder.glob("step_*.json"))]
+    rows = [read_json_object(path, None, notes) for path in sorted(folder.glob("step_*.json"))]
     whole = [row for row in rows if isinstance(row.get("figures"), dict) and "step" in row]
     if not whole:
         notes.append("There is no held-out evaluation yet.")

@@ -7,8 +7,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.report.series import Row, Run
 from thinkwright.report.text import escape
@@ -18,6 +20,8 @@ _RECIPES: dict[str, type[BaseModel]] = {
     "sft": SFTRecipe,
     "rl": RLRecipe,
     "rejection_sample": RejectionRecipe,
+    "reward_model": RewardModelRecipe,
+    "evaluate": EvaluateRecipe,
 }
 
 
@@ -72,7 +76,9 @@ def _facts(run: Run) -> str:
     facts = {
         "Model": None if run.is_pretraining else run.setting("model"),
         "Seed": run.summary.get("seed", run.setting("seed")),
-        "Steps done": f"{run.num_steps:,} of {run.planned_steps or '?'}",
+        "Models evaluated"
+        if run.stage == "evaluate"
+        else "Steps done": f"{run.num_steps:,} of {run.planned_steps or '?'}",
         "Tokens sampled": f"{run.summary['rollout_tokens']:,}" if "rollout_tokens" in run.summary else None,
         "Status": run.summary.get("status", "no summary yet"),
         "Started": environment.get("started"),

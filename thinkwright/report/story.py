@@ -23,6 +23,10 @@ def headline(run: Run) -> str:
         return _fine_tuned(run, before, after)
     if run.stage == "rejection_sample":
         return _sampled(run)
+    if run.stage == "reward_model":
+        return _reward_model(run)
+    if run.stage == "evaluate":
+        return _evaluated(run)
     if before is None:
         return "Nothing to tell yet: no held-out question has been asked."
     if run.is_pretraining:
@@ -57,6 +61,17 @@ def how_it_learned(run: Run) -> str:
             "A model wrote many responses to each question. Those that a program found right and that read well were "
             "kept, a few of each question, as rows that a model can be fine-tuned on. No model was changed."
         )
+    if run.stage == "reward_model":
+        return (
+            f"In {run.num_steps:,} steps it read pairs of responses, or single ones, and learned to score what people "
+            "chose or called good higher. In reinforcement learning its score is the reward where no rule can "
+            "judge. Held-out pairs are kept for measuring and never trained on."
+        )
+    if run.stage == "evaluate":
+        return (
+            "All models answered the same held-out questions, drawn with the same random numbers, so that they differ "
+            "by the model alone. Nothing was trained."
+        )
     return (
         f"Nobody showed the model a worked solution. In each of {run.num_steps:,} steps it read "
         f"{run.setting('rollout.prompts_per_step', 'some')} questions and wrote "
@@ -85,6 +100,30 @@ def _sampled(run: Run) -> str:
     if kept is None:
         return f"Not finished: {_steps_of(run)} of sampling."
     return f"{kept:,} of {sampled:,} sampled responses were right, readable and kept{_cost(run)}."
+
+
+def _reward_model(run: Run) -> str:
+    accuracies = [figures.get("held_out_accuracy") for figures in (run.before, run.after)]
+    if accuracies[0] is None:
+        return "Nothing to tell yet: no held-out pair has been looked at."
+    change = f" {ARROW} ".join(percent(accuracy, 0) for accuracy in accuracies if accuracy is not None)
+    start = "" if run.is_finished else f"Not finished ({_steps_of(run)}), so far: "
+    told = f"{change} of held-out pairs told as people did{_cost(run)}"
+    return f"{start}A reward model that tells what people prefer: {told}."
+
+
+def _evaluated(run: Run) -> str:
+    columns, rows = run.table.get("columns") or [], run.table.get("rows") or []
+    if not columns or not rows:
+        return f"Not finished: {run.num_steps:,} of {run.planned_steps or '?'} models evaluated."
+    right = next((row["values"] for row in rows if row["figure"] == "right answers"), None)
+    if right is None or None in right:
+        return f"{len(columns)} models side by side{_cost(run)}."
+    best = max(range(len(columns)), key=right.__getitem__)
+    return (
+        f"{len(columns)} models side by side: {columns[best]} answers most held-out questions right, "
+        f"{percent(right[best], 0)}{_cost(run)}."
+    )
 
 
 def _base_model(run: Run, accuracy: float) -> str:

@@ -1,6 +1,7 @@
 """Text and numbers for the page: nothing a model wrote becomes markup, and nothing in it stays invisible."""
 
 import html
+import math
 import unicodedata
 
 MISSING = "\N{EN DASH}"
@@ -22,7 +23,7 @@ def model_text(text: str) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share between 0 and 1, as a percentage."""
-    return MISSING if value is None else f"{100 * value:.{digits}f}%"
+    return MISSING if value is None or math.isnan(value) else f"{100 * value:.{digits}f}%"
 
 
 def tokens(value: float | None, digits: int = 1) -> str:

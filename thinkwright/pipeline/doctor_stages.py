@@ -1,0 +1,325 @@
+"""The self-check of every kind of recipe, and of a pipeline's stages before any of them has run.
+
+What a stage takes from an earlier one is not there yet: rows are told as such, and a model is stood in for by the one
+that its lineage begins with, which has the same tokenizer.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import BaseModel
+
+from thinkwright.chat.template import TEMPLATES
+from thinkwright.config.endpoint import Endpoint
+from thinkwright.config.evaluate import EvaluateRecipe
+from thinkwright.config.kinds import Recipe
+from thinkwright.config.load import parse_recipe
+from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, Stage, references
+from thinkwright.config.recipe import Machine, PretrainRecipe, RLRecipe
+from thinkwright.config.rejection import RejectionRecipe
+from thinkwright.config.reward_model import RewardModelRecipe
+from thinkwright.config.sft import SFTRecipe
+from thinkwright.config.tasks import PromptsTask, TaskSettings
+from thinkwright.errors import ThinkwrightError
+from thinkwright.models.endpoint import ServedModel
+from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
+from thinkwright.models.reward_model import Reading, load_reward_model, start_reward_model
+from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.checks import Check
+from thinkwright.pipeline.doctor import Asked, DoctorReport, examine, examine_task
+from thinkwright.pipeline.run import check_recipe
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.tasks.prompts import load_task
+from thinkwright.training.preference_data import load_preference_data
+from thinkwright.training.sft_data import load_sft_data
+
+LEAVES = {
+    "pretrain": {MODEL},
+    "sft": {MODEL},
+    "rl": {MODEL},
+    "rejection_sample": {"examples.jsonl"},
+    "reward_model": {MODEL},
+    "evaluate": {"table.json"},
+}
+"""What a stage of a kind leaves for later ones."""
+_PASS_AT = re.compile(r"pass_at_(\d+)")
+_PROBE_TOKENS, _PROBE_SECONDS = 16, 60.0
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is examined with a model: a task, and how it is asked."""
+
+    model: str
+    machine: Machine
+    task: TaskSettings
+    template: str
+    asked: Asked
+    workers: int
+
+
+class Examiner:
+    """Examines recipes one after the other; the same task with the same model and limits is examined once."""
+
+    def __init__(self, *, examine_all: bool = False) -> None:
+        """``examine_all``: all rows of large sets, however long it takes."""
+        self._examine_all = examine_all
+        self._policies: dict[str, Policy] = {}
+        self._seen: dict[str, DoctorReport] = {}
+
+    def examine(self, recipe: Recipe) -> DoctorReport:
+        """Everything about a recipe that can be looked at before it runs. What cannot be loaded is a failed check."""
+        torch.set_num_threads(recipe.machine.threads)
+        try:
+            report = self._examine(recipe)
+            return _with(report, endpoint_checks(recipe))
+        except ThinkwrightError as error:
+            return DoctorReport((_failed(error),))
+
+    def _examine(self, recipe: Recipe) -> DoctorReport:
+        if isinstance(recipe, RLRecipe):
+            return _with(self._examine_rl(recipe), general_checks(recipe))
+        if isinstance(recipe, SFTRecipe):
+            return self._examine_sft(recipe)
+        if isinstance(recipe, RejectionRecipe):
+            return self._examine_rejection(recipe)
+        if isinstance(recipe, RewardModelRecipe):
+            return DoctorReport(tuple(_pair_checks(recipe)))
+        if isinstance(recipe, EvaluateRecipe):
+            return self._examine_evaluation(recipe)
+        return DoctorReport((self._start_check(recipe),))
+
+    def _examine_rl(self, recipe: RLRecipe) -> DoctorReport:
+        if reference := REFERENCE.fullmatch(recipe.model):
+            return DoctorReport((_later("model", reference),))
+        policy, task = self._policy(recipe.model, recipe.machine), load_task(recipe.task, recipe.template)
+        with WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool:
+            check_recipe(recipe, policy, task, pool)
+            return examine(recipe, policy, task, pool, examine_all=self._examine_all)
+
+    def _examine_sft(self, recipe: SFTRecipe) -> DoctorReport:
+        checks = self._row_checks(recipe, recipe.data, recipe.max_tokens)
+        if recipe.task is None:
+            return DoctorReport(tuple(checks))
+        asked = Asked(recipe.seed, recipe.evaluation.max_response_tokens, 1, recipe.program_isolation)
+        question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, 2)
+        return _with(self._examine_question(question), checks)
+
+    def _examine_rejection(self, recipe: RejectionRecipe) -> DoctorReport:
+        rollout = recipe.rollout
+        num_rollouts = rollout.prompts_per_step * rollout.group_size
+        asked = Asked(recipe.seed, rollout.max_response_tokens, num_rollouts, recipe.program_isolation)
+        question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, recipe.workers)
+        report = self._examine_question(question)
+        return report if recipe.extra is None else _with(report, self._row_checks(recipe, recipe.extra.data, None))
+
+    def _examine_evaluation(self, recipe: EvaluateRecipe) -> DoctorReport:
+        report = DoctorReport(())
+        asked = Asked(recipe.seed, recipe.max_response_tokens, 1, "bubblewrap")
+        for model in recipe.models:
+            for task in (recipe.task, recipe.requests):
+                if task is not None:
+                    question = _Question(model.model, recipe.machine, task, model.template, asked, recipe.workers)
+                    report = _joined(report, _named(self._examine_question(question), model.name))
+        return report
+
+    def _examine_question(self, question: _Question) -> DoctorReport:
+        if reference := REFERENCE.fullmatch(question.model):
+            return DoctorReport((_later("model", reference),))
+        if isinstance(question.task, PromptsTask):
+            num_rows = len(list(load_task(question.task, question.template).all_prompts()))
+            return DoctorReport((Check("prompts", "ok", f"{num_rows:,} readable; no rule judges them"),))
+        if (key := repr(question)) not in self._seen:
+            policy = self._policy(question.model, question.machine)
+            task = load_task(question.task, question.template)
+            with WorkerPool(question.workers, isolation=question.asked.isolation) as pool:
+                found = examine_task(question.asked, policy, task, pool, examine_all=self._examine_all)
+            self._seen[key] = found
+        return self._seen[key]
+
+    def _row_checks(self, recipe: SFTRecipe | RejectionRecipe, data: Sequence[str], limit: int | None) -> list[Check]:
+        """Whether rows to fine-tune on can be read, written by the template, and held by the context."""
+        checks = [_later("data", found) for path in data if (found := REFERENCE.fullmatch(path))]
+        paths = [path for path in data if not REFERENCE.fullmatch(path)]
+        if reference := REFERENCE.fullmatch(recipe.model):
+            return [*checks, _later("rows", reference)]
+        if paths:
+            policy = self._policy(recipe.model, recipe.machine)
+            # Rows that rejection sampling mixes in are written by the template of those who learn from them.
+            template = recipe.template if isinstance(recipe, SFTRecipe) else "think_summary"
+            rows = load_sft_data(paths, TEMPLATES[template], policy, max_tokens=limit or policy.max_positions)
+            is_whole = not rows.report["left_out"]
+            checks.append(Check("data", "ok" if is_whole else "warning", "; ".join(rows.notes())))
+        return checks
+
+    def _start_check(self, recipe: PretrainRecipe) -> Check:
+        if recipe.start is None:
+            return Check("model", "ok", "made from random weights")
+        if reference := REFERENCE.fullmatch(recipe.start):
+            return _later("model", reference)
+        policy = self._policy(recipe.start, recipe.machine)
+        return Check("model", "ok", f"goes on from {recipe.start}, context {policy.max_positions:,} tokens")
+
+    def _policy(self, model: str, machine: Machine) -> Policy:
+        if model not in self._policies:
+            device = choose_device(machine.device)
+            dtype = choose_dtype(machine.dtype, device)
+            self._policies[model] = load_policy(resolve_model_name(model), device=device, dtype=dtype)
+        return self._policies[model]
+
+
+def examine_pipeline(pipeline: Pipeline, examiner: Examiner) -> Iterator[tuple[str, DoctorReport]]:
+    """Each stage's name and what was found, in their order."""
+    stages = {stage.name: stage for stage in pipeline.stages}
+    for stage in pipeline.stages:
+        recipe = parse_recipe(f"stage {stage.name}", cast("dict[str, Any]", _stood_in(stage.table, stages)))
+        checks = [*_reference_checks(stage, stages), *_gate_checks(stage, recipe)]
+        yield stage.name, _with(examiner.examine(recipe), checks)
+
+
+def endpoint_checks(recipe: BaseModel, key: str = "") -> list[Check]:
+    """One short request to each served model that the recipe names."""
+    checks: list[Check] = []
+    for name in type(recipe).model_fields:
+        value: Any = getattr(recipe, name)
+        for part in cast("Sequence[Any]", value) if isinstance(value, tuple) else (value,):
+            if isinstance(part, Endpoint):
+                checks.append(_endpoint_check(f"{key}{name}", part))
+            elif isinstance(part, BaseModel):
+                checks += endpoint_checks(part, f"{key}{name}.")
+    return checks
+
+
+def general_checks(recipe: RLRecipe) -> list[Check]:
+    """Tasks, reward models and shares of the prompts that no rule judges."""
+    if recipe.general is None:
+        return []
+    checks: list[Check] = []
+    per_step = recipe.rollout.prompts_per_step
+    counts = {name: round(part.share * per_step) for name, part in recipe.general.sets().items()}
+    for name, part in recipe.general.sets().items():
+        num_prompts = len(list(load_task(part.task, recipe.template).all_prompts()))
+        found = f"{num_prompts:,} prompts, {counts[name]} of a step's {per_step}"
+        remedy = "" if counts[name] else f"raise general.{name}.share or rollout.prompts_per_step"
+        checks.append(Check(f"general.{name}", "ok" if counts[name] else "failed", found, remedy))
+        if (reference := REFERENCE.fullmatch(part.model)) is not None:
+            checks.append(_later(f"general.{name}.model", reference))
+        else:
+            load_reward_model(Path(part.model), device=torch.device("cpu"), dtype=torch.float32)
+            checks.append(Check(f"general.{name}.model", "ok", f"{part.model} is a reward model"))
+    if sum(counts.values()) >= per_step:
+        checks.append(Check("general", "failed", "the shares leave no prompt of a step to the rules", "lower them"))
+    return checks
+
+
+def _pair_checks(recipe: RewardModelRecipe) -> list[Check]:
+    """Whether the pairs can be read, and how many are there on either side."""
+    checks = [_later("data", found) for path in recipe.data if (found := REFERENCE.fullmatch(path))]
+    paths = tuple(path for path in recipe.data if not REFERENCE.fullmatch(path))
+    if reference := REFERENCE.fullmatch(recipe.model):
+        return [*checks, _later("pairs", reference)]
+    if paths:
+        device = choose_device(recipe.machine.device)
+        model = start_reward_model(
+            resolve_model_name(recipe.model),
+            Reading(recipe.template, recipe.reads, recipe.loss),
+            device=device,
+            dtype=choose_dtype(recipe.machine.dtype, device),
+            seed=recipe.seed,
+        )
+        data = load_preference_data(recipe.model_copy(update={"data": paths}), model)
+        is_whole = not any(data.report["left_out"].values())
+        checks.append(Check("pairs", "ok" if is_whole else "warning", "; ".join(data.notes())))
+    return checks
+
+
+def _endpoint_check(key: str, settings: Endpoint) -> Check:
+    short = settings.model_copy(
+        update={
+            "retries": 0,
+            "max_tokens": min(_PROBE_TOKENS, settings.max_tokens),
+            "timeout_seconds": min(_PROBE_SECONDS, settings.timeout_seconds),
+        }
+    )
+    try:
+        with ServedModel(short) as served:
+            served.chat([[{"role": "user", "content": "Say ok."}]])
+    except ThinkwrightError as error:
+        return Check(key, "failed", str(error), "start the server, or correct url, name or key_variable")
+    return Check(key, "ok", f"{settings.name} at {settings.url} answers")
+
+
+def _stood_in(value: Any, stages: dict[str, Stage]) -> Any:
+    """A recipe's table with models that are not there yet replaced by those their lineage begins with."""
+    if isinstance(value, dict):
+        return {key: _stood_in(inner, stages) for key, inner in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_stood_in(inner, stages) for inner in cast("list[Any]", value)]
+    if isinstance(value, str) and (match := REFERENCE.fullmatch(value)) and match["file"] in (None, MODEL):
+        origin = stages[match["stage"]]
+        key = "start" if origin.table["type"] == "pretrain" else MODEL
+        # A reward model is no language model, so nothing can stand in for it.
+        if origin.table["type"] != "reward_model" and key in origin.table:
+            return _stood_in(origin.table[key], stages)
+    return value
+
+
+def _reference_checks(stage: Stage, stages: dict[str, Stage]) -> list[Check]:
+    """Whether earlier stages leave what this one takes."""
+    taken = {(match["stage"], match["file"] or MODEL) for match in references(stage.table)}
+    checks: list[Check] = []
+    for name, file in sorted(taken):
+        kind = stages[name].table["type"]
+        is_there = file.partition("/")[0] in LEAVES[kind]
+        found = f"{file} of stage {name} ({kind})" + ("" if is_there else f", which leaves {', '.join(LEAVES[kind])}")
+        remedy = "" if is_there else f"write @{name} or @{name}/FILE of a stage that leaves it"
+        checks.append(Check("takes", "ok" if is_there else "failed", found, remedy))
+    return checks
+
+
+def _gate_checks(stage: Stage, recipe: Recipe) -> list[Check]:
+    """Whether as many samples are drawn as a gate on pass@k needs."""
+    if not isinstance(recipe, RLRecipe | SFTRecipe):
+        return []
+    drawn = recipe.evaluation.samples_per_question
+    checks: list[Check] = []
+    for gate in stage.gates:
+        match = _PASS_AT.fullmatch(gate.figure)
+        if match is not None and int(match[1]) > drawn:
+            found = f"needs {match[1]} samples a question; evaluation.samples_per_question is {drawn}"
+            remedy = f"set evaluation.samples_per_question = {match[1]}"
+            checks.append(Check(f"gate on {gate.figure}", "failed", found, remedy))
+    return checks
+
+
+def _later(name: str, reference: re.Match[str]) -> Check:
+    return Check(name, "ok", f"comes from stage {reference['stage']}, examined when that has run")
+
+
+def _failed(error: ThinkwrightError) -> Check:
+    name = type(error).__name__.removesuffix("Error").lower()
+    return Check(name, "failed", str(error))
+
+
+def _named(report: DoctorReport, name: str) -> DoctorReport:
+    """The same with the model's name before each check."""
+    checks = tuple(Check(f"{name}: {c.name}", c.status, c.found, c.remedy) for c in report.checks)
+    return DoctorReport(checks, report.bad_rows, report.num_rows, report.num_examined, report.figures)
+
+
+def _with(report: DoctorReport, checks: Sequence[Check]) -> DoctorReport:
+    return _joined(report, DoctorReport(tuple(checks)))
+
+
+def _joined(first: DoctorReport, second: DoctorReport) -> DoctorReport:
+    return DoctorReport(
+        first.checks + second.checks,
+        first.bad_rows + second.bad_rows,
+        first.num_rows + second.num_rows,
+        first.num_examined + second.num_examined,
+        first.figures | second.figures,
+    )
