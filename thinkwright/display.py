@@ -76,6 +76,7 @@ def _summary(metrics: dict[str, Any]) -> str:
     parts = [
         ("loss {:.3f}", "loss/nll"),
         ("loss {:.3f}", "loss/preference"),
+        ("KL {:.3f}", "loss/reverse_kl"),
         ("reward {:.2f}", "reward/total"),
         ("accuracy {:.0%}", "reward/accuracy"),
         ("preference {:.2f}", "general/preference"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.load import resolved_json
@@ -18,6 +19,7 @@ from thinkwright.display import Display
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.distill import run_distill
 from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.evaluate import run_evaluate
 from thinkwright.pipeline.gate import check_gate
@@ -60,6 +62,8 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -
         return run_reward_model(recipe, folder, resume=resume, argv=argv)
     if isinstance(recipe, EvaluateRecipe):
         return run_evaluate(recipe, folder, resume=resume, argv=argv)
+    if isinstance(recipe, DistillRecipe):
+        return run_distill(recipe, folder, resume=resume, argv=argv)
     return _run_rl(recipe, folder, resume=resume, argv=argv)
 
 

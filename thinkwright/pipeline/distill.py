@@ -1,0 +1,115 @@
+"""The ``distill`` stage: check both models against each other, distil, measure, leave a Hugging Face folder."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from thinkwright.config.distill import DistillRecipe
+from thinkwright.config.load import resolved_json
+from thinkwright.display import Display
+from thinkwright.errors import RecipeError
+from thinkwright.evaluation.held_out import evaluate
+from thinkwright.models.endpoint import ServedModel
+from thinkwright.models.policy import Policy, load_policy
+from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.record import (
+    FINISHED,
+    INTERRUPTED,
+    choose_machine,
+    record_data,
+    record_end,
+    record_start,
+    task_digest,
+)
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.run_folder import check_run_folder, create_run_folder
+from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.task import Task
+from thinkwright.training.distill import DistillTrainer, Measure
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.teacher import LocalTeacher, ServedTeacher, Teacher, check_tokenizers
+
+
+def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+    """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
+    started = time.monotonic()
+    check_run_folder(folder, resolved_json(recipe), resume=resume)
+    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+    policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
+    task = load_task(recipe.task, recipe.template)
+    longest = _longest_prompt(recipe, policy, task)
+    with ExitStack() as open_parts:
+        teacher = open_parts.enter_context(_teacher(recipe, policy, longest))
+        measure = open_parts.enter_context(_measuring(recipe, policy, task))
+        trainer = DistillTrainer(recipe, policy, teacher, task, folder, started, measure)
+        create_run_folder(folder, resolved_json(recipe), resume=resume)
+        record_data(folder, task_digest(task), task.report)
+        record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+        with Display() as display, StopRequest() as stop:
+            for line in task.notes():
+                display.note(line)
+            if resume:
+                trainer.resume()
+            trainer.train(display, stop)
+    summary = {
+        "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,
+        "wall_seconds": trainer.wall_seconds(),
+        "steps": trainer.progress.next_step,
+        "rollout_tokens": trainer.progress.rollout_tokens,
+        "seed": recipe.seed,
+    }
+    record_end(folder, policy, summary)
+    return summary
+
+
+def _longest_prompt(recipe: DistillRecipe, policy: Policy, task: Task) -> tuple[int, ...]:
+    """Its token ids. Raises ModelError if it cannot fit the student's context or the memory."""
+    requests = [
+        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)))
+        for p in task.all_prompts()
+    ]
+    longest = max(requests, key=lambda request: len(request.prompt_ids))
+    rollout = recipe.rollout
+    settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
+    NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
+    return longest.prompt_ids
+
+
+@contextmanager
+def _teacher(recipe: DistillRecipe, policy: Policy, longest: tuple[int, ...]) -> Iterator[Teacher]:
+    """The teacher, seen to fit student and prompts. Raises RecipeError, ModelError or EndpointError if it does not."""
+    max_tokens = recipe.rollout.max_response_tokens
+    if recipe.teacher_endpoint is not None:
+        with ServedModel(recipe.teacher_endpoint) as model:
+            served = ServedTeacher(model, policy)
+            served.check(longest, max_tokens)
+            yield served
+        return
+    assert recipe.teacher is not None, "the recipe has one teacher"
+    teacher = load_policy(resolve_model_name(recipe.teacher), device=policy.device, dtype=policy.dtype)
+    check_tokenizers(policy, teacher, recipe.teacher)
+    if len(longest) + max_tokens > teacher.max_positions:
+        raise RecipeError(
+            f"teacher: the longest prompt ({len(longest)} tokens) and rollout.max_response_tokens = {max_tokens} are "
+            f"over the context of {recipe.teacher}, {teacher.max_positions} tokens; lower it, or take a teacher with a "
+            "longer context"
+        )
+    yield LocalTeacher(teacher)
+
+
+@contextmanager
+def _measuring(recipe: DistillRecipe, policy: Policy, task: Task) -> Iterator[Measure | None]:
+    """What answers the task's held-out questions, with workers that grade; None where there are none."""
+    if not task.held_out:
+        yield None
+        return
+    rollout = recipe.rollout
+    engine = NativeEngine(policy, rollout.slots, rollout.memory_bytes)
+    with WorkerPool(recipe.workers, isolation=recipe.program_isolation) as pool:
+        yield lambda version: evaluate(
+            engine, policy, task.held_out, recipe.evaluation, rollout.max_response_tokens, pool, version
+        )

@@ -1,0 +1,185 @@
+"""On-policy distillation: the student samples, the teacher is held against every token, the student moves towards it.
+
+The loss is the reverse KL at each token of the student's own completions (Thinking Machines, "On-Policy Distillation",
+2025; GKD, arXiv:2306.13649, with only the student's samples; MiniLLM, arXiv:2306.08543, without its long-term part);
+its mean is over all completion tokens of an update. Truncated completions are learned from like the others: a token's
+loss depends on what stands before it alone. The rate falls along a cosine after a linear warm-up.
+
+Prompts are derived from (seed, step), sampling from (seed, step, prompt, member), so with a local teacher a resumed run
+ends as an uninterrupted one does, bit for bit; with a served one as far as its server repeats itself.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from thinkwright.config.distill import DistillRecipe
+from thinkwright.display import Display
+from thinkwright.errors import TrainingError
+from thinkwright.models.policy import Policy, recompute_activations, training_context
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic
+from thinkwright.tasks.task import Task
+from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.distill_batch import Sample, micro_batches, num_learned, samples_of, tree_of
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.sft import cosine_rate
+from thinkwright.training.teacher import Teacher
+from thinkwright.types import EvaluationResult, Metrics, Rollout
+
+Measure = Callable[[int], EvaluationResult]
+"""Answers the task's held-out questions with the student as it stands, after so many updates."""
+
+
+class DistillTrainer:
+    """The state of one run: student, teacher, optimizer, and where it stands."""
+
+    def __init__(
+        self,
+        recipe: DistillRecipe,
+        policy: Policy,
+        teacher: Teacher,
+        task: Task,
+        folder: Path,
+        started: float,
+        measure: Measure | None = None,
+    ) -> None:
+        """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
+        self.recipe, self.policy, self.teacher, self.task, self.folder = recipe, policy, teacher, task, folder
+        self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
+        self.optimizer = MasterOptimizer(
+            policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        if recipe.recompute_activations:
+            recompute_activations(policy)
+        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._started, self._measure = started, measure
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
+        found = load_newest_checkpoint(self.folder / "checkpoints")
+        if found is not None:
+            self.progress, optimizer_state, _ = found
+            self.optimizer.load_state_dict(optimizer_state)
+            self._started -= self.progress.wall_seconds
+        drop_later(self.folder, self.progress.next_step)
+
+    def wall_seconds(self) -> float:
+        """Seconds the run has taken so far, resumed parts together."""
+        return time.monotonic() - self._started
+
+    def train(self, display: Display, stop: StopRequest) -> None:
+        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
+        recipe = self.recipe
+        while self.progress.next_step < recipe.steps and not stop.is_requested:
+            step = self.progress.next_step
+            if step % recipe.evaluation.every_steps == 0:
+                self.evaluate(display)
+            metrics = self.run_step(step)
+            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            display.step(step, recipe.steps, metrics)
+            if self.progress.next_step % recipe.checkpoint_steps == 0:
+                self.save()
+        if self.progress.next_step > 0:
+            self.save()
+        if self.progress.next_step == recipe.steps:
+            self.evaluate(display)
+
+    def run_step(self, step: int) -> Metrics:
+        """One round: sample, ask the teacher, update. TrainingError if loss or gradient is not finite."""
+        start = time.monotonic()
+        sampled = self._sample(step)
+        sampled_at = time.monotonic()
+        rollouts = [rollout for _, group in sampled for rollout in group]
+        parts = self._parts(sampled)
+        read_at = time.monotonic()
+        lr = self.learning_rate(step)
+        updates = [self.update(part, lr, step) for part in parts]
+        num_tokens = sum(len(rollout.token_ids) for rollout in rollouts)
+        self.progress = Progress(
+            next_step=step + 1,
+            policy_version=self.progress.policy_version + len(updates),
+            rollout_tokens=self.progress.rollout_tokens + num_tokens,
+            wall_seconds=self.wall_seconds(),
+        )
+        means = {name: fmean(update[name] for update in updates) for name in (updates[0] if updates else ())}
+        return means | {
+            "optim/lr": lr,
+            "policy/version": self.progress.policy_version,
+            "rollout/response_tokens": num_tokens / len(rollouts),
+            "rollout/truncated_rate": fmean(rollout.finish_reason == "length" for rollout in rollouts),
+            "rollout/tokens": num_tokens,
+            "rollout/tokens_per_second": num_tokens / (sampled_at - start),
+            "time/rollout_seconds": sampled_at - start,
+            "time/teacher_seconds": read_at - sampled_at,
+            "time/update_seconds": time.monotonic() - read_at,
+            "time/step_seconds": time.monotonic() - start,
+        }
+
+    def update(self, samples: Sequence[Sample], lr: float, step: int) -> Metrics:
+        """One optimizer step on the samples. TrainingError, weights untouched, if loss or gradient is not finite."""
+        total = num_learned(samples)
+        loss = sum(self._backward(batch, total) for batch in micro_batches(samples, self.recipe.micro_batch_tokens))
+        norm = self.optimizer.gradient_norm()
+        if not math.isfinite(loss + norm):
+            self.optimizer.forget_gradients()
+            raise TrainingError(
+                f"loss {loss} or gradient norm {norm} is not finite at step {step}; weights left as they were: lower lr"
+            )
+        self.optimizer.step(lr, norm, self.recipe.max_grad_norm)
+        return {"loss/reverse_kl": loss, "optim/grad_norm": norm}
+
+    def evaluate(self, display: Display) -> None:
+        """Figures of the task's held-out questions, if it has any, written to ``eval/step_<next step>.json``."""
+        if self._measure is None:
+            return
+        step = self.progress.next_step
+        result = self._measure(self.progress.policy_version)
+        row = {"step": step, "figures": result.figures, "samples": result.samples}
+        write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
+        display.evaluation(step, result.figures)
+
+    def save(self) -> None:
+        """Leave a checkpoint of the step to run next."""
+        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
+        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+
+    def learning_rate(self, step: int) -> float:
+        """The rate at a step."""
+        recipe = self.recipe
+        return cosine_rate(step, recipe.steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
+
+    def _sample(self, step: int) -> list[tuple[tuple[int, ...], tuple[Rollout, ...]]]:
+        """The ids of the step's prompts, each with its completions."""
+        rollout, seed = self.recipe.rollout, self.recipe.seed
+        prompts = self.task.prompts(seed, step, rollout.prompts_per_step)
+        encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
+        requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
+        settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, seed, step)
+        groups = self.engine.generate(requests, settings, self.progress.policy_version)
+        return list(zip(encoded, groups, strict=True))
+
+    def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[Sample]]:
+        """What the teacher read, dealt out prompt by prompt to the step's updates."""
+        groups = [samples_of(ids, rollouts, self.teacher.num_tokens) for ids, rollouts in sampled]
+        read = iter(self.teacher.read([sample for group in groups for sample in group]))
+        groups = [[next(read) for _ in group] for group in groups]
+        count = self.recipe.mini_batches
+        parts = [[sample for group in groups[i::count] for sample in group] for i in range(count)]
+        return [part for part in parts if part]
+
+    def _backward(self, samples: Sequence[Sample], num_tokens: int) -> float:
+        """Add the micro-batch's share of the update's gradient; returns its share of the loss."""
+        tree = tree_of(samples)
+        hidden = self.policy.packed_hidden_states(tree, training_context(tree, self.policy.device))
+        predictors = torch.tensor(tree.predictors, device=self.policy.device)
+        loss = self.teacher.losses(hidden[predictors], self.policy.head, tree, samples).sum() / num_tokens
+        loss.backward()
+        return float(loss.detach())
