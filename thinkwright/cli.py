@@ -95,6 +95,13 @@ def _add_preferences(verbs: Any) -> None:
     agreement = verbs.add_parser("agreement", help="say how far the judges of a file agreed, from its votes")
     agreement.add_argument("file", metavar="FILE")
     agreement.set_defaults(verb=_agreement)
+    judge = verbs.add_parser("judge", help="let a served model choose between two responses, in both orders")
+    judge.add_argument("file", metavar="FILE", help="rows of question, first, second")
+    judge.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON lines; goes on with one there")
+    judge.add_argument("--url", type=_address, required=True, help="the server's base address, such as http://127.0.0.1:8000/v1")
+    judge.add_argument("--name", required=True, help="what the server calls the model")
+    judge.add_argument("--key-variable", metavar="NAME", help="environment variable that holds the server's key")
+    judge.set_defaults(verb=_judge_pairs)
 
 
 def _positive(text: str) -> int:
@@ -102,6 +109,12 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError("begins with http:// or https://")
+    return text
 
 
 def _share(text: str) -> float:
@@ -241,4 +254,14 @@ def _agreement(options: argparse.Namespace) -> int:
     from thinkwright.pipeline.preferences import judges_agreement
 
     print("\n".join(judges_agreement(options.file)))
+    return 0
+
+
+def _judge_pairs(options: argparse.Namespace) -> int:
+    from thinkwright.config.judge import Judge
+    from thinkwright.pipeline.judged_pairs import judge_file
+
+    judge = Judge(url=options.url, name=options.name, key_variable=options.key_variable)
+    counts = judge_file(options.file, options.out, judge)
+    print("\n".join(f"{name}: {count}" for name, count in counts.items()))
     return 0

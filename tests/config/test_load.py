@@ -121,8 +121,8 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path: Path)
         ('task.families=["fact"]', "got 'fact'; did you mean facts?"),
         (
             "task.type=tinyworld",
-            "task.type: expected 'tiny_world' or 'tiny_requests' or 'named' or 'rows' or 'mixture', got 'tinyworld'; did you mean "
-            "tiny_world?",
+            "task.type: expected 'tiny_world' or 'tiny_requests' or 'named' or 'rows' or 'mixture', got 'tinyworld'; "
+            "did you mean tiny_world?",
         ),
         ("type=dpo", "type: expected 'pretrain' or 'sft' or 'rl'"),
     ],

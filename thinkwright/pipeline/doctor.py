@@ -8,7 +8,7 @@ full marks, and a wrong one nothing. Rows that fail are left out of training and
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -61,6 +61,20 @@ class DoctorReport:
     def excluded(self) -> frozenset[str]:
         """Ids of the rows to leave out of training."""
         return frozenset(row_id(bad.prompt_id) for bad in self.bad_rows)
+
+    def joined(self, other: "DoctorReport") -> "DoctorReport":
+        """Both together, this one's checks first."""
+        return DoctorReport(
+            self.checks + other.checks,
+            self.bad_rows + other.bad_rows,
+            self.num_rows + other.num_rows,
+            self.num_examined + other.num_examined,
+            self.figures | other.figures,
+        )
+
+    def with_checks(self, checks: Sequence[Check]) -> "DoctorReport":
+        """The same with more checks."""
+        return replace(self, checks=(*self.checks, *checks))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,7 @@
-"""The self-check of every kind of recipe, and of a pipeline's stages before any of them has run.
-
-What a stage takes from an earlier one is not there yet: rows are told as such, and a model is stood in for by the one
-that its lineage begins with, which has the same tokenizer.
-"""
+"""The self-check of every kind of recipe, alone or as a stage of a pipeline (``doctor_pipeline.py``)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +10,11 @@ import torch
 from pydantic import BaseModel
 
 from thinkwright.chat.template import TEMPLATES
+from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.kinds import Recipe
-from thinkwright.config.load import parse_recipe
-from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, Stage, references
+from thinkwright.config.pipeline import REFERENCE
 from thinkwright.config.recipe import Machine, PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
@@ -36,17 +32,8 @@ from thinkwright.rewards.pool import WorkerPool
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.preference_data import load_preference_data
 from thinkwright.training.sft_data import load_sft_data
+from thinkwright.training.teacher import check_tokenizers
 
-LEAVES = {
-    "pretrain": {MODEL},
-    "sft": {MODEL},
-    "rl": {MODEL},
-    "rejection_sample": {"examples.jsonl"},
-    "reward_model": {MODEL},
-    "evaluate": {"table.json"},
-}
-"""What a stage of a kind leaves for later ones."""
-_PASS_AT = re.compile(r"pass_at_(\d+)")
 _PROBE_TOKENS, _PROBE_SECONDS = 16, 60.0
 
 
@@ -76,13 +63,13 @@ class Examiner:
         torch.set_num_threads(recipe.machine.threads)
         try:
             report = self._examine(recipe)
-            return _with(report, endpoint_checks(recipe))
+            return report.with_checks(endpoint_checks(recipe))
         except ThinkwrightError as error:
             return DoctorReport((_failed(error),))
 
     def _examine(self, recipe: Recipe) -> DoctorReport:
         if isinstance(recipe, RLRecipe):
-            return _with(self._examine_rl(recipe), general_checks(recipe))
+            return self._examine_rl(recipe).with_checks(general_checks(recipe))
         if isinstance(recipe, SFTRecipe):
             return self._examine_sft(recipe)
         if isinstance(recipe, RejectionRecipe):
@@ -91,6 +78,8 @@ class Examiner:
             return DoctorReport(tuple(_pair_checks(recipe)))
         if isinstance(recipe, EvaluateRecipe):
             return self._examine_evaluation(recipe)
+        if isinstance(recipe, DistillRecipe):
+            return self._examine_distill(recipe)
         return DoctorReport((self._start_check(recipe),))
 
     def _examine_rl(self, recipe: RLRecipe) -> DoctorReport:
@@ -107,7 +96,7 @@ class Examiner:
             return DoctorReport(tuple(checks))
         asked = Asked(recipe.seed, recipe.evaluation.max_response_tokens, 1, recipe.program_isolation)
         question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, 2)
-        return _with(self._examine_question(question), checks)
+        return self._examine_question(question).with_checks(checks)
 
     def _examine_rejection(self, recipe: RejectionRecipe) -> DoctorReport:
         rollout = recipe.rollout
@@ -115,7 +104,9 @@ class Examiner:
         asked = Asked(recipe.seed, rollout.max_response_tokens, num_rollouts, recipe.program_isolation)
         question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, recipe.workers)
         report = self._examine_question(question)
-        return report if recipe.extra is None else _with(report, self._row_checks(recipe, recipe.extra.data, None))
+        if recipe.extra is None:
+            return report
+        return report.with_checks(self._row_checks(recipe, recipe.extra.data, None))
 
     def _examine_evaluation(self, recipe: EvaluateRecipe) -> DoctorReport:
         report = DoctorReport(())
@@ -124,8 +115,26 @@ class Examiner:
             for task in (recipe.task, recipe.requests):
                 if task is not None:
                     question = _Question(model.model, recipe.machine, task, model.template, asked, recipe.workers)
-                    report = _joined(report, _named(self._examine_question(question), model.name))
+                    report = report.joined(_named(self._examine_question(question), model.name))
         return report
+
+    def _examine_distill(self, recipe: DistillRecipe) -> DoctorReport:
+        rollout = recipe.rollout
+        num_rollouts = rollout.prompts_per_step * rollout.group_size
+        asked = Asked(recipe.seed, rollout.max_response_tokens, num_rollouts, recipe.program_isolation)
+        question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, recipe.workers)
+        return self._examine_question(question).with_checks(self._teacher_checks(recipe))
+
+    def _teacher_checks(self, recipe: DistillRecipe) -> list[Check]:
+        """Whether a local teacher reads the student's tokens."""
+        if recipe.teacher is None:
+            return []
+        for model in (recipe.teacher, recipe.model):
+            if reference := REFERENCE.fullmatch(model):
+                return [_later("teacher", reference)]
+        student, teacher = (self._policy(model, recipe.machine) for model in (recipe.model, recipe.teacher))
+        check_tokenizers(student, teacher, recipe.teacher)
+        return [Check("teacher", "ok", f"{recipe.teacher} has the student's tokens")]
 
     def _examine_question(self, question: _Question) -> DoctorReport:
         if reference := REFERENCE.fullmatch(question.model):
@@ -170,15 +179,6 @@ class Examiner:
             dtype = choose_dtype(machine.dtype, device)
             self._policies[model] = load_policy(resolve_model_name(model), device=device, dtype=dtype)
         return self._policies[model]
-
-
-def examine_pipeline(pipeline: Pipeline, examiner: Examiner) -> Iterator[tuple[str, DoctorReport]]:
-    """Each stage's name and what was found, in their order."""
-    stages = {stage.name: stage for stage in pipeline.stages}
-    for stage in pipeline.stages:
-        recipe = parse_recipe(f"stage {stage.name}", cast("dict[str, Any]", _stood_in(stage.table, stages)))
-        checks = [*_reference_checks(stage, stages), *_gate_checks(stage, recipe)]
-        yield stage.name, _with(examiner.examine(recipe), checks)
 
 
 def endpoint_checks(recipe: BaseModel, key: str = "") -> list[Check]:
@@ -253,49 +253,6 @@ def _endpoint_check(key: str, settings: Endpoint) -> Check:
     return Check(key, "ok", f"{settings.name} at {settings.url} answers")
 
 
-def _stood_in(value: Any, stages: dict[str, Stage]) -> Any:
-    """A recipe's table with models that are not there yet replaced by those their lineage begins with."""
-    if isinstance(value, dict):
-        return {key: _stood_in(inner, stages) for key, inner in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_stood_in(inner, stages) for inner in cast("list[Any]", value)]
-    if isinstance(value, str) and (match := REFERENCE.fullmatch(value)) and match["file"] in (None, MODEL):
-        origin = stages[match["stage"]]
-        key = "start" if origin.table["type"] == "pretrain" else MODEL
-        # A reward model is no language model, so nothing can stand in for it.
-        if origin.table["type"] != "reward_model" and key in origin.table:
-            return _stood_in(origin.table[key], stages)
-    return value
-
-
-def _reference_checks(stage: Stage, stages: dict[str, Stage]) -> list[Check]:
-    """Whether earlier stages leave what this one takes."""
-    taken = {(match["stage"], match["file"] or MODEL) for match in references(stage.table)}
-    checks: list[Check] = []
-    for name, file in sorted(taken):
-        kind = stages[name].table["type"]
-        is_there = file.partition("/")[0] in LEAVES[kind]
-        found = f"{file} of stage {name} ({kind})" + ("" if is_there else f", which leaves {', '.join(LEAVES[kind])}")
-        remedy = "" if is_there else f"write @{name} or @{name}/FILE of a stage that leaves it"
-        checks.append(Check("takes", "ok" if is_there else "failed", found, remedy))
-    return checks
-
-
-def _gate_checks(stage: Stage, recipe: Recipe) -> list[Check]:
-    """Whether as many samples are drawn as a gate on pass@k needs."""
-    if not isinstance(recipe, RLRecipe | SFTRecipe):
-        return []
-    drawn = recipe.evaluation.samples_per_question
-    checks: list[Check] = []
-    for gate in stage.gates:
-        match = _PASS_AT.fullmatch(gate.figure)
-        if match is not None and int(match[1]) > drawn:
-            found = f"needs {match[1]} samples a question; evaluation.samples_per_question is {drawn}"
-            remedy = f"set evaluation.samples_per_question = {match[1]}"
-            checks.append(Check(f"gate on {gate.figure}", "failed", found, remedy))
-    return checks
-
-
 def _later(name: str, reference: re.Match[str]) -> Check:
     return Check(name, "ok", f"comes from stage {reference['stage']}, examined when that has run")
 
@@ -309,17 +266,3 @@ def _named(report: DoctorReport, name: str) -> DoctorReport:
     """The same with the model's name before each check."""
     checks = tuple(Check(f"{name}: {c.name}", c.status, c.found, c.remedy) for c in report.checks)
     return DoctorReport(checks, report.bad_rows, report.num_rows, report.num_examined, report.figures)
-
-
-def _with(report: DoctorReport, checks: Sequence[Check]) -> DoctorReport:
-    return _joined(report, DoctorReport(tuple(checks)))
-
-
-def _joined(first: DoctorReport, second: DoctorReport) -> DoctorReport:
-    return DoctorReport(
-        first.checks + second.checks,
-        first.bad_rows + second.bad_rows,
-        first.num_rows + second.num_rows,
-        first.num_examined + second.num_examined,
-        first.figures | second.figures,
-    )

@@ -1,0 +1,82 @@
+"""The self-check of a pipeline's stages before any of them has run.
+
+What a stage takes from an earlier one is not there yet: rows are told as such, and a model is stood in for by the one
+that its lineage begins with, which has the same tokenizer.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from thinkwright.config.kinds import Recipe
+from thinkwright.config.load import parse_recipe
+from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, Stage, references
+from thinkwright.config.recipe import RLRecipe
+from thinkwright.config.sft import SFTRecipe
+from thinkwright.pipeline.checks import Check
+from thinkwright.pipeline.doctor import DoctorReport
+from thinkwright.pipeline.doctor_stages import Examiner
+
+LEAVES = {
+    "pretrain": {MODEL},
+    "sft": {MODEL},
+    "rl": {MODEL},
+    "rejection_sample": {"examples.jsonl"},
+    "reward_model": {MODEL},
+    "distill": {MODEL},
+    "evaluate": {"table.json"},
+}
+"""What a stage of a kind leaves for later ones."""
+_PASS_AT = re.compile(r"pass_at_(\d+)")
+
+
+def examine_pipeline(pipeline: Pipeline, examiner: Examiner) -> Iterator[tuple[str, DoctorReport]]:
+    """Each stage's name and what was found, in their order."""
+    stages = {stage.name: stage for stage in pipeline.stages}
+    for stage in pipeline.stages:
+        recipe = parse_recipe(f"stage {stage.name}", cast("dict[str, Any]", _stood_in(stage.table, stages)))
+        checks = [*_reference_checks(stage, stages), *_gate_checks(stage, recipe)]
+        yield stage.name, examiner.examine(recipe).with_checks(checks)
+
+
+def _stood_in(value: Any, stages: dict[str, Stage]) -> Any:
+    """A recipe's table with models that are not there yet replaced by those their lineage begins with."""
+    if isinstance(value, dict):
+        return {key: _stood_in(inner, stages) for key, inner in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_stood_in(inner, stages) for inner in cast("list[Any]", value)]
+    if isinstance(value, str) and (match := REFERENCE.fullmatch(value)) and match["file"] in (None, MODEL):
+        origin = stages[match["stage"]]
+        key = "start" if origin.table["type"] == "pretrain" else MODEL
+        # A reward model is no language model, so nothing can stand in for it.
+        if origin.table["type"] != "reward_model" and key in origin.table:
+            return _stood_in(origin.table[key], stages)
+    return value
+
+
+def _reference_checks(stage: Stage, stages: dict[str, Stage]) -> list[Check]:
+    """Whether earlier stages leave what this one takes."""
+    taken = {(match["stage"], match["file"] or MODEL) for match in references(stage.table)}
+    checks: list[Check] = []
+    for name, file in sorted(taken):
+        kind = stages[name].table["type"]
+        is_there = file.partition("/")[0] in LEAVES[kind]
+        found = f"{file} of stage {name} ({kind})" + ("" if is_there else f", which leaves {', '.join(LEAVES[kind])}")
+        remedy = "" if is_there else f"write @{name} or @{name}/FILE of a stage that leaves it"
+        checks.append(Check("takes", "ok" if is_there else "failed", found, remedy))
+    return checks
+
+
+def _gate_checks(stage: Stage, recipe: Recipe) -> list[Check]:
+    """Whether as many samples are drawn as a gate on pass@k needs."""
+    if not isinstance(recipe, RLRecipe | SFTRecipe):
+        return []
+    drawn = recipe.evaluation.samples_per_question
+    checks: list[Check] = []
+    for gate in stage.gates:
+        match = _PASS_AT.fullmatch(gate.figure)
+        if match is not None and int(match[1]) > drawn:
+            found = f"needs {match[1]} samples a question; evaluation.samples_per_question is {drawn}"
+            remedy = f"set evaluation.samples_per_question = {match[1]}"
+            checks.append(Check(f"gate on {gate.figure}", "failed", found, remedy))
+    return checks
