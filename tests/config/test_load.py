@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
 from thinkwright.config.pipeline import load_pipeline
 from thinkwright.config.recipe import Algorithm, PretrainRecipe, RLRecipe
@@ -38,6 +39,7 @@ def test_every_shipped_recipe_parses() -> None:
         "tiny/base": PretrainRecipe,
         "tiny/cold-data": RejectionRecipe,
         "tiny/cold-start": SFTRecipe,
+        "tiny/distill": DistillRecipe,
         "tiny/r1-zero": RLRecipe,
         "gsm8k/r1-zero": RLRecipe,
     }

@@ -40,8 +40,9 @@ def fresh(model_folder: Callable[[str], Path]) -> Callable[[], Policy]:
 
 @pytest.fixture(scope="module")
 def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another kind of model, wider than the student, with other random weights."""
-    return write_model_folder(tmp_path_factory.mktemp("teacher"), "llama", seed=1, hidden_size=96)
+    """Another kind of model, wider than the student, with other random weights: smaller ones, easier to learn."""
+    folder = tmp_path_factory.mktemp("teacher")
+    return write_model_folder(folder, "llama", seed=1, hidden_size=96, initializer_range=0.05)
 
 
 def load(folder: Path) -> Policy:
@@ -126,24 +127,26 @@ def losses_of(trainer: DistillTrainer) -> list[float]:
 
 
 def test_a_student_nears_its_teacher(fresh: Callable[[], Policy], teacher_folder: Path, tmp_path: Path) -> None:
-    rollout = {"prompts_per_step": 8, "group_size": 4, "max_response_tokens": 16}
-    recipe = make_recipe(steps=40, lr=5e-3, rollout=rollout, mini_batches=2)
+    rollout = {"prompts_per_step": 8, "group_size": 4, "max_response_tokens": 12}
+    recipe = make_recipe(steps=12, lr=5e-3, rollout=rollout, mini_batches=2)
     losses = losses_of(make_trainer(recipe, fresh(), LocalTeacher(load(teacher_folder)), tmp_path))
-    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    assert losses[-1] < 0.2 * losses[0]
 
 
 def test_a_student_nears_a_served_teacher(fresh: Callable[[], Policy], teacher_folder: Path, tmp_path: Path) -> None:
     rollout = {"prompts_per_step": 8, "group_size": 8, "max_response_tokens": 8}
     student, local = fresh(), LocalTeacher(load(teacher_folder))
-    recipe = make_recipe(steps=25, lr=3e-3, rollout=rollout, mini_batches=2)
+    recipe = make_recipe(steps=10, lr=1e-2, rollout=rollout, mini_batches=2, template="boxed")
     with serving(vllm_answers(teacher_folder)) as url, ServedModel(Endpoint(url=url, name="t")) as model:
         trainer = make_trainer(recipe, student, ServedTeacher(model, student), tmp_path)
         losses = losses_of(trainer)
     # The estimate falls, and so does the exact divergence that it stands for.
-    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-    still = make_recipe(steps=1, lr=1e-9, rollout=rollout)
-    before = losses_of(make_trainer(still, fresh(), local, tmp_path))[0]
-    assert losses_of(make_trainer(still, student, local, tmp_path))[0] < 0.8 * before
+    assert losses[-1] < 0.8 * losses[0]
+    still = make_recipe(steps=1, lr=1e-9, rollout=rollout, template="boxed")
+    before, after = fresh(), fresh()
+    after.model.load_state_dict(student.model.state_dict())
+    exact = [losses_of(make_trainer(still, policy, local, tmp_path))[0] for policy in (before, after)]
+    assert exact[1] < 0.8 * exact[0]
 
 
 def test_a_teacher_that_is_the_student_leaves_the_weights(fresh: Callable[[], Policy], tmp_path: Path) -> None:

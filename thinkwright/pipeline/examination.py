@@ -104,7 +104,8 @@ def measure_recipe(recipe: Recipe, *, num_samples: int, out: Path) -> str:
 
 def _with_rewards(recipe: Recipe) -> RLRecipe:
     if not isinstance(recipe, RLRecipe):
-        kind = {"pretrain": "pre-training", "sft": "supervised fine-tuning"}.get(recipe.type, "rejection sampling")
+        kinds = {"pretrain": "pre-training", "sft": "supervised fine-tuning", "distill": "distillation"}
+        kind = kinds.get(recipe.type, "rejection sampling")
         raise RecipeError(f"a {kind} recipe has no rewards; name one of type rl, or none to check the machine")
     return recipe
 

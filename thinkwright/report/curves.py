@@ -56,6 +56,13 @@ CURVES = (
         stages=("sft",),
     ),
     Curve(
+        "Distance from the teacher",
+        "reverse KL, nats per token",
+        "How far the student's choice of the next token is from its teacher's, on what the student itself wrote",
+        (Source("training", "trained", "loss/reverse_kl", "train"),),
+        stages=("distill",),
+    ),
+    Curve(
         "Training reward and accuracy",
         "points",
         "What training pushes up: mean points per response to training questions, and the part for right answers",
@@ -71,7 +78,7 @@ CURVES = (
         "The honest measure: share of questions right that are never trained on, with 95% intervals",
         (Source("held-out", "held_out", "accuracy", "held-out"),),
         is_share=True,
-        stages=("rl", "sft"),
+        stages=("rl", "sft", "distill"),
     ),
     Curve(
         "Response length",
@@ -81,7 +88,7 @@ CURVES = (
             Source("training", "trained", "rollout/response_tokens", "train"),
             Source("held-out", "held_out", "mean_response_tokens", "held-out"),
         ),
-        stages=("rl", "sft"),
+        stages=("rl", "sft", "distill"),
     ),
     Curve(
         "Form kept",
@@ -92,7 +99,7 @@ CURVES = (
             Source("held-out", "held_out", "format_rate", "held-out"),
         ),
         is_share=True,
-        stages=("rl", "sft"),
+        stages=("rl", "sft", "distill"),
     ),
     Curve(
         "Self-checking words",
@@ -102,7 +109,7 @@ CURVES = (
             Source("training", "trained", "rollout/reflection_words", "train"),
             Source("held-out", "held_out", "reflection_words", "held-out"),
         ),
-        stages=("rl", "sft"),
+        stages=("rl", "sft", "distill"),
     ),
     Curve(
         "Distance from the reference model",

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
@@ -22,6 +23,7 @@ _RECIPES: dict[str, type[BaseModel]] = {
     "rejection_sample": RejectionRecipe,
     "reward_model": RewardModelRecipe,
     "evaluate": EvaluateRecipe,
+    "distill": DistillRecipe,
 }
 
 

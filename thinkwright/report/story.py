@@ -21,6 +21,8 @@ def headline(run: Run) -> str:
     before, after = run.before.get("accuracy"), run.after.get("accuracy")
     if run.stage == "sft":
         return _fine_tuned(run, before, after)
+    if run.stage == "distill":
+        return _distilled(run, before, after)
     if run.stage == "rejection_sample":
         return _sampled(run)
     if run.stage == "reward_model":
@@ -55,6 +57,14 @@ def how_it_learned(run: Run) -> str:
             f"In {run.num_steps:,} steps of up to {run.setting('batch_size', 'some')} questions it read how others "
             "thought and answered, and learned to write the same, token by token (supervised fine-tuning). No answer "
             "of its own was judged. Held-out questions are kept for measuring and never trained on."
+        )
+    if run.stage == "distill":
+        return (
+            f"In each of {run.num_steps:,} steps the model, a student, read "
+            f"{run.setting('rollout.prompts_per_step', 'some')} questions and wrote "
+            f"{run.setting('rollout.group_size', 'several')} responses to each. A second model, its teacher, was asked "
+            "how likely it would have written each token, and the student moved towards that (on-policy distillation). "
+            "No answer was judged. Held-out questions are kept for measuring and never trained on."
         )
     if run.stage == "rejection_sample":
         return (
@@ -146,6 +156,18 @@ def _fine_tuned(run: Run, before: float | None, after: float | None) -> str:
     else:
         return "Nothing to tell yet: no step of fine-tuning is done."
     return f"{start}A model that imitates worked answers: {change}{_cost(run)}."
+
+
+def _distilled(run: Run, before: float | None, after: float | None) -> str:
+    """What the teacher brought: right answers if a task was measured, else how near the student came to it."""
+    start = "" if run.is_finished else f"Not finished ({_steps_of(run)}), so far: "
+    if before is not None and after is not None:
+        change = f"{percent(before, 0)} {ARROW} {percent(after, 0)} of held-out questions right"
+    elif points := run.trained("loss/reverse_kl"):
+        change = f"{nats(points[0][1])} {ARROW} {nats(points[-1][1])} nats per token away from it"
+    else:
+        return "Nothing to tell yet: no step of distillation is done."
+    return f"{start}A student that follows its teacher: {change}{_cost(run)}."
 
 
 def _verdict(run: Run, change: str, gain: float) -> str:
