@@ -98,7 +98,9 @@ def _add_preferences(verbs: Any) -> None:
     judge = verbs.add_parser("judge", help="let a served model choose between two responses, in both orders")
     judge.add_argument("file", metavar="FILE", help="rows of question, first, second")
     judge.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON lines; goes on with one there")
-    judge.add_argument("--url", type=_address, required=True, help="the server's base address, such as http://127.0.0.1:8000/v1")
+    judge.add_argument(
+        "--url", type=_address, required=True, help="the server's base address, such as http://127.0.0.1:8000/v1"
+    )
     judge.add_argument("--name", required=True, help="what the server calls the model")
     judge.add_argument("--key-variable", metavar="NAME", help="environment variable that holds the server's key")
     judge.set_defaults(verb=_judge_pairs)
