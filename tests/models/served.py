@@ -11,6 +11,10 @@ Answer = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any] | str]]
 """From path and body to status and JSON body (or raw text)."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64  # clients open many connections at once
+
+
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
     """Serve on a free port of this machine; gives the base address, ``/v1`` included."""
@@ -28,7 +32,7 @@ def serving(answer: Answer) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -14,6 +14,7 @@ from thinkwright.config.section import Section
 
 Sections = tuple[type[Section], ...]
 ROOTS: Sections = RECIPES
+_DISCRIMINATORS = ("type", "style")
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -62,9 +63,10 @@ def _problem(details: ErrorDetails, roots: Sections) -> tuple[str, str]:
     if kind == "missing":
         return key, _missing(key, here)
     if kind == "union_tag_not_found":
-        return _join(key, "type"), f"required and not given; write {_tags(here)}"
+        return _join(key, _discriminator(here[0])), f"required and not given; write {_tags(here)}"
     if kind == "union_tag_invalid":
-        return _join(key, "type"), _not_one_of(_tags(here), value["type"])
+        name = _discriminator(here[0])
+        return _join(key, name), _not_one_of(_tags(here), value[name])
     if kind == "literal_error":
         return key, _not_one_of(context["expected"], value)
     if kind in _EXPECTED:
@@ -101,14 +103,19 @@ def _locate(loc: tuple[int | str, ...], roots: Sections) -> tuple[str, Sections,
 
 
 def _sections(annotation: Any) -> Sections:
-    """The sections an annotation may hold: none for a plain value, several for a union told apart by ``type``."""
+    """The sections an annotation may hold: none for a plain value, several for a union told apart by a key."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return (annotation,)
     return tuple(section for argument in get_args(annotation) for section in _sections(argument))
 
 
 def _tag(section: type[Section]) -> str:
-    return get_args(section.model_fields["type"].annotation)[0]
+    return get_args(section.model_fields[_discriminator(section)].annotation)[0]
+
+
+def _discriminator(section: type[Section]) -> str:
+    """The key that tells the sections of a union apart."""
+    return next(name for name in _DISCRIMINATORS if name in section.model_fields)
 
 
 def _tags(sections: Sections) -> str:
@@ -128,7 +135,8 @@ def _unknown_key(key: str, root: Sections, here: Sections) -> str:
     candidates = elsewhere or [_join(table, near) for near in close]
     if candidates:
         return f"unknown key; did you mean {' or '.join(candidates)}?"
-    place = f"with type = {_tag(here[0])!r}" if "type" in valid else "here"
+    name = next((name for name in _DISCRIMINATORS if name in valid), None)
+    place = f"with {name} = {_tag(here[0])!r}" if name is not None else "here"
     return f"unknown key; valid {place}: {', '.join(valid)}"
 
 
