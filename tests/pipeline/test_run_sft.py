@@ -127,13 +127,14 @@ def test_bad_input_is_refused_on_one_line_before_the_folder_is_made(
     assert not (tmp_path / "r").exists()
 
 
-def test_doctor_and_difficulty_say_that_it_has_no_rewards(
+def test_the_doctor_reads_its_rows_and_difficulty_says_that_it_has_no_rewards(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = command("r")[4]
-    for verb in (["doctor", path], ["difficulty", path, "--out", str(tmp_path / "d.jsonl")]):
-        assert main(verb) == 1
-        assert "a supervised fine-tuning recipe has no rewards; name one of type rl" in capsys.readouterr().err
+    assert main(["doctor", path]) == 0
+    assert "to learn from" in capsys.readouterr().out
+    assert main(["difficulty", path, "--out", str(tmp_path / "d.jsonl")]) == 1
+    assert "a supervised fine-tuning recipe has no rewards; name one of type rl" in capsys.readouterr().err
 
 
 def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:

@@ -15,7 +15,7 @@ from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.evaluate import EvaluateRecipe
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.pipeline import REFERENCE
-from thinkwright.config.recipe import Machine, PretrainRecipe, RLRecipe
+from thinkwright.config.recipe import Machine, PretrainRecipe, RLRecipe, TemplateName
 from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
@@ -94,7 +94,7 @@ class Examiner:
         checks = self._row_checks(recipe, recipe.data, recipe.max_tokens)
         if recipe.task is None:
             return DoctorReport(tuple(checks))
-        asked = Asked(recipe.seed, recipe.evaluation.max_response_tokens, 1, recipe.program_isolation)
+        asked = Asked(recipe.seed, recipe.evaluation.max_response_tokens, None, recipe.program_isolation)
         question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, 2)
         return self._examine_question(question).with_checks(checks)
 
@@ -110,18 +110,20 @@ class Examiner:
 
     def _examine_evaluation(self, recipe: EvaluateRecipe) -> DoctorReport:
         report = DoctorReport(())
-        asked = Asked(recipe.seed, recipe.max_response_tokens, 1, "bubblewrap")
+        asked = Asked(recipe.seed, recipe.max_response_tokens, None, "bubblewrap")
+        names: dict[tuple[str, TemplateName], list[str]] = {}
         for model in recipe.models:
+            names.setdefault((model.model, model.template), []).append(model.name)
+        for (model, template), alike in names.items():
             for task in (recipe.task, recipe.requests):
                 if task is not None:
-                    question = _Question(model.model, recipe.machine, task, model.template, asked, recipe.workers)
-                    report = report.joined(_named(self._examine_question(question), model.name))
+                    question = _Question(model, recipe.machine, task, template, asked, recipe.workers)
+                    report = report.joined(_named(self._examine_question(question), ", ".join(alike)))
         return report
 
     def _examine_distill(self, recipe: DistillRecipe) -> DoctorReport:
         rollout = recipe.rollout
-        num_rollouts = rollout.prompts_per_step * rollout.group_size
-        asked = Asked(recipe.seed, rollout.max_response_tokens, num_rollouts, recipe.program_isolation)
+        asked = Asked(recipe.seed, rollout.max_response_tokens, None, recipe.program_isolation)
         question = _Question(recipe.model, recipe.machine, recipe.task, recipe.template, asked, recipe.workers)
         return self._examine_question(question).with_checks(self._teacher_checks(recipe))
 

@@ -1,0 +1,120 @@
+"""The page of a pipeline, from what the folder holds, whole or not."""
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.test_page import _outline
+from thinkwright.report.page import write_report
+
+GATES = {
+    "zero": [{"figure": "accuracy", "min": 0.5, "max": None}],
+    "data": [{"figure": "examples", "min": 10, "max": None}],
+}
+KINDS = {"zero": "rl", "data": "rejection_sample", "judge": "reward_model", "table": "evaluate"}
+FIGURES: dict[str, dict[str, Any]] = {
+    "zero": {"accuracy": 0.75},
+    "data": {"sampled": 96, "examples": 8, "mixed_in": 3, "dropped": {"wrong": 60}, "examples_by_language": {"en": 8}},
+    "judge": {
+        "held_out_accuracy": 0.9, "held_out_accuracy_standard_error": 0.05, "length_bias": 0.2,
+        "calibration_error": 0.1, "calibration_bins": [{"said": 0.71, "was": 0.64, "count": 31}],
+    },
+    "table": {"A <b>": {"accuracy": 0.7}},
+}  # fmt: skip
+TABLE = {
+    "columns": ["A <b>", "B"],
+    "rows": [
+        {"figure": "right answers", "values": [0.7, 0.55], "format": "percent"},
+        {"figure": "tokens a response", "values": [47.0, None], "format": "number"},
+    ],
+}
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A pipeline of four kinds, all finished; the gate after the rows is shut."""
+    out = tmp_path / "mine"
+    rows = [
+        {"name": name, "type": kind, "inputs": ["zero"] if name == "data" else [], "gates": GATES.get(name, [])}
+        for name, kind in KINDS.items()
+    ]
+    write_json(out / "pipeline.json", {"name": "mine.toml", "stages": rows})
+    for number, (name, kind) in enumerate(KINDS.items(), 1):
+        stage, figures = out / "stages" / f"0{number}-{name}", FIGURES[name]
+        write_json(
+            stage.with_name(f"{stage.name}.json"), {"status": "finished", "figures": figures, "wall_seconds": 30}
+        )
+        models = {"models": [{"name": "A <b>"}, {"name": "B"}]} if kind == "evaluate" else {}
+        write_json(stage / "recipe.json", {"type": kind, "steps": 2} | models)
+        write_json(stage / "environment.json", {})
+        before = {"accuracy": 0.25} if name == "zero" else {"held_out_accuracy": 0.5} if name == "judge" else {}
+        summary = {"status": "finished", "wall_seconds": 30, "steps": 2, "after": figures, "before": before}
+        write_json(stage / "summary.json", summary)
+    write_json(out / "stages/04-table/table.json", TABLE)
+    row = {"question": "<i>2+2?", "thought": "2+2=4", "answer": "4", "language": "en", "source": {"prompt_id": "a/1"}}
+    (out / "stages/02-data/examples.jsonl").write_text(json.dumps(row) + "\n")
+    (out / "stages/03-judge/metrics.jsonl").write_text('{"step": 0, "loss/preference": 0.69}\n')
+    write_json(out / "summary.json", {"status": "stopped"})
+    return out
+
+
+def text_of(path: Path) -> str:
+    page = path.read_text(encoding="utf-8")
+    outline = _outline(page)
+    assert (outline.open, outline.misplaced) == ([], [])
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.partition("</style>")[2])))
+
+
+def test_it_tells_stages_lineage_gates_data_and_the_table(folder: Path) -> None:
+    path = write_report(folder)
+    page, text = path.read_text(encoding="utf-8"), text_of(path)
+    assert "All 4 stages have run, in 2 minutes on this machine, and the gate after data is shut." in text
+    assert "zero accuracy at least 0.5 0.75 passed" in text
+    assert "data examples at least 10 8 shut" in text
+    assert "right answers 25.0% \N{RIGHTWARDS ARROW} 75.0%" in text
+    assert "data/examples.jsonl zero 96 8 3" in text
+    assert "right answers 70.0% 55.0% tokens a response 47.0 \N{EN DASH}" in text
+    assert "A <b>" not in page
+    links = [link for link in _outline(page).links if not link.startswith("#")]
+    assert links == [f"stages/0{number}-{name}/report.html" for number, name in enumerate(KINDS, 1)]
+    assert all((folder / link).is_file() for link in links)
+
+
+def test_pages_of_every_kind_tell_what_it_was_and_nothing_else(folder: Path) -> None:
+    write_report(folder)
+    data, judge, table = (
+        text_of(folder / "stages" / name / "report.html") for name in ("02-data", "03-judge", "04-table")
+    )
+    assert "8 of 96 sampled responses were right, readable and kept" in data
+    assert "wrong 60" in data
+    assert "<i>2+2? Thought 2+2=4 Answer 4" in data
+    assert "50% \N{RIGHTWARDS ARROW} 90% of held-out pairs told as people did" in judge
+    assert "71.0% 64.0% 31" in judge
+    assert "Leaning on length" in judge
+    assert "2 models side by side: A <b> answers most held-out questions right, 70%" in table
+    assert "Models evaluated 2 of 2" in table
+    for page in (data, table):
+        assert not [
+            claim for claim in ("GRPO", "held-out evaluation", "training curves", "before and after") if claim in page
+        ]
+
+
+def test_a_pipeline_that_has_only_begun_gives_a_page(folder: Path) -> None:
+    for name in ("02-data", "03-judge", "04-table"):
+        (folder / "stages" / f"{name}.json").unlink()
+        for path in (folder / "stages" / name).iterdir():
+            path.unlink()
+    text = text_of(write_report(folder))
+    assert "Stopped: 1 of 4 stages have run" in text
+    assert "data examples at least 10 \N{EN DASH} not measured yet" in text
+    (folder / "stages/01-zero.json").write_text("{")
+    assert "01-zero.json could not be read" in text_of(write_report(folder))
