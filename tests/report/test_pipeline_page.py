@@ -62,6 +62,7 @@ def folder(tmp_path: Path) -> Path:
     write_json(out / "stages/04-table/table.json", TABLE)
     row = {"question": "<i>2+2?", "thought": "2+2=4", "answer": "4", "language": "en", "source": {"prompt_id": "a/1"}}
     (out / "stages/02-data/examples.jsonl").write_text(json.dumps(row) + "\n")
+    (out / "stages/02-data/metrics.jsonl").write_text('{"step": 0, "sample/completions": 96, "sample/kept": 8}\n')
     (out / "stages/03-judge/metrics.jsonl").write_text('{"step": 0, "loss/preference": 0.69}\n')
     write_json(out / "summary.json", {"status": "stopped"})
     return out
