@@ -39,6 +39,13 @@ class Extra(Section):
     """Their share of all rows (R1: 200,000 of 800,000); fewer if the files have not that many."""
 
 
+class RejectionRollout(RolloutSettings):
+    """How completions are sampled. Nothing is compared within a group, so one completion a prompt will do."""
+
+    group_size: PositiveInt = 16
+    """Completions of a prompt: the more, the likelier that a hard question has a right one."""
+
+
 class RejectionRecipe(Section):
     """Rejection sampling: completions of a policy, kept when right and readable, as rows for supervised fine-tuning."""
 
@@ -51,7 +58,7 @@ class RejectionRecipe(Section):
     task: Annotated[TaskSettings, Field(discriminator="type")]
     template: TemplateName = "think_summary"
     """How the model is asked and its replies told apart."""
-    rollout: RolloutSettings = RolloutSettings()
+    rollout: RejectionRollout = RejectionRollout()
     """``prompts_per_step`` prompts are sampled ``group_size`` times each in one step."""
     steps: PositiveInt
     """Rounds of sampling."""

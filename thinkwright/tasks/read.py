@@ -19,7 +19,7 @@ from typing import Any
 from thinkwright.errors import DataError
 from thinkwright.tasks.example import Row
 from thinkwright.tasks.tiny_world.answers import assistant_rows, harmless_pairs, helpful_pairs
-from thinkwright.tasks.tiny_world.worked import careful_rows
+from thinkwright.tasks.tiny_world.worked import careful_rows, fact_rows
 
 TINY_WORLD_PREFIX = "tiny-world:"
 KNOWN_PREFIX = "known:"
@@ -29,6 +29,7 @@ _TINY_WORLD_ROWS = {
     "helpful-pairs": helpful_pairs,
     "harmless-pairs": harmless_pairs,
     "careful": careful_rows,
+    "facts": fact_rows,
 }
 HUB_PREFIX = "hub:"
 _HUB_FORM = "hub:owner/name:split or hub:owner/name:configuration:split"
