@@ -13,6 +13,7 @@ from thinkwright.config.load import parse_recipe
 from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, Stage, references
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.config.sft import SFTRecipe
+from thinkwright.errors import ThinkwrightError
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor import DoctorReport
 from thinkwright.pipeline.doctor_stages import Examiner
@@ -31,12 +32,16 @@ _PASS_AT = re.compile(r"pass_at_(\d+)")
 
 
 def examine_pipeline(pipeline: Pipeline, examiner: Examiner) -> Iterator[tuple[str, DoctorReport]]:
-    """Each stage's name and what was found, in their order."""
+    """Each stage's name and what was found, in their order; what cannot be loaded is a failed check of its stage."""
     stages = {stage.name: stage for stage in pipeline.stages}
     for stage in pipeline.stages:
         recipe = parse_recipe(f"stage {stage.name}", cast("dict[str, Any]", _stood_in(stage.table, stages)))
         checks = [*_reference_checks(stage, stages), *_gate_checks(stage, recipe)]
-        yield stage.name, examiner.examine(recipe).with_checks(checks)
+        try:
+            report = examiner.examine(recipe)
+        except ThinkwrightError as error:
+            report = DoctorReport((_failed(error),))
+        yield stage.name, report.with_checks(checks)
 
 
 def _stood_in(value: Any, stages: dict[str, Stage]) -> Any:
@@ -80,3 +85,8 @@ def _gate_checks(stage: Stage, recipe: Recipe) -> list[Check]:
             remedy = f"set evaluation.samples_per_question = {match[1]}"
             checks.append(Check(f"gate on {gate.figure}", "failed", found, remedy))
     return checks
+
+
+def _failed(error: ThinkwrightError) -> Check:
+    name = type(error).__name__.removesuffix("Error").lower()
+    return Check(name, "failed", str(error))

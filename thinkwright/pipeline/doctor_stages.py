@@ -59,13 +59,9 @@ class Examiner:
         self._seen: dict[str, DoctorReport] = {}
 
     def examine(self, recipe: Recipe) -> DoctorReport:
-        """Everything about a recipe that can be looked at before it runs. What cannot be loaded is a failed check."""
+        """Everything about a recipe that can be looked at before it runs. Raises what cannot be loaded."""
         torch.set_num_threads(recipe.machine.threads)
-        try:
-            report = self._examine(recipe)
-            return report.with_checks(endpoint_checks(recipe))
-        except ThinkwrightError as error:
-            return DoctorReport((_failed(error),))
+        return self._examine(recipe).with_checks(endpoint_checks(recipe))
 
     def _examine(self, recipe: Recipe) -> DoctorReport:
         if isinstance(recipe, RLRecipe):
@@ -257,11 +253,6 @@ def _endpoint_check(key: str, settings: Endpoint) -> Check:
 
 def _later(name: str, reference: re.Match[str]) -> Check:
     return Check(name, "ok", f"comes from stage {reference['stage']}, examined when that has run")
-
-
-def _failed(error: ThinkwrightError) -> Check:
-    name = type(error).__name__.removesuffix("Error").lower()
-    return Check(name, "failed", str(error))
 
 
 def _named(report: DoctorReport, name: str) -> DoctorReport:
