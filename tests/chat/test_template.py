@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkwright.chat.template import TAGS, TEMPLATES, Reply, r1_zero_prompt, split_reply
+from thinkwright.chat.template import TAGS, TEMPLATES, r1_zero_prompt, split_reply
 
 PUBLISHED = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The assistant "
@@ -99,7 +99,17 @@ def test_any_text_is_told_apart_and_what_is_well_formed_has_a_thought_and_an_ans
 def test_an_answer_without_a_thought_is_told_apart_but_not_well_formed(name: str, answer: str) -> None:
     template = TEMPLATES[name]
     if template.write_bare is not None:
-        assert template.split(template.write_bare(answer)) == Reply("", answer.strip(), is_well_formed=False)
+        reply = template.split(template.write_bare(answer))
+        assert (reply.thought, reply.answer, reply.is_well_formed) == ("", answer.strip(), False)
+
+
+@pytest.mark.parametrize(
+    ("completion", "is_bare"),
+    [("Hello.", True), ("<think>a</think> Hello.", False), ("</think> Hello.", False), ("...", False), ("", False)],
+)
+def test_what_counts_as_an_answer_without_a_thought(completion: str, is_bare: bool) -> None:
+    assert TEMPLATES["think_summary"].split(completion).is_bare is is_bare
+    assert not TEMPLATES["r1_zero"].split(completion).is_bare
 
 
 def test_only_the_summary_of_r1_has_a_form_without_a_thought() -> None:
