@@ -60,15 +60,17 @@ def test_stages_with_faults_are_named_and_the_exit_code_is_1(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = STAGES.replace('"pass_at_2"', '"pass_at_16"').replace("tiny-world:helpful-pairs:40", "none.jsonl")
-    file.write_text(text.replace('model = "@tuned" }]', 'model = "@data" }]'))
+    file.write_text(text)
     out = tmp_path / "found.json"
     assert cli.main(["doctor", str(file), "--out", str(out)]) == 1
-    assert "stages with faults: tuned, helpful, table" in capsys.readouterr().out
+    assert "stages with faults: tuned, helpful" in capsys.readouterr().out
     stages = json.loads(out.read_text())["stages"]
     failed = {name: [c["found"] for c in one["checks"] if c["status"] == "failed"] for name, one in stages.items()}
     assert failed["tuned"] == ["needs 16 samples a question; evaluation.samples_per_question is 2"]
     assert "none.jsonl: no such file" in failed["helpful"][0]
-    assert failed["table"] == ["model of stage data (rejection_sample), which leaves examples.jsonl"]
+    file.write_text(STAGES.replace('model = "@tuned" }]', 'model = "@data" }]'))
+    assert cli.main(["doctor", str(file)]) == 1
+    assert "models.model: @data: stage data (rejection_sample) leaves no model" in capsys.readouterr().err
 
 
 def test_a_served_model_is_asked_once_and_one_that_is_down_is_a_fault() -> None:

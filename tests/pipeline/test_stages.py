@@ -193,8 +193,8 @@ def test_killed_anywhere_the_same_command_gives_what_an_uninterrupted_one_gives(
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("@first", "@frist", "stage second: @frist is no earlier stage; did you mean first"),
-        ("@first", "@third", "stage second: @third is no earlier stage; earlier stages: first"),
+        ("@first", "@frist", "stage second: model: @frist is no earlier stage; did you mean first"),
+        ("@first", "@third", "stage second: model: @third is no earlier stage; earlier stages: first"),
         ('"second"', '"first"', "stage first: two stages have this name"),
         ('"second"', '"Second!"', "stages[1].name: "),
         ("optimizer.lr", "optimiser.lr", "stage second (small.toml): optimiser: unknown key; did you mean optimizer"),

@@ -1,11 +1,19 @@
 """What a recipe may say of prompts that reward models judge (DeepSeek-R1, arXiv:2501.12948, section 2.3.4)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import TaskSettings
+
+READS = {"helpful": "summary", "harmless": "response"}
+"""What the reward model of a set is shown."""
+
+
+def _none_if_false(value: Any) -> Any:
+    """TOML has no word for nothing, so ``guard = false`` says it."""
+    return None if value is False else value
 
 
 class PreferenceSet(Section):
@@ -43,7 +51,8 @@ class General(Section):
     """Judged by the summary alone."""
     harmless: PreferenceSet | None = None
     """Judged by the whole response."""
-    guard: Guard | None = Guard()
+    guard: Annotated[Guard | None, BeforeValidator(_none_if_false)] = Guard()
+    """``guard = false`` leaves it out: the run goes on whatever the rewards do."""
 
     def sets(self) -> dict[str, PreferenceSet]:
         """Those there are, by name."""

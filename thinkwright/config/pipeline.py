@@ -1,7 +1,8 @@
 """A pipeline: stages by name, each a recipe of its own, that take what earlier ones made.
 
 In a stage's recipe the text ``@NAME`` stands for the model folder that the stage NAME leaves, ``@NAME/FILE`` for
-another of its files. On the command line ``NAME.key=value`` overrides a key of one stage.
+another of its files; no other value may begin with ``@``. On the command line ``NAME.key=value`` overrides a key of
+one stage.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from thinkwright.config.general import READS
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.load import PIPELINE, apply_overrides, parse_recipe, put_over, read_table
 from thinkwright.config.problems import did_you_mean, problems_of
@@ -22,6 +24,18 @@ from thinkwright.errors import RecipeError
 REFERENCE = re.compile(r"@(?P<stage>[a-z][a-z0-9-]*)(?:/(?P<file>.+))?")
 MODEL = "model"
 """What ``@NAME`` alone stands for: the folder in which a stage leaves its model."""
+LEAVES: dict[str, tuple[str, ...]] = {
+    "pretrain": (MODEL,),
+    "sft": (MODEL,),
+    "rl": (MODEL,),
+    "rejection_sample": ("examples.jsonl",),
+    "reward_model": (MODEL,),
+    "distill": (MODEL,),
+    "evaluate": ("table.json",),
+}
+"""What a stage of a kind leaves for later ones; ``summary.json`` goes into its manifest."""
+_JUDGES = {f"general.{name}.model": reads for name, reads in READS.items()}
+"""Keys that take a reward model, and what it must have been trained to read. All others take language models."""
 
 
 class Condition(Section):
@@ -59,7 +73,7 @@ class PipelineRecipe(Section):
 
     type: Literal["pipeline"]
     seed: int = 0
-    """Seed of every stage that does not set its own."""
+    """Seed of every stage whose ``set`` and overrides give none; that of a stage's recipe file is replaced."""
     stages: Annotated[tuple[StageEntry, ...], Field(min_length=1)]
     """In the order in which they run."""
 
@@ -108,7 +122,7 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = ()) -> Pipeline 
     stages: list[Stage] = []
     for entry in recipe.stages:
         given = [override.partition(".")[2] for override in overrides if override.startswith(f"{entry.name}.")]
-        stages.append(_load_stage(entry, recipe.seed, given, [stage.name for stage in stages], folder, source))
+        stages.append(_load_stage(entry, recipe.seed, given, stages, folder, source))
     return Pipeline(source, recipe.seed, tuple(stages))
 
 
@@ -127,32 +141,75 @@ def _replaced(value: Any, folders: Mapping[str, Path]) -> Any:
     return value
 
 
-def references(value: Any) -> Iterator[re.Match[str]]:
+def references(table: dict[str, Any]) -> Iterator[re.Match[str]]:
     """Every reference in a recipe's values."""
+    for _, text in texts_of(table):
+        if match := REFERENCE.fullmatch(text):
+            yield match
+
+
+def texts_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text among a recipe's values with its dotted key; those of a list have the list's."""
     if isinstance(value, dict):
-        for inner in cast("dict[str, Any]", value).values():
-            yield from references(inner)
+        for name, inner in cast("dict[str, Any]", value).items():
+            yield from texts_of(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, list | tuple):
         for inner in cast("Sequence[Any]", value):
-            yield from references(inner)
-    elif isinstance(value, str) and (match := REFERENCE.fullmatch(value)):
-        yield match
+            yield from texts_of(inner, key)
+    elif isinstance(value, str):
+        yield key, value
 
 
 def _load_stage(
-    entry: StageEntry, seed: int, overrides: Sequence[str], earlier: Sequence[str], folder: Path, source: str
+    entry: StageEntry, seed: int, overrides: Sequence[str], earlier: Sequence[Stage], folder: Path, source: str
 ) -> Stage:
-    place = f"{source}: stage {entry.name}"
-    if entry.name in earlier:
+    place, known = f"{source}: stage {entry.name}", {stage.name: stage for stage in earlier}
+    if entry.name in known:
         raise RecipeError(f"{place}: two stages have this name; give each its own")
     file = folder / entry.recipe
     _, table = read_table(str(file) if file.is_file() else entry.recipe)
     put_over(table, {"seed": seed} | entry.set)
     parse_recipe(f"{place} ({entry.recipe})", table, overrides)
+    taken = [(key, text) for key, text in texts_of(table) if text.startswith("@")]
+    for key, text in taken:
+        _check_reference(place, key, text, known)
     inputs = dict.fromkeys(match["stage"] for match in references(table))
-    for name in inputs:
-        if name not in earlier:
-            known = ", ".join(earlier) or "none"
-            hint = did_you_mean(name, earlier)
-            raise RecipeError(f"{place}: @{name} is no earlier stage{hint or ';'} earlier stages: {known}")
     return Stage(entry.name, table, entry.gates, tuple(inputs))
+
+
+def _check_reference(place: str, key: str, text: str, earlier: Mapping[str, Stage]) -> None:
+    """Raises RecipeError for what names no earlier stage, a file that it does not leave, or a model of a wrong kind."""
+    match = REFERENCE.fullmatch(text)
+    if match is None:
+        near = text.removeprefix("@").lower().replace("_", "-").replace(" ", "-")
+        hint = did_you_mean(f"@{near}", [f"@{name}" for name in earlier])
+        raise RecipeError(
+            f"{place}: {key}: {text!r} begins with @ and is no reference{hint or ';'} write @NAME or @NAME/FILE, NAME "
+            "in small letters, digits and hyphens"
+        )
+    name, file = match["stage"], match["file"] or MODEL
+    if name not in earlier:
+        names, hint = ", ".join(earlier) or "none", did_you_mean(name, earlier)
+        raise RecipeError(f"{place}: {key}: @{name} is no earlier stage{hint or ';'} earlier stages: {names}")
+    table = earlier[name].table
+    kind, leaves = table["type"], LEAVES[table["type"]]
+    if file.partition("/")[0] not in leaves:
+        written = [f"@{name}" if left == MODEL else f"@{name}/{left}" for left in leaves]
+        hint = did_you_mean(text, written) or f"; write {' or '.join(written)}"
+        raise RecipeError(f"{place}: {key}: {text}: stage {name} ({kind}) leaves no {file}{hint}")
+    if file.rstrip("/") == MODEL:
+        _check_kind(f"{place}: {key}: {text}", key, table)
+
+
+def _check_kind(place: str, key: str, origin: Mapping[str, Any]) -> None:
+    """Raises RecipeError for a policy where a reward model is wanted, the reverse, or one that reads something else."""
+    wanted, kind = _JUDGES.get(key), origin["type"]
+    if wanted is None and kind == "reward_model":
+        raise RecipeError(f"{place} is a reward model, which writes nothing; give a stage that leaves a language model")
+    if wanted is not None and kind != "reward_model":
+        raise RecipeError(f"{place} is of kind {kind}; give a reward_model stage with reads = {wanted}")
+    if wanted is not None and origin["reads"] != wanted:
+        raise RecipeError(
+            f"{place} is trained to read the {origin['reads']}, and here it would judge the {wanted}; give a "
+            f"reward_model stage with reads = {wanted}"
+        )

@@ -255,6 +255,11 @@ class RLRecipe(Section):
                 f"general has no effect: general.first_step = {self.general.first_step} is not under steps = "
                 f"{self.steps}; lower it, or remove [general]"
             )
+        if self.general is not None and self.template == "boxed":
+            raise ValueError(
+                "general: the template boxed has no summary apart from the thought for reward models to read; set "
+                'template = "think_summary"'
+            )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")
         return self

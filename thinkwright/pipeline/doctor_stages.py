@@ -13,6 +13,7 @@ from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.evaluate import EvaluateRecipe
+from thinkwright.config.general import READS
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.pipeline import REFERENCE
 from thinkwright.config.recipe import Machine, PretrainRecipe, RLRecipe, TemplateName
@@ -207,8 +208,11 @@ def general_checks(recipe: RLRecipe) -> list[Check]:
         if (reference := REFERENCE.fullmatch(part.model)) is not None:
             checks.append(_later(f"general.{name}.model", reference))
         else:
-            load_reward_model(Path(part.model), device=torch.device("cpu"), dtype=torch.float32)
-            checks.append(Check(f"general.{name}.model", "ok", f"{part.model} is a reward model"))
+            reads = load_reward_model(Path(part.model), device=torch.device("cpu"), dtype=torch.float32).reading.reads
+            is_fit, wanted = reads == READS[name], READS[name]
+            found = f"{part.model} is a reward model that reads the {reads}"
+            remedy = "" if is_fit else f"give one trained with reads = {wanted}"
+            checks.append(Check(f"general.{name}.model", "ok" if is_fit else "failed", found, remedy))
     if sum(counts.values()) >= per_step:
         checks.append(Check("general", "failed", "the shares leave no prompt of a step to the rules", "lower them"))
     return checks

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thinkwright.chat.template import TEMPLATES
-from thinkwright.config.general import General, Guard
+from thinkwright.config.general import READS, General, Guard
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.errors import RecipeError
 from thinkwright.models.reward_model import RewardModel, load_reward_model
@@ -20,8 +20,6 @@ from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.types import Metrics, Prompt, RolloutGroup
 
-READS = {"helpful": "summary", "harmless": "response"}
-"""What the reward model of a set is shown."""
 PREFERENCE = "general/preference"
 """The metric the guard watches: mean verdict of the reward models."""
 
