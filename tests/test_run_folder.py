@@ -42,6 +42,16 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_what_a_killed_write_left_does_not_make_a_folder_taken(tmp_path: Path) -> None:
+    (tmp_path / ".recipe.json.partial").write_text('{"se')
+    create_run_folder(tmp_path, RECIPE, resume=False)
+    assert (tmp_path / "recipe.json").is_file()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".hidden").write_text("mine")
+    with pytest.raises(RunFolderError, match="exists already"):
+        create_run_folder(tmp_path / "other", RECIPE, resume=False)
+
+
 def test_a_run_is_resumed_with_the_same_recipe_however_it_is_laid_out(tmp_path: Path) -> None:
     create_run_folder(tmp_path, RECIPE, resume=False)
     create_run_folder(tmp_path, json.dumps(json.loads(RECIPE), indent=4), resume=True)

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -52,11 +53,16 @@ def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
         _check_same_recipe(path / RECIPE_FILE, json.loads(recipe_json))
         return
     try:
-        is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        is_taken = path.exists() and (not path.is_dir() or not is_empty(path))
     except OSError as error:
         raise _write_error(path, error) from error
     if is_taken:
         raise RunFolderError(f"{path}: exists already; --resume to continue it, or --out another folder")
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether nothing whole lies there: what is left of a file whose writing was killed does not count."""
+    return not folder.exists() or all(re.fullmatch(r"\..*\.partial", path.name) for path in folder.iterdir())
 
 
 def write_json_atomic(path: Path, data: Any) -> None:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from thinkwright.config.pipeline import Pipeline, load_pipeline
 from thinkwright.errors import GateError, RecipeError, RunFolderError
-from thinkwright.pipeline.manifest import Manifest, read_manifest
+from thinkwright.pipeline.manifest import Manifest, read_manifest, write_manifest
 from thinkwright.pipeline.stages import Extent, run_pipeline
 
 REPOSITORY = Path(__file__).parents[2]
@@ -128,6 +129,53 @@ def test_an_output_deleted_or_changed_by_hand_is_made_again_and_the_same(file: P
     assert not (out / "stages/old").exists(), "third had nothing to do"
 
 
+def test_a_stage_that_was_stopped_goes_on_in_a_folder_that_was_moved_or_is_spelt_otherwise(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    run(file, out)
+    before = [manifest(out, number) for number in (1, 2, 3)]
+    write_manifest(out / "stages/02-second.json", replace(before[1], status="running", outputs={}))
+    (out / "stages/03-third/model/config.json").unlink()
+    out.rename(moved)
+    monkeypatch.chdir(tmp_path)
+    said = run(file, Path("moved"))
+    assert said[1] == "second: was stopped, goes on"
+    assert [manifest(moved, number).digest() for number in (1, 2, 3)] == [found.digest() for found in before]
+    assert not (moved / "stages/old").exists()
+
+
+def test_stages_that_nothing_changed_for_are_not_run_again_where_others_come_and_go(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(file, out)
+    before = manifest(out, 2).digest()
+    new = '[[stages]]\nname = "new"\nrecipe = "small.toml"\n[[stages]]\nname = "second"'
+    file.write_text(STAGES.replace('[[stages]]\nname = "second"', new))
+    assert run(file, out)[:6] == [
+        "second: was 02-second, is 03-second now",
+        "third: was 03-third, is 04-third now",
+        "first: as it was, not run again",
+        "new: not run yet",
+        "second: as it was, not run again",
+        "third: as it was, not run again",
+    ]
+    assert manifest(out, 3).digest() == before
+    file.write_text(STAGES)
+    assert run(file, out)[2:5] == [f"{name}: as it was, not run again" for name in ("first", "second", "third")]
+    assert not (out / "stages/old").exists()
+
+
+def test_changed_data_make_a_stage_run_again(file: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "out", tmp_path / "train.jsonl"
+    run(file, out)
+    data.write_text(data.read_text().replace("What is 7", "And what is 7"))
+    assert run(file, out)[:3] == [f"{name}: {data} has changed" + also for name, also in (
+        ("first", ""),
+        ("second", "; stage first, which it takes from, is run"),
+        ("third", "; stage second, which it takes from, is run"),
+    )]  # fmt: skip
+
+
 def test_a_gate_that_is_shut_stops_with_value_examples_and_the_way_on(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     gated = STAGES.replace(
@@ -162,7 +210,13 @@ def test_a_part_of_the_stages_can_be_run(file: Path, tmp_path: Path) -> None:
         run(file, out, extent=Extent(first="second"))
     run(file, out, extent=Extent(last="first"))
     assert not (out / "stages/02-second").exists()
-    run(file, out, extent=Extent(first="second", last="second"))
+    assert not any("taken as it is" in line for line in run(file, out, extent=Extent(first="second", last="second")))
+    said = run(file, out, "first.steps=3", extent=Extent(first="second", last="second"))
+    assert said[0] == "first: taken as it is, although: steps: 2 before, 3 now"
+    file.write_text(STAGES.replace('small.toml"', 'small.toml"\ngates = [{ figure = "accuracy", min = 0.5 }]', 1))
+    with pytest.raises(GateError, match="gate after stage first is shut"):
+        run(file, out, extent=Extent(first="second", last="second"))
+    file.write_text(STAGES)
     assert not (out / "stages/03-third").exists()
     with pytest.raises(RecipeError, match="no stage is called forth; its stages: first, second, third"):
         run(file, out, extent=Extent(first="forth"))

@@ -6,6 +6,7 @@ The judge here is a rule (``tasks/tiny_world/conduct.py``) that no reward model 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from statistics import fmean
 
 from thinkwright.evaluation.figures import Sample
@@ -21,7 +22,10 @@ FIELDS = {
 }
 """Families of the tiny world by what they ask for."""
 SMALL_TALK = ("greeting", "identity")
-_NUMBER = re.compile(r"\d+")
+# A sign belongs to a number unless it stands after another or after a bracket, where it subtracts.
+_NUMBER = re.compile(r"(?<![0-9A-Za-z.)\]])[-\u2212]?\d+(?:\.\d+)?(?:/\d+(?![\d/]))?|\d+(?:\.\d+)?")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_WORD = re.compile(rf"\d+|{_HAN.pattern}+|(?:(?!{_HAN.pattern})[^\W\d_])+")
 
 
 def reasoning_figures(samples: Sequence[Sample]) -> dict[str, float]:
@@ -76,14 +80,26 @@ def _helpful_scores(samples: Sequence[Sample]) -> dict[str, list[float]]:
 def agrees(thought: str, answer: str | None) -> bool:
     """Whether the summary states what the thought came to.
 
-    A number must be the last that the thought names; of anything else every word and number must stand in the thought.
+    A number (signed, decimal or a fraction, by its value) must be the last that the thought names; of anything else
+    every word and number must stand in the thought as a whole one. Chinese has no spaces, so there a word may be part
+    of a longer row of characters.
     """
-    stated = open_box(answer or "").strip()
-    if stated.isdecimal():
-        return _NUMBER.findall(thought)[-1:] == [stated]
-    words = {word for part in parse_words(stated) for word in re.findall(r"\d+|[^\W\d_]+", part)} - {"lambda", "x"}
+    stated = open_box(answer or "").strip().removesuffix(".")
+    if _NUMBER.fullmatch(stated):
+        numbers = _NUMBER.findall(thought)
+        return bool(numbers) and _value(numbers[-1]) == _value(stated)
+    words = {word for part in parse_words(stated) for word in _WORD.findall(part)} - {"lambda", "x"}
     said = thought.casefold()
-    return bool(words) and all(word in said for word in words)
+    whole = set(_WORD.findall(said))
+    return bool(words) and all(word in said if _HAN.search(word) else word in whole for word in words)
+
+
+def _value(number: str) -> Fraction | str:
+    """What a number is worth; itself if it divides by zero, or is too long to read."""
+    try:
+        return Fraction(number.replace("\u2212", "-"))
+    except (ValueError, ZeroDivisionError):
+        return number
 
 
 def _is_correct(row: Sample) -> bool:

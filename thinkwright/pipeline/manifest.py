@@ -1,7 +1,8 @@
 """What a stage was made from and what it made, as ``stages/NN-NAME.json`` beside its folder holds it.
 
 A stage whose manifest matches is not run again. It holds what the stage was made from by value (its recipe, digests of
-what it takes from other stages, the version of the code), so a change is found, and told, before anything runs.
+what it takes from other stages and from outside, the version of the code), so a change is found, and told, before
+anything runs.
 """
 
 import hashlib
@@ -12,6 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from thinkwright.errors import RunFolderError
 from thinkwright.run_folder import read_json, write_json_atomic
 
 FINISHED = "finished"
@@ -39,6 +43,8 @@ class Manifest:
     """Digest of all outputs of each stage it takes from."""
     code: str
     """Version of the package."""
+    outside: dict[str, str] = field(default_factory=dict[str, str])
+    """Digest of each file and folder on this machine that the recipe names (``outside.py``)."""
     status: str = "running"
     outputs: dict[str, Output] = field(default_factory=dict[str, Output])
     figures: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -51,17 +57,26 @@ class Manifest:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def code_version() -> str:
     """The package's version."""
     return importlib.metadata.version("thinkwright")
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The manifest there; None if there is none. Raises RunFolderError for one that cannot be read."""
+    """The manifest there; None if there is none. Raises RunFolderError for one that cannot be read, or is none."""
     if not path.exists():
         return None
-    row = read_json(path)
-    return Manifest(**{**row, "outputs": {name: Output(**output) for name, output in row["outputs"].items()}})
+    try:
+        return _MANIFEST.validate_python(read_json(path))
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        key = ".".join(map(str, found["loc"])) or "the whole"
+        raise RunFolderError(
+            f"{path}: is no manifest of a stage ({key}: {found['msg']}); move it away, and the stage is run anew"
+        ) from error
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -81,6 +96,9 @@ def differences(before: Manifest, now: Manifest) -> list[str]:
         changed = [*changed[:_SHOWN_DIFFERENCES], f"and {len(changed) - _SHOWN_DIFFERENCES} more keys"]
     names = sorted(now.inputs)
     changed += [f"stage {name} made something else" for name in names if before.inputs.get(name) != now.inputs[name]]
+    # What was not there then, or is gone now, is not held against a stage: it could not be made again.
+    names = sorted(before.outside.keys() & now.outside.keys())
+    changed += [f"{name} has changed" for name in names if before.outside[name] != now.outside[name]]
     if before.code != now.code:
         changed.append(f"made by version {before.code}, this is {now.code}")
     return changed

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from thinkwright.errors import RunFolderError
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
+from thinkwright.types import Prompt
 
 INTERRUPTED = "interrupted"
 FINISHED = "finished"
@@ -34,15 +36,25 @@ def record_data(folder: Path, digest: str, report: dict[str, Any]) -> None:
     if path.exists() and (before := read_json(path).get("digest")) != digest:
         raise RunFolderError(
             f"{path}: the run began with other data (digest {before}, now {digest}): a file, Hub set, THINKWRIGHT_DATA"
-            " or a file of pass rates has changed; put back what it began with, or --out another folder"
+            ", a file of pass rates or a reward model has changed; put back what it began with, or --out another folder"
         )
     write_json_atomic(path, report | {"digest": digest})
 
 
 def task_digest(task: Task) -> str:
     """Of the ids, texts and golds of all prompts."""
-    rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold]) for prompt in task.all_prompts())
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+    return prompts_digest(task.all_prompts())
+
+
+def prompts_digest(prompts: Iterable[Prompt]) -> str:
+    """Of their ids, texts and golds, in whatever order they come."""
+    rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold]) for prompt in prompts)
+    return digest_of(rows)
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """One digest of several lines, such as the digests of several sets."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def record_start(folder: Path, policy: Policy, threads: int, argv: list[str], *, resume: bool) -> None:

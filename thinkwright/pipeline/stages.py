@@ -4,15 +4,14 @@ The same command goes on after a crash, Ctrl-C or a failed gate: stages whose ma
 that was stopped is resumed, and a changed one is made again with all that depends on it.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thinkwright.config.load import parse_recipe
-from thinkwright.config.pipeline import MODEL, Condition, Pipeline, Stage, resolve
+from thinkwright.config.load import parse_recipe, resolved_json
+from thinkwright.config.pipeline import LEAVES, Condition, Pipeline, resolve
 from thinkwright.errors import GateError, RecipeError, RunFolderError, ThinkwrightError
 from thinkwright.pipeline.gate import examples_of, key_figure, unmet
 from thinkwright.pipeline.manifest import (
@@ -25,13 +24,12 @@ from thinkwright.pipeline.manifest import (
     read_manifest,
     write_manifest,
 )
+from thinkwright.pipeline.outside import outside_of
+from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_earlier, set_aside
 from thinkwright.pipeline.run import INTERRUPTED, run_recipe
-from thinkwright.run_folder import RECIPE_FILE, append_jsonl, read_json, write_json_atomic
+from thinkwright.run_folder import RECIPE_FILE, append_jsonl, is_empty, write_bytes_atomic, write_json_atomic
 
 PIPELINE_FILE = "pipeline.json"
-OUTPUTS = (MODEL, "examples.jsonl", "table.json")
-"""What later stages may take from a stage's folder, as far as it has it; ``summary.json`` goes into the manifest."""
-
 STOPPED = "stopped"
 """Status of a pipeline that a gate or an error ended."""
 _LENGTHS = {"pretrain": "steps", "rl": "steps", "rejection_sample": "steps", "sft": "epochs", "reward_model": "epochs"}
@@ -48,37 +46,28 @@ class Extent:
     last: str | None = None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a stage stands in the run folder."""
-
-    stage: Stage
-    folder: Path
-
-    @property
-    def manifest(self) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.json")
-
-
 def run_pipeline(pipeline: Pipeline, folder: Path, extent: Extent, argv: list[str], say: Say) -> dict[str, Any]:
     """Run what has to be run; returns what ``summary.json`` holds.
 
     Raises RecipeError for an extent that names no stage, RunFolderError for a folder that holds no pipeline or a stage
     that is needed and not there, GateError, and what stages raise.
     """
-    numbered = enumerate(pipeline.stages, 1)
-    places = [_Place(stage, folder / "stages" / f"{number:02d}-{stage.name}") for number, stage in numbered]
+    places = places_of(pipeline, folder)
     first, last = _bounds(pipeline, extent)
     _take_folder(pipeline, folder)
+    for line in renumber(places):
+        say(line)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "started", "argv": argv})
     for place in places[:first]:
-        _must_be_there(place)
+        _must_be_there(place, places, say)
     started, wanted = time.monotonic(), places[first : last + 1]
     plan = _plan(places, wanted)
     for place in wanted:
         say(f"{place.stage.name}: {_why(plan[place.stage.name])}")
     times = {place.stage.name: _measured_seconds(place) for place in wanted if plan[place.stage.name]}
     try:
+        for place in places[:first]:
+            _pass_gates(place, say)
         for number, place in enumerate(wanted, first + 1):
             name, reasons = place.stage.name, _reasons(place, read_manifest(place.manifest), _origin(place, places))
             say(f"stage {number}/{len(places)} {name} ({place.stage.table['type']}): {_why(reasons)}")
@@ -109,7 +98,7 @@ def _bounds(pipeline: Pipeline, extent: Extent) -> tuple[int, int]:
 
 def _take_folder(pipeline: Pipeline, folder: Path) -> None:
     path = folder / PIPELINE_FILE
-    if folder.exists() and any(folder.iterdir()) and not path.is_file():
+    if not is_empty(folder) and not path.is_file():
         raise RunFolderError(f"{folder}: exists already and holds no pipeline; give --out another folder")
     stages = [
         {
@@ -123,7 +112,7 @@ def _take_folder(pipeline: Pipeline, folder: Path) -> None:
     write_json_atomic(path, {"name": pipeline.name, "stages": stages})
 
 
-def _plan(places: Sequence[_Place], wanted: Sequence[_Place]) -> dict[str, list[str]]:
+def _plan(places: Sequence[Place], wanted: Sequence[Place]) -> dict[str, list[str]]:
     """Why each stage will be run, before anything is; nothing for one that will not be."""
     plan: dict[str, list[str]] = {}
     again: set[str] = set()
@@ -141,18 +130,12 @@ def _why(reasons: Sequence[str]) -> str:
     return "; ".join(reasons) if reasons else "as it was, not run again"
 
 
-def _measured_seconds(place: _Place) -> float | None:
+def _measured_seconds(place: Place) -> float | None:
     """What the stage took when it was last run to its end in this folder; None if it never was."""
     found = read_manifest(place.manifest)
     if found is not None and found.wall_seconds:
         return found.wall_seconds
-    asides = sorted((place.folder.parent / "old").glob(f"{place.folder.name}-*/summary.json"), key=_modified)
-    rows = [row for row in map(read_json, reversed(asides)) if row["status"] == FINISHED]
-    return float(rows[0]["wall_seconds"]) if rows else None
-
-
-def _modified(path: Path) -> int:
-    return path.stat().st_mtime_ns
+    return seconds_of_earlier(place, FINISHED)
 
 
 def _rest(times: Sequence[float | None]) -> str:
@@ -163,7 +146,7 @@ def _rest(times: Sequence[float | None]) -> str:
     return f"; the stages left took {sum(known):.0f} s before"
 
 
-def _told(place: _Place) -> str:
+def _told(place: Place) -> str:
     """Seconds and key figure of a stage that has just ended."""
     found = read_manifest(place.manifest)
     assert found is not None, "a stage that was run has a manifest"
@@ -171,7 +154,7 @@ def _told(place: _Place) -> str:
     return f"{place.stage.name} took {found.wall_seconds:.0f} s" + (f": {figure[0]} {figure[1]:.4g}" if figure else "")
 
 
-def _reasons(place: _Place, before: Manifest | None, now: Manifest) -> list[str]:
+def _reasons(place: Place, before: Manifest | None, now: Manifest) -> list[str]:
     """In words, why a stage must be run; nothing if what is there will do."""
     if before is None:
         return ["not run yet"]
@@ -180,21 +163,25 @@ def _reasons(place: _Place, before: Manifest | None, now: Manifest) -> list[str]
     return damage(place.folder, before.outputs) if before.status == FINISHED else ["was stopped, goes on"]
 
 
-def _run_stage(place: _Place, places: Sequence[_Place], argv: list[str], say: Say) -> str:
+def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say) -> str:
     """Run, resume or pass over a stage; returns its status."""
     now, before = _origin(place, places), read_manifest(place.manifest)
     reasons = _reasons(place, before, now)
     if not reasons:
         return FINISHED
-    if before is not None and differences(before, now) and (aside := _set_aside(place)) is not None:
+    if (before is None or differences(before, now)) and (aside := set_aside(place)) is not None:
         say(f"  what was there is in {aside}")
     write_manifest(place.manifest, now)
     folders = {other.stage.name: other.folder for other in places}
     started = time.monotonic()
-    resume = (place.folder / RECIPE_FILE).is_file()
-    summary = run_recipe(resolve(place.stage, folders), place.folder, resume=resume, argv=argv)
+    recipe, resume = resolve(place.stage, folders), (place.folder / RECIPE_FILE).is_file()
+    if resume:
+        # By its manifest the recipe is the same; only the pipeline's folder may have another path now.
+        write_bytes_atomic(place.folder / RECIPE_FILE, resolved_json(recipe).encode())
+    summary = run_recipe(recipe, place.folder, resume=resume, argv=argv)
     if summary["status"] == FINISHED:
-        outputs = outputs_of(place.folder, [name for name in OUTPUTS if (place.folder / name).exists()])
+        names = [name for name in LEAVES[recipe.type] if (place.folder / name).exists()]
+        outputs = outputs_of(place.folder, names)
         seconds = summary.get("wall_seconds", time.monotonic() - started)
         figures = summary.get("after", {})
         write_manifest(
@@ -203,7 +190,7 @@ def _run_stage(place: _Place, places: Sequence[_Place], argv: list[str], say: Sa
     return summary["status"]
 
 
-def _origin(place: _Place, places: Sequence[_Place]) -> Manifest:
+def _origin(place: Place, places: Sequence[Place]) -> Manifest:
     """The manifest of a stage about to run."""
     stage = place.stage
     inputs: dict[str, str] = {}
@@ -211,23 +198,12 @@ def _origin(place: _Place, places: Sequence[_Place]) -> Manifest:
         if other.stage.name in stage.inputs:
             found = read_manifest(other.manifest)
             inputs[other.stage.name] = found.digest() if found is not None else "none"
-    recipe = parse_recipe(f"stage {stage.name}", stage.table)
-    return Manifest(recipe.model_dump(mode="json"), inputs, code_version())
+    recipe = parse_recipe(f"stage {stage.name}", stage.table).model_dump(mode="json")
+    return Manifest(recipe, inputs, code_version(), outside_of(recipe))
 
 
-def _set_aside(place: _Place) -> Path | None:
-    """Move what a stage made before out of the way: nothing that took hours is deleted."""
-    if not place.folder.exists():
-        return None
-    number = 1
-    while (aside := place.folder.parent / "old" / f"{place.folder.name}-{number}").exists():
-        number += 1
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(place.folder, aside)
-    return aside
-
-
-def _must_be_there(place: _Place) -> None:
+def _must_be_there(place: Place, places: Sequence[Place], say: Say) -> None:
+    """Raises RunFolderError for a stage that is needed and not whole; says so if it was made from something else."""
     found = read_manifest(place.manifest)
     problems = ["it has not been run to its end"] if found is None or found.status != FINISHED else []
     if found is not None:
@@ -237,9 +213,12 @@ def _must_be_there(place: _Place) -> None:
         raise RunFolderError(
             f"stage {name} is needed and not there: {'; '.join(problems)}; start at it (--from {name})"
         )
+    assert found is not None, "without a manifest it has a problem"
+    if changed := differences(found, _origin(place, places)):
+        say(f"{place.stage.name}: taken as it is, although: {'; '.join(changed)}")
 
 
-def _pass_gates(place: _Place, say: Say) -> None:
+def _pass_gates(place: Place, say: Say) -> None:
     """Hold a finished stage's figures against its gates. Raises GateError with value, examples and the way on."""
     found = read_manifest(place.manifest)
     assert found is not None, "a stage that was run has a manifest"
@@ -251,7 +230,7 @@ def _pass_gates(place: _Place, say: Say) -> None:
         say(f"  gate passed: {gate.figure} = {value:.4g} ({', '.join(limits)})")
 
 
-def _gate_text(place: _Place, gate: Condition, problem: str) -> str:
+def _gate_text(place: Place, gate: Condition, problem: str) -> str:
     name = place.stage.name
     key = _LENGTHS.get(place.stage.table["type"])
     such_as = f" (such as {name}.{key}=...)" if key else ""
@@ -262,7 +241,7 @@ def _gate_text(place: _Place, gate: Condition, problem: str) -> str:
     )
 
 
-def _summary(folder: Path, places: Sequence[_Place], status: str, seconds: float) -> dict[str, Any]:
+def _summary(folder: Path, places: Sequence[Place], status: str, seconds: float) -> dict[str, Any]:
     manifests = {place.stage.name: read_manifest(place.manifest) for place in places}
     summary = {
         "status": status,
