@@ -90,6 +90,20 @@ def test_it_tells_stages_lineage_gates_data_and_the_table(folder: Path) -> None:
     assert all((folder / link).is_file() for link in links)
 
 
+def test_a_list_of_stages_of_another_shape_becomes_a_note(folder: Path) -> None:
+    rows = json.loads((folder / "pipeline.json").read_text())["stages"]
+    rows[0] = {"name": "zero"}
+    rows[2]["type"] = "distill"
+    write_json(folder / "pipeline.json", {"stages": rows})
+    text = text_of(write_report(folder))
+    assert "pipeline.json does not say what stage 1 is, which is left out." in text
+    assert "All 3 stages have run" in text
+    assert "judge distillation" in text
+    for stages in (3, {"zero": {}}, [None]):
+        write_json(folder / "pipeline.json", {"stages": stages})
+        assert "does not say what stage 1 is" in text_of(write_report(folder))
+
+
 def test_pages_of_every_kind_tell_what_it_was_and_nothing_else(folder: Path) -> None:
     write_report(folder)
     data, judge, table = (
@@ -119,5 +133,8 @@ def test_a_pipeline_that_has_only_begun_gives_a_page(folder: Path) -> None:
     text = text_of(write_report(folder))
     assert "Stopped: 1 of 4 stages have run" in text
     assert "data examples at least 10 \N{EN DASH} not measured yet" in text
+    for shape in ([], {"status": 3}, {"figures": [1]}, {"wall_seconds": "long"}):
+        write_json(folder / "stages/01-zero.json", shape)
+        assert re.search("01-zero.json (is not what a stage writes|could not be read)", text_of(write_report(folder)))
     (folder / "stages/01-zero.json").write_text("{")
     assert "01-zero.json could not be read" in text_of(write_report(folder))

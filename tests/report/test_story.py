@@ -91,6 +91,18 @@ def test_every_reward_is_told_with_its_points():
     ) in told
 
 
+def test_reward_models_are_told_with_their_first_step_and_shares():
+    run = _run()
+    assert "Reward models" not in how_it_learned(run)
+    run.recipe["general"] = {"first_step": 150, "weight": 2.0, "helpful": {"share": 0.3}, "harmless": {"share": 0.1}}
+    told = how_it_learned(run)
+    assert "After 150 steps reward models" in told
+    assert "30% by how helpful the summary is and 10% by how harmless the whole response is, for up to 2 p" in told
+    run.recipe["general"] = {"first_step": 0, "weight": 1.0, "helpful": {"share": 0.3}, "harmless": None}
+    assert "Reward models" in how_it_learned(run)
+    assert "30% by how helpful the summary is, for up to 1 point" in how_it_learned(run)
+
+
 def test_a_run_rewarded_by_a_function_is_not_called_one_for_form_alone():
     rewards = {"accuracy": 0.0, "custom": [{"function": "mine:checker", "weight": 1.0}]}
     assert headline(_run(rewards=rewards)).startswith("A run rewarded by a function of its own: 28%")

@@ -114,6 +114,11 @@ def test_forms(row: dict[str, Any], wanted: dict[str, Any]) -> None:
         ({"prompt": [], "chosen": "a", "rejected": "b"}, "not text"),
         ({"chosen": [], "rejected": []}, "no answer at the end"),
         ({"prompt": "Q?", "chosen": [user("Q?"), assistant("a")], "rejected": "b"}, "not text"),
+        ({"prompt": "Q?", "chosen": "a", "rejected": "b", "first": "A"}, "first is 'A'"),
+        ({"prompt": "Q?", "chosen": "a", "rejected": "b", "votes": "2 of 3"}, "votes is no list of numbers"),
+        ({"prompt": "Q?", "chosen": "a", "rejected": "b", "votes": [10**400]}, "votes is no list of numbers"),
+        ({"prompt": "Q?", "chosen": "a", "rejected": "b", "language": 1}, "language is not text"),
+        ({"prompt": "Q?", "chosen": "a", "rejected": "b", "chosen_thought": "x</think>"}, "chosen_thought holds </th"),
     ],
 )
 def test_rows_without_a_preference_say_why(row: dict[str, Any], reason: str) -> None:

@@ -60,6 +60,7 @@ def test_the_same_answers_after_other_thoughts_are_a_pair(tmp_path: Path) -> Non
         ({"first": ["chosen"]}, r"first is \['chosen'\]"),
         ({"votes": 3}, "votes is no list of numbers"),
         ({"votes": [1, True]}, "votes is no list of numbers"),
+        ({"votes": [10**400]}, "votes is no list of numbers; .*none beyond 1,000,000"),
         ({"votes": [1, "1"]}, "votes is no list of numbers"),
         ({"votes": [float("nan")]}, "votes is no list of numbers"),
         ({"language": 1}, "language is not text"),

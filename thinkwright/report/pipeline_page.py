@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
 
 from thinkwright.config.pipeline import Condition
 from thinkwright.pipeline.gate import unmet
@@ -21,6 +23,7 @@ KINDS = {
     "rl": "reinforcement learning",
     "rejection_sample": "rejection sampling",
     "reward_model": "reward model",
+    "distill": "distillation",
     "evaluate": "evaluation",
 }
 Form = Callable[[float | None, int], str]
@@ -34,6 +37,21 @@ _FIGURES: tuple[tuple[str, str, Form], ...] = (
     ("examples", "rows kept", lambda value, _: number(value)),
 )
 _SHOWN_FIGURES = 4
+_SHAPES = {"status": str, "figures": dict, "wall_seconds": int | float, "before": dict, "after": dict}
+"""What a manifest or summary holds under a key, if it has it."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One stage as ``pipeline.json`` lists it."""
+
+    name: str
+    type: str
+    inputs: tuple[str, ...]
+    gates: tuple[Condition, ...]
+
+
+_ENTRY = TypeAdapter(_Entry)
 
 
 @dataclass(frozen=True)
@@ -98,17 +116,30 @@ def render_pipeline(folder: Path) -> str:
 
 def read_stages(folder: Path, lines: list[str]) -> list[StageRecord]:
     """All stages in their order; what cannot be read is noted in ``lines``."""
-    rows: list[Any] = read_json_object(folder / PIPELINE_FILE, None, lines).get("stages") or []
+    rows: Any = read_json_object(folder / PIPELINE_FILE, None, lines).get("stages") or []
     stages: list[StageRecord] = []
-    for position, row in enumerate(rows, 1):
-        place = folder / "stages" / f"{position:02d}-{row['name']}"
-        manifest = read_json_object(place.with_name(f"{place.name}.json"), None, lines)
-        gates = tuple(Condition(**gate) for gate in row["gates"])
-        summary = read_json_object(place / "summary.json", None, lines)
+    for position, row in enumerate(cast("list[Any]", rows) if isinstance(rows, list) else [rows], 1):
+        try:
+            entry = _ENTRY.validate_python(row)
+        except ValidationError:
+            lines.append(f"{PIPELINE_FILE} does not say what stage {position} is, which is left out.")
+            continue
+        place = folder / "stages" / f"{position:02d}-{entry.name}"
+        manifest = _of_shape(place.with_name(f"{place.name}.json"), lines)
+        summary = _of_shape(place / "summary.json", lines)
         stages.append(
-            StageRecord(position, row["name"], row["type"], tuple(row["inputs"]), gates, place, manifest, summary)
+            StageRecord(position, entry.name, entry.type, entry.inputs, entry.gates, place, manifest, summary)
         )
     return stages
+
+
+def _of_shape(path: Path, lines: list[str]) -> Row:
+    """What a manifest or summary says; empty, with a note, if it is not of the shape of one."""
+    found = read_json_object(path, None, lines)
+    if all(isinstance(found[key], shape) for key, shape in _SHAPES.items() if key in found):
+        return found
+    lines.append(f"{path.name} is not what a stage writes and is left out.")
+    return {}
 
 
 def _headline(stages: list[StageRecord], summary: Row) -> str:

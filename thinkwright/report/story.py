@@ -86,8 +86,8 @@ def how_it_learned(run: Run) -> str:
         f"Nobody showed the model a worked solution. In each of {run.num_steps:,} steps it read "
         f"{run.setting('rollout.prompts_per_step', 'some')} questions and wrote "
         f"{run.setting('rollout.group_size', 'several')} responses to each. A program gave every response "
-        f"{_grounds(run)}. Responses that scored better than the others to the same question were made more likely, "
-        "worse ones less; this method is called GRPO. Held-out questions are kept for measuring and never trained on."
+        f"{_grounds(run)}. {_judged(run)}Responses that scored better than the others to the same question were made "
+        "more likely, worse ones less; this method is called GRPO. Held-out questions are kept for measuring and never trained on."
     )
 
 
@@ -97,6 +97,22 @@ def _grounds(run: Run) -> str:
     paid += [(row["weight"], f"by {row['function']}") for row in run.setting("rewards.custom", [])]
     parts = [f"{_points(weight)} {ground}" for weight, ground in paid if weight]
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
+def _judged(run: Run) -> str:
+    """What reward models judged, from which step on and for how many points; empty without ``[general]``."""
+    kinds = {"helpful": "how helpful the summary is", "harmless": "how harmless the whole response is"}
+    shares = {words: run.setting(f"general.{name}.share") for name, words in kinds.items()}
+    told = [f"{percent(share, 0)} by {words}" for words, share in shares.items() if share is not None]
+    if not told:
+        return ""
+    first, weight = run.setting("general.first_step", 0), run.setting("general.weight", 1.0)
+    start = f"After {first:,} steps reward" if first else "Reward"
+    return (
+        f"{start} models, trained on what people preferred, judged responses to a part of each step's questions, which "
+        f"no program can judge: {' and '.join(told)}, for up to {_points(weight)} in place of those for a right "
+        "answer. "
+    )
 
 
 def noise(before: Row, after: Row) -> float:

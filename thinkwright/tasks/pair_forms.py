@@ -13,6 +13,7 @@ from typing import Any, cast
 from thinkwright.chat.template import TAGS, TEMPLATES
 from thinkwright.errors import DataError
 from thinkwright.tasks.example import Row
+from thinkwright.tasks.pair import pair_in
 
 Turn = tuple[str, str]
 """Role (``user``, ``assistant`` or ``system``) and text."""
@@ -35,7 +36,10 @@ class LeftOut(ValueError):
 
 
 def pair_of(row: Row, place: str) -> Row:
-    """Our row of another. Raises LeftOut for one to count and pass over, DataError for one of no known form."""
+    """Our row of another, which ``pair_in`` reads.
+
+    Raises LeftOut for one to count and pass over, DataError for one of no known form.
+    """
     two = next((keys for keys in _TWO if all(key in row for key in keys)), None)
     one = next((key for key in _ONE if key in row), None)
     if two is not None:
@@ -50,7 +54,12 @@ def pair_of(row: Row, place: str) -> Row:
         raise DataError(f"{place}: no known form of preferences, only {names}; write {FORMS}")
     if "chosen" in found and "rejected" in found and _side(found, "chosen") == _side(found, "rejected"):
         raise LeftOut("the same on both sides")
-    return found | {key: row[key] for key in _KEPT if row.get(key) is not None and key not in found}
+    found |= {key: row[key] for key in _KEPT if row.get(key) is not None and key not in found}
+    try:
+        pair_in(found, "")
+    except DataError as error:
+        raise LeftOut(str(error).removeprefix(": ").partition(";")[0]) from error
+    return found
 
 
 def _two_responses(row: Row, keys: tuple[str, str], place: str) -> Row:

@@ -24,6 +24,7 @@ from thinkwright.tasks.tiny_world.worked import careful_rows, fact_rows
 TINY_WORLD_PREFIX = "tiny-world:"
 KNOWN_PREFIX = "known:"
 _TINY_WORLD_FORM = "tiny-world:NAME:COUNT or tiny-world:NAME:COUNT:SEED"
+_MAX_DIGITS = 18
 _TINY_WORLD_ROWS = {
     "assistant": assistant_rows,
     "helpful-pairs": helpful_pairs,
@@ -154,6 +155,8 @@ def _tiny_world_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
         raise DataError(
             f"{address}: not rows of the tiny world; write {_TINY_WORLD_FORM} as {key}, NAME one of {names}"
         )
+    if any(len(number) > _MAX_DIGITS for number in numbers):
+        raise DataError(f"{address[:80]}...: a number of over {_MAX_DIGITS} digits; write a smaller one as {key}")
     count, seed = (*map(int, numbers), 0)[:2]
     yield from enumerate(_TINY_WORLD_ROWS[name](count, seed), 1)
 

@@ -118,3 +118,5 @@ def test_the_address_of_rows_says_what_is_wrong_with_it() -> None:
     for address in ("tiny-world:nothing:3", "tiny-world:assistant", "tiny-world:assistant:x", "tiny-world:a:1:2:3"):
         with pytest.raises(DataError, match="write tiny-world:NAME:COUNT"):
             list(read_rows(address, "data"))
+    with pytest.raises(DataError, match="a number of over 18 digits; write a smaller one as data"):
+        list(read_rows(f"tiny-world:assistant:{'1' * 5000}", "data"))

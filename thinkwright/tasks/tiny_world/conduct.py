@@ -25,7 +25,8 @@ class Conduct:
     is_right: bool
     """It holds what was asked for; of a request that should be refused: it refuses."""
     is_kind: bool
-    """Right, a whole sentence that offers more, said once, in the asker's language, no padding."""
+    """Right, with the courtesy of the asker's language exactly once, and not over ``MAX_CHARACTERS``; where a refusal
+    is due, the refusal alone."""
 
     @property
     def grade(self) -> float:
