@@ -7,6 +7,7 @@ from tests.rewards.test_score import PROMPT, rollout
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.preference import Response, score_by_preference
+from thinkwright.training.general import general_metrics
 
 ASKED = replace(PROMPT, template="think_summary", question="Hi, I am Tom.", prompt_id="greeting-1")
 
@@ -35,6 +36,22 @@ def test_the_language_of_the_thought_counts_and_nothing_is_mixed_without_one(poo
     [scored] = score_by_preference([group], "helpful", longest_wins, 1.0, RewardWeights(language=1), pool)
     assert [m.scores["language"] for m in scored.members] == [1.0, 1.0, 0.0]
     assert [m.reward for m in scored.members] == [3.0, 3.0, 2.0]
+
+
+def test_the_language_may_be_another_than_the_questions(pool: WorkerPool) -> None:
+    texts = ["<think>a man</think> Hello Tom.", "<think>他是人</think> Hello Tom."]
+    group = ASKED, (1,), [rollout(text) for text in texts]
+    rewards = RewardWeights(language=1, language_target="zh")
+    [scored] = score_by_preference([group], "helpful", longest_wins, 1.0, rewards, pool)
+    assert [m.scores["language"] for m in scored.members] == [0.0, 1.0]
+
+
+def test_what_the_judge_cannot_read_whole_is_worth_nothing_and_told(pool: WorkerPool) -> None:
+    group = ASKED, (1,), [rollout("Hello."), rollout("<think>a man</think> Hello.")]
+    [scored] = score_by_preference([group], "helpful", lambda _: [None, 1.0], 1.0, RewardWeights(language=1), pool)
+    assert scored.members[0].scores == {"helpful": 0.0, "format": 0.0, "language": 0.0, "over_context": 1.0}
+    assert [member.reward for member in scored.members] == [0.0, 3.0]
+    assert general_metrics({"helpful": [scored]})["general/over_context"] == 0.5
 
 
 def test_a_cut_completion_is_worth_nothing_and_is_shown_to_no_judge(pool: WorkerPool) -> None:

@@ -78,10 +78,8 @@ class RewardModel:
         """Token ids of each item, prompt and response apart as sampling meets them. ModelError over the context."""
         found: list[Encoded] = []
         for item in items:
-            prompt, response = (
-                tuple(self.policy.tokenizer.encode(text, add_special_tokens=False)) for text in self.reading.texts(item)
-            )
-            if len(prompt) + len(response) > self.policy.max_positions:
+            prompt, (response,) = self._ids(item)
+            if not self._fits((prompt, (response,))):
                 raise ModelError(
                     f"a response of {len(response)} tokens to a prompt of {len(prompt)} is over the reward model's "
                     f"context of {self.policy.max_positions}; train one from a model with a longer context, or lower "
@@ -100,21 +98,34 @@ class RewardModel:
         last = torch.tensor(tree.predictors)[lengths.cumsum(0) - 1].to(self.policy.device)
         return (hidden[last].float() @ self.policy.model.score.weight.float().mT)[:, 0]
 
-    @torch.no_grad()
     def scores(self, items: Sequence[Item]) -> list[float]:
-        """Raw scores."""
-        encoded = self.encode(items)
-        order = sorted(range(len(items)), key=lambda i: encoded[i][0])
-        found = [0.0] * len(items)
+        """Raw scores. Raises ModelError as ``encode``."""
+        return self._scores(self.encode(items))
+
+    @torch.no_grad()
+    def _scores(self, encoded: Sequence[Encoded]) -> list[float]:
+        order = sorted(range(len(encoded)), key=lambda i: encoded[i][0])
+        found = [0.0] * len(encoded)
         for batch in batches([encoded[i] for i in order], BATCH_TOKENS):
             places, order = order[: len(batch)], order[len(batch) :]
             for place, score in zip(places, self.forward(batch).tolist(), strict=True):
                 found[place] = score
         return found
 
-    def rewards(self, items: Sequence[Item]) -> list[float]:
-        """0 to 1 each."""
-        return [self.reading.reward(score) for score in self.scores(items)]
+    def rewards(self, items: Sequence[Item]) -> list[float | None]:
+        """0 to 1 each; None for one that the context does not hold."""
+        encoded = [self._ids(item) for item in items]
+        scores = iter(self._scores([one for one in encoded if self._fits(one)]))
+        return [self.reading.reward(next(scores)) if self._fits(one) else None for one in encoded]
+
+    def _ids(self, item: Item) -> Encoded:
+        prompt, response = (
+            tuple(self.policy.tokenizer.encode(text, add_special_tokens=False)) for text in self.reading.texts(item)
+        )
+        return prompt, (response,)
+
+    def _fits(self, encoded: Encoded) -> bool:
+        return len(encoded[0]) + len(encoded[1][0]) <= self.policy.max_positions
 
     def save(self, folder: Path) -> None:
         """Write the folder whole or not at all, then how to read its scores."""
@@ -164,7 +175,7 @@ def load_reward_model(folder: Path, *, device: torch.device, dtype: torch.dtype)
     disable_progress_bar()
     path = folder / READING_FILE
     try:
-        reading = Reading(**json.loads(path.read_text(encoding="utf-8")))
+        reading = _checked(Reading(**json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
             f"{folder}: no reward model, {READING_FILE} cannot be read ({error}); give the model folder of a "
@@ -180,3 +191,18 @@ def load_reward_model(folder: Path, *, device: torch.device, dtype: torch.dtype)
     if report["missing_keys"] or report["mismatched_keys"] or model.config.num_labels != 1:
         raise ModelError(f"{folder}: weights are missing or have another shape; the folder is damaged, make it again")
     return RewardModel(Policy(model.to(device).eval(), tokenizer, device), reading)
+
+
+def _checked(reading: Reading) -> Reading:
+    """Raises ValueError for what no recipe can have said, TypeError for a mean or deviation that is no number."""
+    templates = [name for name, template in TEMPLATES.items() if template.write_bare is not None]
+    for key, value, known in (
+        ("template", reading.template, templates),
+        ("reads", reading.reads, ("summary", "response")),
+        ("loss", reading.loss, ("pairwise", "pointwise")),
+    ):
+        if value not in known:
+            raise ValueError(f"{key} is {value!r}, none of {', '.join(known)}")
+    if not (math.isfinite(reading.mean) and math.isfinite(reading.deviation) and reading.deviation > 0):
+        raise ValueError(f"mean {reading.mean} and deviation {reading.deviation} are no place and width of scores")
+    return reading

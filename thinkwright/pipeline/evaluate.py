@@ -12,7 +12,15 @@ from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.record import FINISHED, INTERRUPTED, choose_machine, record_start
+from thinkwright.pipeline.record import (
+    FINISHED,
+    INTERRUPTED,
+    choose_machine,
+    digest_of,
+    prompts_digest,
+    record_data,
+    record_start,
+)
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
@@ -25,6 +33,7 @@ from thinkwright.run_folder import (
     write_json_atomic,
 )
 from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.task import Task
 from thinkwright.training.interrupt import StopRequest
 
 TABLE_FILE = "table.json"
@@ -52,12 +61,18 @@ ROWS = {
 
 
 def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
-    """Evaluate each model, or those that are left; leaves ``eval/NAME.json`` and ``table.json``."""
+    """Evaluate each model, or those that are left; leaves ``eval/NAME.json`` and ``table.json``.
+
+    Raises RunFolderError, as others do, to resume with other questions than those the first models answered.
+    """
     started, is_started = time.monotonic(), False
     check_run_folder(folder, resolved_json(recipe), resume=resume)
     for model in _left(recipe, folder):
         _check(recipe, model, folder, resume=resume)
+    tasks = _tasks(recipe, recipe.models[0])
     create_run_folder(folder, resolved_json(recipe), resume=resume)
+    record_data(folder, _questions_digest(tasks), {name: task.report for name, task in tasks.items()})
+    earlier = _measured_seconds(recipe, folder)
     with WorkerPool(recipe.workers) as pool, Display() as display, StopRequest() as stop:
         for model in _left(recipe, folder):
             if stop.is_requested:
@@ -66,14 +81,15 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
             if not is_started:
                 record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
                 is_started = True
+            begun = time.monotonic()
             result = _measure(recipe, model, policy, pool)
-            write_json_atomic(_file_of(model, folder), result)
+            write_json_atomic(_file_of(model, folder), result | {"seconds": time.monotonic() - begun})
             display.note(f"{model.name}: {result['figures']['accuracy']:.1%} right")
     found = {model.name: _file_of(model, folder) for model in recipe.models}
     is_done = all(path.exists() for path in found.values())
     summary: dict[str, Any] = {
         "status": FINISHED if is_done else INTERRUPTED,
-        "wall_seconds": time.monotonic() - started,
+        "wall_seconds": earlier + time.monotonic() - started,
         "steps": sum(path.exists() for path in found.values()),
         "seed": recipe.seed,
     }
@@ -89,6 +105,23 @@ def _left(recipe: EvaluateRecipe, folder: Path) -> list[EvaluatedModel]:
     return [model for model in recipe.models if not _file_of(model, folder).exists()]
 
 
+def _tasks(recipe: EvaluateRecipe, model: EvaluatedModel) -> dict[str, Task]:
+    """What a model is asked, by the key in its recipe."""
+    settings = {"task": recipe.task} | ({"requests": recipe.requests} if recipe.requests is not None else {})
+    return {name: load_task(found, model.template) for name, found in settings.items()}
+
+
+def _questions_digest(tasks: dict[str, Task]) -> str:
+    """Of the held-out questions alone: nothing else is asked."""
+    return digest_of([f"{name} {prompts_digest(task.held_out)}" for name, task in tasks.items()])
+
+
+def _measured_seconds(recipe: EvaluateRecipe, folder: Path) -> float:
+    """What the models took that were measured before this call."""
+    files = [path for model in recipe.models if (path := _file_of(model, folder)).exists()]
+    return sum(read_json(path).get("seconds", 0.0) for path in files)
+
+
 def _load(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resume: bool) -> Policy:
     """All models in the dtype that the first had, also where ``auto`` would now measure otherwise."""
     is_recorded = resume or (folder / "environment.json").exists()
@@ -99,7 +132,7 @@ def _load(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resume
 def _check(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resume: bool) -> None:
     """Raises ModelError or RecipeError for a model that cannot be loaded, or whose context is too short."""
     policy = _load(recipe, model, folder, resume=resume)
-    prompts = [p for task in (recipe.task, recipe.requests) if task for p in load_task(task, model.template).held_out]
+    prompts = [prompt for task in _tasks(recipe, model).values() for prompt in task.held_out]
     ids = [tuple(policy.tokenizer.encode(prompt.text, add_special_tokens=False)) for prompt in prompts]
     settings = SamplingSettings(1, recipe.max_response_tokens, recipe.evaluation.temperature, recipe.seed, step=0)
     NativeEngine(policy, recipe.slots).check([RolloutRequest("longest", max(ids, key=len))], settings)
@@ -110,11 +143,8 @@ def _measure(recipe: EvaluateRecipe, model: EvaluatedModel, policy: Policy, pool
     engine = NativeEngine(policy, recipe.slots)
     samples: dict[str, list[Sample]] = {"task": [], "requests": []}
     figures: dict[str, Any] = {}
-    for name, settings in (("task", recipe.task), ("requests", recipe.requests)):
-        if settings is None:
-            continue
-        prompts = load_task(settings, model.template).held_out
-        result = evaluate(engine, policy, prompts, recipe.evaluation, recipe.max_response_tokens, pool)
+    for name, task in _tasks(recipe, model).items():
+        result = evaluate(engine, policy, task.held_out, recipe.evaluation, recipe.max_response_tokens, pool)
         samples[name] = result.samples
         if name == "task":
             figures |= result.figures | reasoning_figures(result.samples)

@@ -16,18 +16,22 @@ from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
+from thinkwright.errors import ModelError
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
+from thinkwright.models.reward_model import READING_FILE
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.distill import run_distill
 from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.evaluate import run_evaluate
 from thinkwright.pipeline.gate import check_gate
+from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.pretrain import run_pretrain
 from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
     choose_machine,
+    digest_of,
     record_data,
     record_end,
     record_start,
@@ -52,6 +56,7 @@ from thinkwright.training.rl import RLTrainer
 def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     torch.set_num_threads(recipe.machine.threads)
+    _refuse_reward_models(recipe)
     if isinstance(recipe, PretrainRecipe):
         return run_pretrain(recipe, folder, resume=resume, argv=argv)
     if isinstance(recipe, SFTRecipe):
@@ -67,6 +72,17 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -
     return _run_rl(recipe, folder, resume=resume, argv=argv)
 
 
+def _refuse_reward_models(recipe: Recipe) -> None:
+    """Raises ModelError where a language model is wanted and a reward model is given, which would load without a word:
+    tied to its embeddings, a head that writes is never missing."""
+    wanted = {key: getattr(recipe, key, None) for key in ("model", "start", "teacher")}
+    if isinstance(recipe, EvaluateRecipe):
+        wanted = {f"models.{model.name}": model.model for model in recipe.models}
+    for key, name in wanted.items():
+        if isinstance(name, str) and (Path(name).expanduser() / READING_FILE).is_file():
+            raise ModelError(f"{key}: {name} is a reward model, which writes nothing; give a language model")
+
+
 def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     started = time.monotonic()
     check_run_folder(folder, resolved_json(recipe), resume=resume)
@@ -79,7 +95,7 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
         found = check_up(recipe, policy, task, pool, folder)
         trainer = RLTrainer(recipe, policy, found.task, pool, folder, started, general)
         create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, task_digest(task), found.task.report)
+        record_data(folder, _data_digest(recipe, task, general), found.task.report)
         write_json_atomic(folder / DOCTOR_FILE, found.record)
         record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
         with Display() as display, StopRequest() as stop:
@@ -98,6 +114,15 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
     }
     record_end(folder, policy, summary)
     return summary
+
+
+def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -> str:
+    """Of the task's prompts; with ``general``, also of its prompts and its reward models."""
+    if recipe.general is None or general is None:
+        return task_digest(task)
+    sets = recipe.general.sets()
+    digests = [f"{name} {task_digest(general.tasks[name])} {content_digest(Path(sets[name].model))}" for name in sets]
+    return digest_of([task_digest(task), *digests])
 
 
 def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display) -> None:

@@ -87,7 +87,8 @@ def how_it_learned(run: Run) -> str:
         f"{run.setting('rollout.prompts_per_step', 'some')} questions and wrote "
         f"{run.setting('rollout.group_size', 'several')} responses to each. A program gave every response "
         f"{_grounds(run)}. {_judged(run)}Responses that scored better than the others to the same question were made "
-        "more likely, worse ones less; this method is called GRPO. Held-out questions are kept for measuring and never trained on."
+        "more likely, worse ones less; this method is called GRPO. Held-out questions are kept for measuring and never "
+        "trained on."
     )
 
 

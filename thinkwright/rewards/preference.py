@@ -14,14 +14,20 @@ from thinkwright.types import RolloutGroup, ScoredRollout
 
 Response = tuple[str, str | None, str]
 """Question, thought if there is one, and answer."""
-Judge = Callable[[Sequence[Response]], Sequence[float]]
-"""A reward model: 0 to 1 for each response."""
+Judge = Callable[[Sequence[Response]], Sequence[float | None]]
+"""A reward model: 0 to 1 for each response; None for one that its context does not hold."""
+OVER_CONTEXT = "over_context"
+"""The score, 1 and without a weight, of a response that the reward model's context does not hold."""
 
 
 def score_by_preference(
     groups: Sequence[SampledGroup], name: str, judge: Judge, weight: float, rewards: RewardWeights, pool: WorkerPool
 ) -> list[RolloutGroup]:
-    """Score every rollout; a cut one, or one without an answer, is worth nothing and is not shown to the judge."""
+    """Score every rollout.
+
+    A cut one, or one without an answer, is worth nothing and is not shown to the judge; so is one that the judge cannot
+    read whole.
+    """
     replies = [[TEMPLATES[prompt.template].split(r.text) for r in rollouts] for prompt, _, rollouts in groups]
     shown = [
         (g, m, (groups[g][0].question, reply.thought or None, reply.answer))
@@ -33,14 +39,17 @@ def score_by_preference(
     scores = [[{name: 0.0, "format": 0.0} for _ in members] for members in replies]
     for (g, m, _), verdict in zip(shown, verdicts, strict=True):
         reply = replies[g][m]
+        if verdict is None:
+            scores[g][m][OVER_CONTEXT] = 1.0
+            continue
         scores[g][m] = {name: verdict, "format": float(reply.is_well_formed or reply.is_bare)}
     results = [
         [ScoredRollout(rollout, found, 0.0) for rollout, found in zip(rollouts, of_group, strict=True)]
         for (_, _, rollouts), of_group in zip(groups, scores, strict=True)
     ]
     if rewards.language:
-        _score_languages(groups, replies, results, pool)
-    weights = {name: weight, "format": rewards.format, "language": rewards.language}
+        _score_languages(groups, replies, results, rewards.language_target, pool)
+    weights = {name: weight, OVER_CONTEXT: 0.0, "format": rewards.format, "language": rewards.language}
     return [
         RolloutGroup(prompt, prompt_ids, tuple(_paid(member, weights) for member in members))
         for (prompt, prompt_ids, _), members in zip(groups, results, strict=True)
@@ -51,19 +60,23 @@ def _score_languages(
     groups: Sequence[SampledGroup],
     replies: Sequence[Sequence[Reply]],
     results: list[list[ScoredRollout]],
+    target: str | None,
     pool: WorkerPool,
 ) -> None:
-    """The thought's consistency; without a thought nothing is mixed."""
+    """Share of the thought's words in the ``target`` language (None: the question's); 1 without a thought."""
     places: list[tuple[int, int]] = []
     tasks: list[Task] = []
     for g, members in enumerate(replies):
         prompt = groups[g][0]
+        language = target or prompt.language
+        # Words of the question, such as names, are left out; not if its language is the wrong one.
+        left_out = prompt.question if language == prompt.language else ""
         for m, reply in enumerate(members):
-            is_whole = groups[g][2][m].finish_reason == "stop"
+            is_whole = groups[g][2][m].finish_reason == "stop" and OVER_CONTEXT not in results[g][m].scores
             results[g][m].scores["language"] = float(reply.is_bare and is_whole)
             if reply.thought and is_whole:
                 places.append((g, m))
-                tasks.append(Task("language", prompt.language, (reply.thought, prompt.question), TEXT_SECONDS))
+                tasks.append(Task("language", language, (reply.thought, left_out), TEXT_SECONDS))
     for (g, m), result in zip(places, pool.run(tasks), strict=True):
         member = results[g][m]
         if result.outcome == "graded" and result.value is not None:

@@ -14,7 +14,7 @@ from thinkwright.config.rewards import RewardWeights
 from thinkwright.errors import RecipeError
 from thinkwright.models.reward_model import RewardModel, load_reward_model
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rewards.preference import score_by_preference
+from thinkwright.rewards.preference import OVER_CONTEXT, score_by_preference
 from thinkwright.rewards.score import SampledGroup
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
@@ -39,7 +39,8 @@ class GeneralPrompts:
     def check(self, prompts_per_step: int, max_response_tokens: int) -> None:
         """Raises RecipeError for a set too small to get a prompt, sets that leave none for the rules, a wrong model.
 
-        A response that is read whole must fit the reward model; how long a summary gets is not known before.
+        A response that is read whole must fit the reward model, as far as its tokenizer is the policy's; how long a
+        summary gets is not known before. One that does not fit after all is worth nothing and counted.
         """
         for name, model in self.models.items():
             part = self.settings.sets()[name]
@@ -121,6 +122,7 @@ def general_metrics(scored: Mapping[str, Sequence[RolloutGroup]]) -> Metrics:
     return metrics | {
         PREFERENCE: fmean(verdicts),
         "general/format": fmean(member.scores["format"] for member in everyone),
+        "general/over_context": fmean(OVER_CONTEXT in member.scores for member in everyone),
         "general/bare_rate": fmean(reply.is_bare for reply in replies),
         "general/response_tokens": fmean(len(member.rollout.token_ids) for member in everyone),
     }

@@ -129,7 +129,7 @@ class RLTrainer:
         start = time.monotonic()
         count, seed = self.recipe.rollout.prompts_per_step, self.recipe.seed
         asked = self.general.prompts(seed, step, count) if self.general is not None else []
-        prompts = self.task.prompts(seed, step, count - len(asked))
+        prompts = self._ruled_prompts(step, count - len(asked))
         with BackgroundScorer(lambda groups: self._score(step, groups)) as scorer:
             sampled = self._sample(step, prompts, asked, scorer)
             sampled_at = time.monotonic()
@@ -193,6 +193,16 @@ class RLTrainer:
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds(), curriculum=curriculum)
         reference = self.reference.model.state_dict() if self.reference is not None else None
         save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), reference)
+
+    def _ruled_prompts(self, step: int, count: int) -> list[Prompt]:
+        """The step's prompts that rules judge.
+
+        A task's place in its rows is step times count, so it is always asked for as many as a step has in all: else its
+        order would jump at the first general step. A curriculum keeps its place itself.
+        """
+        if self.curriculum is not None:
+            return self.task.prompts(self.recipe.seed, step, count)
+        return self.task.prompts(self.recipe.seed, step, self.recipe.rollout.prompts_per_step)[:count]
 
     @property
     def _first_general_step(self) -> int | None:
