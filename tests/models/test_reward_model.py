@@ -103,6 +103,8 @@ def test_a_response_over_the_context_is_refused(saved: Path) -> None:
     model = load_reward_model(saved, **CPU)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"over the reward model's context of 1024; .*max_response_tokens"):
         model.scores([("Hi!", None, "no " * 2000)])
+    items: list[Item] = [("Hi!", None, "no " * 2000), ("Hi!", None, "Hello.")]
+    assert model.rewards(items) == [None, model.rewards(items[1:])[0]], "in a run it is worth nothing"
 
 
 def _without_head(folder: Path) -> None:
@@ -117,6 +119,11 @@ def _two_labels(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def _change_reading(folder: Path, **changes: object) -> None:
+    path = folder / READING_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -124,6 +131,12 @@ def _two_labels(folder: Path) -> None:
         (lambda folder: (folder / READING_FILE).write_text("{"), "no reward model"),
         (lambda folder: (folder / READING_FILE).write_text('{"reeds": 1}'), "no reward model"),
         (lambda folder: (folder / READING_FILE).write_text("[]"), "no reward model"),
+        (lambda folder: _change_reading(folder, template="chatml"), "template is 'chatml', none of think_summary"),
+        (lambda folder: _change_reading(folder, template="boxed"), "template is 'boxed', none of think_summary"),
+        (lambda folder: _change_reading(folder, reads="all"), "reads is 'all', none of summary, response"),
+        (lambda folder: _change_reading(folder, loss=None), "loss is None, none of pairwise, pointwise"),
+        (lambda folder: _change_reading(folder, deviation=0), "deviation 0 are no place and width of scores"),
+        (lambda folder: _change_reading(folder, mean="x"), "no reward model"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"half"), "cannot be loaded as a reward model"),
         (lambda folder: (folder / "config.json").unlink(), "cannot be loaded as a reward model"),
         (_without_head, "weights are missing"),

@@ -73,10 +73,20 @@ def test_two_models_make_one_table_and_a_killed_run_keeps_the_finished_one(comma
     process.kill()
     process.wait()
     assert not (tmp_path / "killed" / "summary.json").exists()
+    change(first, seconds=1000.0)
     made = first.stat().st_mtime_ns
+    questions = (tmp_path / "test.jsonl").read_text()
+    (tmp_path / "test.jsonl").write_text(questions.replace("20 plus 20", "19 plus 21"))
+    assert "the run began with other data" in run([*command("killed"), "--resume"], expect=1).stderr
+    (tmp_path / "test.jsonl").write_text(questions)
     run([*command("killed"), "--resume"])
     assert first.stat().st_mtime_ns == made
+    assert json.loads((tmp_path / "killed" / "summary.json").read_text())["wall_seconds"] > 1000
     assert (tmp_path / "killed" / "table.json").read_text() == (folder / "table.json").read_text()
+
+
+def change(path: Path, **values: float) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,13 @@ from safetensors.torch import load_file
 from tests.pipeline.command_line import REPOSITORY, metrics, run
 from tests.pipeline.test_run_sft import wait_for_rows
 from thinkwright.cli import main
+from thinkwright.config.general import Guard
+from thinkwright.config.load import load_recipe
+from thinkwright.config.recipe import RLRecipe
 from thinkwright.models.reward_model import Reading, start_reward_model
 from thinkwright.run_folder import read_rollouts
+from thinkwright.tasks.prompts import load_task
+from thinkwright.training.general import hack_found
 
 RECIPE = """
 type = "rl"
@@ -71,10 +76,15 @@ def test_from_the_first_step_on_reward_models_judge_their_shares(command: Comman
     run(command("r"))
     folder = tmp_path / "r"
     rows = metrics(folder)
+    recipe = load_recipe(str(tmp_path / "small.toml"))
+    assert isinstance(recipe, RLRecipe)
+    task = load_task(recipe.task, recipe.template)
     assert [("general/preference" in row) for row in rows] == [False, False, True, True, True, True]
     for step, row in enumerate(rows):
         groups = read_rollouts(folder / "rollouts" / f"step_{step:06d}.jsonl.zst")
         families = [group["prompt"]["family"] for group in groups]
+        ruled = [group["prompt"]["prompt_id"] for group in groups[: 8 if step < 2 else 5]]
+        assert ruled == [prompt.prompt_id for prompt in task.prompts(0, step, 8)][: len(ruled)], "no jump in the order"
         judged = [family for family in families if family in ("greeting", "writing", "harmful")]
         assert len(groups) == 8
         assert (len(judged), families.count("harmful")) == ((3, 1) if step >= 2 else (0, 0))
@@ -123,6 +133,24 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(command: Command, 
         assert read_rollouts(tmp_path / "killed" / name) == read_rollouts(tmp_path / "whole" / name)
 
 
+def test_a_run_is_not_resumed_with_other_reward_models_or_other_general_prompts(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.jsonl").write_text('{"question": "Who are you?"}\n{"question": "Hi!"}\n')
+    asked = f"general.helpful.task={{type='prompts',data=['{tmp_path}/asked.jsonl']}}"
+    whole = command("r", asked, "steps=4")
+    process = subprocess.Popen(whole, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
+    process.kill()
+    process.wait()
+    for path in (tmp_path / "asked.jsonl", tmp_path / "harmless" / "model.safetensors"):
+        before = path.read_bytes()
+        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]) if path.suffix != ".jsonl" else before[:29])
+        assert "the run began with other data" in run([*whole, "--resume"], expect=1).stderr
+        path.write_bytes(before)
+    run([*whole, "--resume"])
+
+
 def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_path: Path) -> None:
     extra = ["steps=40", "general.first_step=0", "evaluation.every_steps=6", "checkpoint_steps=2"]
     folder = tmp_path / "r"
@@ -130,11 +158,7 @@ def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_pat
     wait_for_rows(folder / "metrics.jsonl", 3, process)
     process.kill()
     process.wait()
-    # As if the policy had been right at first, and the reward models had liked nothing: the guard reads the files.
-    change(folder / "eval" / "step_000000.json", accuracy=1.0, accuracy_standard_error=0.0)
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    rows[0]["general/preference"] = 0.0
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    hack(folder)
     refused = run([*command("r", *extra), "--resume"], expect=1)
     assert "stopped by general.guard: the reward models' verdict rose from 0.000 to" in refused.stderr
     assert "from 100.0% (step 0) to" in refused.stderr
@@ -147,6 +171,22 @@ def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_pat
     assert not (folder / "summary.json").exists()
     # Going on finds the same, and a run without the guard is another recipe.
     assert "stopped by general.guard" in run([*command("r", *extra), "--resume"], expect=1).stderr
+    unguarded = run([*command("r", *extra, "general.guard=false"), "--resume"], expect=1).stderr
+    assert "the run began with another recipe" in unguarded
+    assert "general.guard.max_accuracy_drop: 0.03 in the folder, absent now" in unguarded
+
+
+def test_without_the_guard_a_run_goes_on(command: Command, tmp_path: Path) -> None:
+    extra = ["steps=6", "general.first_step=0", "evaluation.every_steps=3", "checkpoint_steps=1", "general.guard=false"]
+    folder = tmp_path / "r"
+    process = subprocess.Popen(command("r", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    wait_for_rows(folder / "metrics.jsonl", 2, process)
+    process.kill()
+    process.wait()
+    hack(folder)
+    run([*command("r", *extra), "--resume"])
+    assert len(metrics(folder)) == 6
+    assert hack_found(folder, Guard(window=1), first_step=0) is not None, "it would have been stopped"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +198,7 @@ def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_pat
         (["general.first_step=6"], "general.first_step = 6 is not under steps = 6"),
         (["general.helpful.model=HARMLESS"], "trained to read the response, and here it would judge the summary"),
         (["general.helpful.model=SPEAKER"], "no reward model, reward_model.json cannot be read"),
+        (["model=HARMLESS"], "harmless is a reward model, which writes nothing; give a language model"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_the_folder_is_made(
@@ -172,6 +213,14 @@ def test_what_cannot_be_judged_is_refused_before_the_folder_is_made(
     assert main(command("r", *given)[3:]) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def hack(folder: Path) -> None:
+    """As if the policy had been right at first, and the reward models had liked nothing: the guard reads the files."""
+    change(folder / "eval" / "step_000000.json", accuracy=1.0, accuracy_standard_error=0.0)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows[0]["general/preference"] = 0.0
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def change(path: Path, **figures: Any) -> None:
