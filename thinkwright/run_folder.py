@@ -53,7 +53,7 @@ def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
         _check_same_recipe(path / RECIPE_FILE, json.loads(recipe_json))
         return
     try:
-        is_taken = path.exists() and (not path.is_dir() or not is_empty(path))
+        is_taken = not is_empty(path)
     except OSError as error:
         raise _write_error(path, error) from error
     if is_taken:
@@ -61,8 +61,10 @@ def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether nothing whole lies there: what is left of a file whose writing was killed does not count."""
-    return not folder.exists() or all(re.fullmatch(r"\..*\.partial", path.name) for path in folder.iterdir())
+    """Whether there is nothing, or a folder without a whole file: a part that a killed write left does not count."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(re.fullmatch(r"\..*\.partial", path.name) for path in folder.iterdir())
 
 
 def write_json_atomic(path: Path, data: Any) -> None:

@@ -267,3 +267,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(file: Path, tmp_path: 
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="exists already and holds no pipeline"):
         run(file, tmp_path / "out")
+    with pytest.raises(RunFolderError, match=r"mine.txt: exists already and holds no pipeline"):
+        run(file, tmp_path / "out/mine.txt")
+    (tmp_path / "out/mine.txt").rename(tmp_path / "out/.pipeline.json.partial")
+    run(file, tmp_path / "out", extent=Extent(last="first"))

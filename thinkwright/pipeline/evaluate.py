@@ -107,8 +107,8 @@ def _left(recipe: EvaluateRecipe, folder: Path) -> list[EvaluatedModel]:
 
 def _tasks(recipe: EvaluateRecipe, model: EvaluatedModel) -> dict[str, Task]:
     """What a model is asked, by the key in its recipe."""
-    settings = {"task": recipe.task} | ({"requests": recipe.requests} if recipe.requests is not None else {})
-    return {name: load_task(found, model.template) for name, found in settings.items()}
+    settings = {"task": recipe.task, "requests": recipe.requests}
+    return {name: load_task(found, model.template) for name, found in settings.items() if found is not None}
 
 
 def _questions_digest(tasks: dict[str, Task]) -> str:

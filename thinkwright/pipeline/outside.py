@@ -50,12 +50,13 @@ def content_digest(path: Path) -> str:
 def _tables(value: Any) -> Iterator[dict[str, Any]]:
     """A recipe's tables, the recipe itself first."""
     if isinstance(value, dict):
-        yield cast("dict[str, Any]", value)
-    inner = cast("dict[str, Any]", value).values() if isinstance(value, dict) else value
-    if isinstance(inner, str) or inner is None or isinstance(inner, int | float):
-        return
-    for part in inner:
-        yield from _tables(part)
+        table = cast("dict[str, Any]", value)
+        yield table
+        for inner in table.values():
+            yield from _tables(inner)
+    elif isinstance(value, list):
+        for inner in cast("list[Any]", value):
+            yield from _tables(inner)
 
 
 def _named_in(table: dict[str, Any]) -> Iterator[tuple[str, Path]]:

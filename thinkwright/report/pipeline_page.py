@@ -37,7 +37,9 @@ _FIGURES: tuple[tuple[str, str, Form], ...] = (
     ("examples", "rows kept", lambda value, _: number(value)),
 )
 _SHOWN_FIGURES = 4
-_SHAPES = {"status": str, "figures": dict, "wall_seconds": int | float, "before": dict, "after": dict}
+_SHAPES: dict[str, tuple[type[Any], ...]] = {
+    "status": (str,), "wall_seconds": (int, float), "figures": (dict,), "before": (dict,), "after": (dict,),
+}  # fmt: skip
 """What a manifest or summary holds under a key, if it has it."""
 
 
