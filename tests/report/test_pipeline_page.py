@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.report.test_page import _outline
+from thinkwright.config.pipeline import LEAVES
 from thinkwright.report.page import write_report
+from thinkwright.report.pipeline_page import KINDS as NAMES
 
 GATES = {
     "zero": [{"figure": "accuracy", "min": 0.5, "max": None}],
@@ -88,6 +90,10 @@ def test_it_tells_stages_lineage_gates_data_and_the_table(folder: Path) -> None:
     links = [link for link in _outline(page).links if not link.startswith("#")]
     assert links == [f"stages/0{number}-{name}/report.html" for number, name in enumerate(KINDS, 1)]
     assert all((folder / link).is_file() for link in links)
+
+
+def test_every_kind_of_stage_has_a_name() -> None:
+    assert NAMES.keys() == LEAVES.keys()
 
 
 def test_a_list_of_stages_of_another_shape_becomes_a_note(folder: Path) -> None:

@@ -16,7 +16,7 @@ from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
     choose_machine,
-    digest_of,
+    joint_digest,
     prompts_digest,
     record_data,
     record_start,
@@ -113,7 +113,7 @@ def _tasks(recipe: EvaluateRecipe, model: EvaluatedModel) -> dict[str, Task]:
 
 def _questions_digest(tasks: dict[str, Task]) -> str:
     """Of the held-out questions alone: nothing else is asked."""
-    return digest_of([f"{name} {prompts_digest(task.held_out)}" for name, task in tasks.items()])
+    return joint_digest([f"{name} {prompts_digest(task.held_out)}" for name, task in tasks.items()])
 
 
 def _measured_seconds(recipe: EvaluateRecipe, folder: Path) -> float:

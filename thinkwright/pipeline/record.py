@@ -49,10 +49,10 @@ def task_digest(task: Task) -> str:
 def prompts_digest(prompts: Iterable[Prompt]) -> str:
     """Of their ids, texts and golds, in whatever order they come."""
     rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold]) for prompt in prompts)
-    return digest_of(rows)
+    return joint_digest(rows)
 
 
-def digest_of(lines: Iterable[str]) -> str:
+def joint_digest(lines: Iterable[str]) -> str:
     """One digest of several lines, such as the digests of several sets."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

@@ -31,7 +31,7 @@ from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
     choose_machine,
-    digest_of,
+    joint_digest,
     record_data,
     record_end,
     record_start,
@@ -73,8 +73,10 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -
 
 
 def _refuse_reward_models(recipe: Recipe) -> None:
-    """Raises ModelError where a language model is wanted and a reward model is given, which would load without a word:
-    tied to its embeddings, a head that writes is never missing."""
+    """Raises ModelError where a language model is wanted and a reward model is given.
+
+    It would load without a word: a head that writes, tied to the embeddings, is never missing.
+    """
     wanted = {key: getattr(recipe, key, None) for key in ("model", "start", "teacher")}
     if isinstance(recipe, EvaluateRecipe):
         wanted = {f"models.{model.name}": model.model for model in recipe.models}
@@ -122,7 +124,7 @@ def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -
         return task_digest(task)
     sets = recipe.general.sets()
     digests = [f"{name} {task_digest(general.tasks[name])} {content_digest(Path(sets[name].model))}" for name in sets]
-    return digest_of([task_digest(task), *digests])
+    return joint_digest([task_digest(task), *digests])
 
 
 def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display) -> None:
