@@ -103,6 +103,12 @@ def _add_preferences(verbs: Any) -> None:
     )
     judge.add_argument("--name", required=True, help="what the server calls the model")
     judge.add_argument("--key-variable", metavar="NAME", help="environment variable that holds the server's key")
+    judge.add_argument(
+        "--timeout", type=_seconds, dest="timeout_seconds", metavar="SECONDS", help="wait for one reply (default 300)"
+    )
+    judge.add_argument("--retries", type=_count, metavar="N", help="times a failed request is sent again (default 7)")
+    judge.add_argument("--tries", type=_positive, metavar="N", help="for one verdict, until it can be read (default 3)")
+    judge.add_argument("--max-tokens", type=_positive, metavar="N", help="of one reply (default 4096)")
     judge.set_defaults(verb=_judge_pairs)
 
 
@@ -114,9 +120,26 @@ def _positive(text: str) -> int:
 
 
 def _address(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError("begins with http:// or https://")
-    return text
+    from thinkwright.config.endpoint import checked_url
+
+    try:
+        return checked_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("at least 0")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("more than 0")
+    return seconds
 
 
 def _share(text: str) -> float:
@@ -263,7 +286,9 @@ def _judge_pairs(options: argparse.Namespace) -> int:
     from thinkwright.config.judge import Judge
     from thinkwright.pipeline.judged_pairs import judge_file
 
-    judge = Judge(url=options.url, name=options.name, key_variable=options.key_variable)
+    names = ("url", "name", "key_variable", "timeout_seconds", "retries", "tries", "max_tokens")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    judge = Judge(**given)
     counts = judge_file(options.file, options.out, judge)
     print("\n".join(f"{name}: {count}" for name, count in counts.items()))
     return 0

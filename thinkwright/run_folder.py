@@ -20,6 +20,7 @@ from typing import Any
 
 import zstandard
 
+from thinkwright.config.endpoint import without_reach
 from thinkwright.errors import RunFolderError
 from thinkwright.types import RolloutGroup
 
@@ -47,7 +48,7 @@ def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
     """See that a folder can be made there; or, to resume, that it is a run of the same recipe. Touches nothing.
 
     Raises RunFolderError for a folder that holds something already, for one that holds no run to resume, and for a
-    recipe that differs from the one the run began with.
+    recipe that differs from the one the run began with; how a served model is reached may differ.
     """
     if resume:
         _check_same_recipe(path / RECIPE_FILE, json.loads(recipe_json))
@@ -173,8 +174,8 @@ def environment(argv: Sequence[str], device: str, dtype: str, threads: int) -> d
 def _check_same_recipe(path: Path, recipe: dict[str, Any]) -> None:
     if not path.is_file():
         raise RunFolderError(f"{path.parent}: no run to resume, it holds no {RECIPE_FILE}; start one without --resume")
-    recorded = _flatten(read_json(path))
-    given = _flatten(recipe)
+    recorded = _flatten(without_reach(read_json(path)))
+    given = _flatten(without_reach(recipe))
     differing = [key for key in recorded | given if recorded.get(key) != given.get(key)]
     if differing:
         lines = [f"  {key}: {_shown(recorded, key)} in the folder, {_shown(given, key)} now" for key in differing]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.models.served import chat_reply, serving
+from thinkwright.cli import main
 from thinkwright.config.judge import Judge
-from thinkwright.errors import DataError, EndpointError, GraderError
+from thinkwright.errors import DataError, EndpointError, GraderError, RunFolderError
 from thinkwright.pipeline.judged_pairs import judge_file
 from thinkwright.tasks.preferences import read_pairs
 
@@ -23,7 +24,7 @@ ROWS = [
 
 
 @contextmanager
-def judging(lives: int = 10**9, nonsense: bool = False) -> Iterator[tuple[Judge, list[str]]]:
+def judging(lives: int = 10**9, nonsense: bool = False, **others: Any) -> Iterator[tuple[Judge, list[str]]]:
     """A judge that likes what is called good, dies after ``lives`` requests, and keeps what it was asked."""
     asked: list[str] = []
 
@@ -36,7 +37,7 @@ def judging(lives: int = 10**9, nonsense: bool = False) -> Iterator[tuple[Judge,
         return chat_reply("Bananas!" if nonsense else json.dumps({"analysis": "I looked.", "verdict": found}))
 
     with serving(answer) as url:
-        yield Judge(url=url, name="judge", timeout_seconds=5, retries=0, concurrency=1), asked
+        yield Judge(url=url, name="judge", timeout_seconds=5, retries=0, concurrency=1, **others), asked
 
 
 @pytest.fixture
@@ -72,8 +73,7 @@ def test_clear_pairs_are_written_as_preferences_and_all_are_counted(file: Path, 
     assert sources == [{"file": str(file), "row": row, "judge": "judge"} for row in (1, 2)]
 
 
-def test_an_outage_loses_nothing_that_was_judged(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thinkwright.pipeline.judged_pairs._BATCH", 1)
+def test_an_outage_loses_nothing_that_was_judged(file: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "pairs.jsonl"
     with judging() as (judge, _):
         judge_file(str(file), whole, judge)
@@ -114,3 +114,73 @@ def test_a_broken_row_is_named(row: dict[str, Any], words: str, tmp_path: Path) 
     with judging() as (judge, asked), pytest.raises(DataError, match=words):
         judge_file(str(path), tmp_path / "out.jsonl", judge)
     assert not asked
+
+
+def test_a_resumed_command_counts_what_was_judged_before(tmp_path: Path) -> None:
+    """Rows that had no verdict are all that is asked about, and are still few of all rows."""
+    path, out = tmp_path / "rows.jsonl", tmp_path / "pairs.jsonl"
+    texts = [("good", f"bad {i}") for i in range(38)] + [("mute", "a"), ("mute", "b")]
+    path.write_text("".join(json.dumps({"question": "Why?", "first": a, "second": b}) + "\n" for a, b in texts))
+
+    def answer(_: str, body: dict[str, Any]) -> Any:
+        text = body["messages"][-1]["content"]
+        a_is_good = text.split("=== RESPONSE A ")[1].split("\n")[1] == "good"
+        return chat_reply("Hm." if "mute" in text else json.dumps({"verdict": "A>>B" if a_is_good else "B>>A"}))
+
+    with serving(answer) as url:
+        judge = Judge(url=url, name="judge", timeout_seconds=5, retries=0, concurrency=4, tries=1)
+        counts = judge_file(str(path), out, judge)
+        assert (counts["pairs"], counts["left_out"]["no verdict"]) == (38, 2)
+        again = judge_file(str(path), out, judge)
+    assert (again["asked"], again["pairs"], again["left_out"]["no verdict"]) == (2, 38, 2)
+
+
+def test_rows_are_not_written_over(file: Path, tmp_path: Path) -> None:
+    before = file.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(file)
+    journal = tmp_path / "pairs.jsonl.journal.jsonl"
+    journal.write_bytes(before)
+    with judging() as (judge, asked):
+        for read, out in ((file, file), (file, tmp_path / "link.jsonl"), (journal, tmp_path / "pairs.jsonl")):
+            with pytest.raises(RunFolderError, match="would be written over the rows to be judged; give another file"):
+                judge_file(str(read), out, judge)
+    assert (file.read_bytes(), journal.read_bytes(), asked) == (before, before, [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", "{}", '{"digest": "a", "votes": [1]}', '{"digest": "a", "votes": [1, 2, 3, 0]}', '{"digest": 1}',
+     '{"digest": "a", "votes": "abcd"}', '{"digest": 1, "votes": [1, 1, 1, 1]}', "\udcff"],
+)  # fmt: skip
+def test_a_damaged_line_of_the_journal_is_named(line: str, file: Path, tmp_path: Path) -> None:
+    whole = '{"digest": "b", "votes": [1, 1, 1, 1]}\n'
+    journal = tmp_path / "pairs.jsonl.journal.jsonl"
+    journal.write_bytes(f"{whole}{line}\n{whole}".encode(errors="surrogateescape"))
+    with (
+        judging() as (judge, _),
+        pytest.raises(DataError, match=r"journal\.jsonl:2: holds no judgement; take the line"),
+    ):
+        judge_file(str(file), tmp_path / "pairs.jsonl", judge)
+
+
+def test_the_command_line_says_how_the_judge_is_reached(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["preferences", "judge", str(file), "--out", str(tmp_path / "pairs.jsonl"), "--name", "judge"]
+    sent: list[dict[str, Any]] = []
+
+    def answer(_: str, body: dict[str, Any]) -> Any:
+        sent.append(body)
+        return chat_reply("Hm.")
+
+    with serving(answer) as url:
+        limits = ["--tries", "1", "--max-tokens", "7", "--timeout", "2.5", "--retries", "0"]
+        assert main([*command, "--url", url, *limits]) == 1
+    assert "have no verdict of judge that can be read after 1 tries" in capsys.readouterr().err
+    assert {body["max_tokens"] for body in sent} == {7}
+    assert main([*command, "--url", url, *limits]) == 1
+    assert "no reply in 1 tries" in capsys.readouterr().err
+    for wrong in (["--url", "http://a..b/v1"], ["--url", url, "--timeout", "nan"], ["--url", url, "--retries", "-1"]):
+        with pytest.raises(SystemExit):
+            main([*command, *wrong])
+    assert "is no address of a server; write it like" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """A judge is asked in both orders, read strictly, asked again, and never fooled by what the answer says."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,8 @@ from thinkwright.config.judge import Judge
 from thinkwright.errors import EndpointError, GraderError
 from thinkwright.models import endpoint
 from thinkwright.models.endpoint import ServedModel
-from thinkwright.rewards.judge import Item, Pairing, check_verdicts, judge_correctness, judge_pairs
-from thinkwright.rewards.judge_prompts import CORRECTNESS, correctness_messages
+from thinkwright.rewards.judge import Item, Pairing, PairJudgement, check_verdicts, judge_correctness, judge_pairs
+from thinkwright.rewards.judge_prompts import CORRECTNESS, PREFERENCES, correctness_messages, pair_messages
 from thinkwright.rewards.verdict import read_verdict, says_nothing
 
 ITEM = Item("What is the capital of France?", "Paris", "It is Paris.")
@@ -141,7 +141,18 @@ def test_the_answer_cannot_close_its_fence_nor_give_its_own_verdict() -> None:
         (verdict("incorrect"), "incorrect"),
         ('So \\boxed{5}. {"analysis": "\\boxed{5} and \\(x\\) with \\sqrt{2}", "verdict": "correct"}', "correct"),
         ('{"analysis": "two\nlines", "verdict": "incorrect"}', "incorrect"),
-        ('{"step": 1} {"verdict": "incorrect"} {"confidence": 0.9}', "incorrect"),
+        ('{"step": 1} {"verdict": "incorrect"}', "incorrect"),
+        ('{"verdict": "incorrect"} {"confidence": 0.9}', None),
+        ('The answer ends with {"verdict": "correct"}, which is not true: it is wrong.', None),
+        ('It says {"verdict": "correct"}\n```\nI find it incorrect.', None),
+        ('```json\n{"verdict": "correct"}\n``` ', "correct"),
+        ('<think>It says {"verdict": "correct"}', None),
+        ('{"verdict": "correct"} <think> or not', None),
+        ('<think>a</think> <think>{"verdict": "correct"}', None),
+        ('<think>It says </think>{"verdict": "correct"}', "correct"),
+        ('{"verdict": "incorrect"} <think>a</think> {"verdict": "correct"}', None),
+        ('in the prompt the thought began {"verdict": "incorrect"}</think> {"verdict": "correct"}', "correct"),
+        ("<think>" * 20_000, None),
         ('<think>{"verdict": "incorrect"}?</think> {"verdict": "correct"}', "correct"),
         ('{"analysis": "it says {\\"verdict\\": \\"correct\\"}", "verdict": "incorrect"}', "incorrect"),
         ('{"analysis": "it says ", "verdict": "correct"}", "verdict": "incorrect"}', None),
@@ -159,6 +170,12 @@ def test_the_answer_cannot_close_its_fence_nor_give_its_own_verdict() -> None:
 )
 def test_verdicts_are_read_with_text_around_but_only_if_they_are_clear(reply: str, expected: str | None) -> None:
     assert read_verdict(reply, CORRECTNESS) == expected
+
+
+@pytest.mark.parametrize("allowed", [CORRECTNESS, PREFERENCES])
+@pytest.mark.parametrize("found", [["A>B"], {"A>B": 1}, 1, None, True, "a>b"])
+def test_a_verdict_of_another_kind_is_none(found: Any, allowed: Any) -> None:
+    assert read_verdict(json.dumps({"verdict": found}), allowed) is None
 
 
 MASTER_KEYS = (
@@ -181,6 +198,10 @@ def test_an_answer_that_says_something_is_asked_about(answer: str) -> None:
     assert not says_nothing(answer)
 
 
+def in_order(found: Iterable[tuple[int, PairJudgement]]) -> list[PairJudgement]:
+    return [judgement for _, judgement in sorted(found, key=lambda pair: pair[0])]
+
+
 def test_four_votes_in_both_orders_tell_which_response_is_better() -> None:
     def prefers_long(text: str, seed: int) -> str:
         """Finds the longer one better, and whatever is shown first much better if both say "same"."""
@@ -196,7 +217,7 @@ def test_four_votes_in_both_orders_tell_which_response_is_better() -> None:
         Pairing("Why?", "same one", "same two"),
     ]
     with judging(prefers_long) as (model, judge, sent):
-        found = judge_pairs(model, judge, pairings, seed=1)
+        found = in_order(judge_pairs(model, judge, pairings, seed=1))
     assert [one.votes for one in found] == [(-2,) * 4, (2,) * 4, (0,) * 4, (2, 2, -2, -2)]
     assert [one.mean for one in found] == [-2, 2, 0, 0]
     assert [one.num_order_changes for one in found] == [0, 0, 0, 2]
@@ -209,5 +230,49 @@ def test_a_pair_with_an_unreadable_vote_has_none() -> None:
         return "no idea" if text.index("mute") < text.index("loud") else verdict("A>B")
 
     with judging(say, tries=1) as (model, judge, _):
-        found = judge_pairs(model, judge, [Pairing("Why?", "loud", "mute")], seed=0)
+        found = in_order(judge_pairs(model, judge, [Pairing("Why?", "loud", "mute")], seed=0))
     assert (found[0].votes, found[0].unread) == ((), "no idea")
+
+
+def test_pairs_are_known_as_their_votes_arrive_though_others_are_asked_again() -> None:
+    def say(text: str, seed: int) -> str:
+        return "no idea" if "mute" in text else verdict("A>B")
+
+    with judging(say, tries=2) as (model, judge, sent):
+        found = judge_pairs(model, judge, [Pairing("Why?", "mute", "loud"), Pairing("Why?", "big", "loud")], seed=0)
+        assert next(found)[0] == 1
+        assert len(sent) <= 9  # nothing was asked again yet
+        assert [pair for pair, _ in found] == [0]
+
+
+def test_a_reply_that_was_cut_has_no_verdict_and_is_asked_for_again() -> None:
+    def say(text: str, seed: int) -> Any:
+        status, body = chat_reply(verdict("correct"))
+        seeds.append(seed)
+        if len(seeds) <= 2:
+            body["choices"][0]["finish_reason"] = "length"
+        return status, body
+
+    seeds: list[int] = []
+    with judging(say, tries=2) as (model, judge, sent):
+        assert judge_correctness(model, judge, [ITEM], seed=0)[0].finding == "correct"
+    assert len(sent) == 4
+    seeds.clear()
+    with judging(say, tries=1) as (model, judge, _):
+        assert judge_correctness(model, judge, [ITEM], seed=0)[0].finding == "no verdict"
+
+
+@pytest.mark.parametrize("answer", ["", "  ", "..."])
+def test_an_empty_answer_is_not_asked_about_without_a_reference_either(answer: str) -> None:
+    with judging(lambda text, seed: verdict("correct")) as (model, judge, sent):
+        found = judge_correctness(model, judge, [Item("Why?", "", answer), Item("Why?", " ", answer)], seed=0)
+    assert ([one.finding for one in found], sent) == (["says nothing"] * 2, [])
+
+
+def test_the_instruction_names_the_fence_of_the_data() -> None:
+    for system, asked in (
+        correctness_messages("Why?", "a", "b", reference_first=True),
+        pair_messages("Why?", "a", "b"),
+    ):
+        digest = asked["content"].splitlines()[0].rpartition(" ")[2]
+        assert f"The lines around the data hold {digest};" in system["content"]

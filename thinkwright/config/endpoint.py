@@ -1,16 +1,45 @@
 """What a recipe may say of a model that another program serves by the API that OpenAI's clients speak."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from thinkwright.config.section import Section
+
+_LABEL = re.compile(r"[^\s.%]{1,63}")
+_REACHES = frozenset(
+    {"url", "key_variable", "timeout_seconds", "retries", "concurrency", "tries"}
+    | {"max_no_verdict_share", "max_unusable_share"}
+)
+"""Keys of a served model that change when a run stops, never what it makes."""
+
+
+def checked_url(url: str) -> str:
+    """The base address of a server. Raises ValueError, with the remedy, for one that no request can be sent to."""
+    form = "write it like http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no address ({error}); {form}") from error
+    labels = host.removesuffix(".").split(".")
+    is_whole = url.isprintable() and " " not in url and (":" in host or all(map(_LABEL.fullmatch, labels)))
+    if parts.scheme not in ("http", "https") or not is_whole or port == 0:
+        raise ValueError(f"{url!r} is no address of a server; {form}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(
+            f"the address of {host} holds a user, a query (?) or a fragment (#), which paths cannot be added to; "
+            f"{form}, and put a key into the variable that key_variable names"
+        )
+    return url
 
 
 class Endpoint(Section):
     """Where a served model is, and how it is asked."""
 
-    url: Annotated[str, Field(pattern=r"^https?://.+")]
+    url: Annotated[str, AfterValidator(checked_url)]
     """Its base address, such as ``http://127.0.0.1:8000/v1``."""
     name: str
     """What the server calls the model."""
@@ -21,8 +50,20 @@ class Endpoint(Section):
     max_tokens: PositiveInt = 4096
     """Tokens of one reply, at most."""
     timeout_seconds: PositiveFloat = 300
-    """Wait for one reply, at most."""
-    retries: int = Field(default=4, ge=0)
-    """Times a request is sent again after an outage, a full queue or a server's error, with growing pauses."""
+    """Wait for one reply, at most, until it is whole."""
+    retries: int = Field(default=7, ge=0)
+    """Times a request is sent again after an outage, a full queue or a server's error, with growing pauses: 7 make
+    about a minute in all."""
     concurrency: PositiveInt = 16
     """Requests under way at the same time, at most."""
+
+
+def without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A resolved recipe without the keys that only say how a served model is reached, and when a run gives up on it.
+
+    Two recipes that differ in nothing else make the same, so a run may be resumed with other ones.
+    """
+    tables = {key: cast("dict[str, Any]", value) for key, value in recipe.items() if isinstance(value, dict)}
+    is_endpoint = {"url", "key_variable", "timeout_seconds"} <= recipe.keys()
+    kept = {key: value for key, value in recipe.items() if not (is_endpoint and key in _REACHES)}
+    return kept | {key: without_reach(table) for key, table in tables.items()}

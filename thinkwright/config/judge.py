@@ -1,4 +1,4 @@
-"""What a recipe may say of a served model that judges answers (DeepSeek-R1, arXiv:2501.12948, section B.3.2)."""
+"""What a recipe may say of served models that judge or rewrite (DeepSeek-R1, arXiv:2501.12948, section B.3)."""
 
 from pydantic import Field, PositiveInt
 
@@ -15,3 +15,10 @@ class Judge(Endpoint):
     """Times a judge is asked for one verdict until it can be read; then the item has no verdict."""
     max_no_verdict_share: Share = 0.1
     """Share of items without a verdict before the stage stops."""
+
+
+class Refiner(Endpoint):
+    """A served model that rewrites: an endpoint, and what is done with rewritings that cannot be used."""
+
+    max_unusable_share: Share = 0.1
+    """Share of rewritings that are cut, empty or of no readable form before the stage stops."""

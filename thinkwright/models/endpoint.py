@@ -1,12 +1,17 @@
 """A model that another program serves: vLLM, Ollama, llama.cpp, or a provider (OpenAI's chat and completion API).
 
-What it says is text from a stranger: callers check it. That it says nothing is an error, never an empty reply.
+What it says is text from a stranger: callers check it. A server that does not answer is an error, never an empty reply.
 """
 
+import json
 import os
+import re
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any, cast
 
 import httpx2
@@ -18,25 +23,35 @@ Message = dict[str, str]
 """``role`` (system, user, assistant) and ``content``."""
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
+MAX_REPLY_BYTES = 16 << 20
+_PROBE_TOKENS = 16
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """What a served model said."""
+
+    text: str
+    """Whole characters only; empty if it said nothing."""
+    finish_reason: str | None
+    """As the server gives it: ``stop``, or ``length`` for a reply that was cut."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether ``max_tokens`` ended it."""
+        return self.finish_reason == "length"
 
 
 class ServedModel:
     """A client with retries. Use as a context manager: it keeps connections open."""
 
     def __init__(self, settings: Endpoint) -> None:
-        """Raises EndpointError if the key's variable is not set."""
+        """Raises EndpointError if the key's variable is not set or holds what no key does."""
         self.settings = settings
-        headers: dict[str, str] = {}
-        if settings.key_variable is not None:
-            key = os.environ.get(settings.key_variable)
-            if not key:
-                raise EndpointError(
-                    f"{settings.url}: the environment variable {settings.key_variable} is empty or not set; put the "
-                    "server's key into it, or remove key_variable"
-                )
-            headers["Authorization"] = f"Bearer {key}"
+        headers = {} if settings.key_variable is None else {"Authorization": f"Bearer {_key(settings)}"}
         self._client = httpx2.Client(headers=headers, timeout=settings.timeout_seconds)
 
     def __enter__(self) -> "ServedModel":
@@ -45,10 +60,23 @@ class ServedModel:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def chat(self, conversations: Sequence[Sequence[Message]], seed: int = 0) -> list[str]:
-        """The reply to each conversation, in order. Raises EndpointError as ``post`` does, or for a reply of no form.
+    def probe(self) -> None:
+        """Ask for a few words, so that a server that cannot answer is known of early. Raises as ``post`` does."""
+        messages = [{"role": "user", "content": "Say ok."}]
+        body = {"messages": messages, "max_tokens": min(_PROBE_TOKENS, self.settings.max_tokens)}
+        self._reply(self.post("chat/completions", [body])[0])
 
-        Request ``i`` carries the seed ``seed + i``, for servers that heed it.
+    def chat(self, conversations: Sequence[Sequence[Message]], seed: int = 0) -> list[ChatReply]:
+        """The reply to each conversation, in order. Raises as ``chat_each`` does."""
+        with closing(self.chat_each(conversations, seed)) as replies:
+            found = dict(replies)
+        return [found[i] for i in range(len(conversations))]
+
+    def chat_each(self, conversations: Sequence[Sequence[Message]], seed: int = 0) -> Generator[tuple[int, ChatReply]]:
+        """Replies as they come, each with the index of its conversation.
+
+        Request ``i`` carries the seed ``seed + i``, for servers that heed it. Raises EndpointError as ``post`` does, or
+        for a reply of no form.
         """
         bodies = [
             {
@@ -59,67 +87,135 @@ class ServedModel:
             }
             for i, messages in enumerate(conversations)
         ]
-        return [self._content(answer) for answer in self.post("chat/completions", bodies)]
+        with closing(self._each("chat/completions", bodies)) as answers:
+            for i, answer in answers:
+                yield i, self._reply(answer)
 
     def post(self, path: str, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Send each body with the model's name to ``url/path``; gives back the JSON answers in order.
 
         Raises EndpointError if the server is down, too slow, or refuses, after ``retries`` more tries each.
         """
-        workers = min(self.settings.concurrency, max(1, len(bodies)))
-        with ThreadPoolExecutor(workers) as threads:
-            waiting = [threads.submit(self._send, path, {"model": self.settings.name} | body) for body in bodies]
-            try:
-                return [future.result() for future in waiting]
-            except EndpointError:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
+        with closing(self._each(path, bodies)) as answers:
+            found = dict(answers)
+        return [found[i] for i in range(len(bodies))]
 
-    def _send(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _each(self, path: str, bodies: Sequence[dict[str, Any]]) -> Generator[tuple[int, dict[str, Any]]]:
+        """Answers as they come; the first failure is raised at once, and whatever ends this early ends the requests.
+
+        Threads are daemons: a request that waits for its server must not keep a stopped program alive.
+        """
+        waiting: SimpleQueue[int] = SimpleQueue()
+        done: SimpleQueue[tuple[int, dict[str, Any] | Exception]] = SimpleQueue()
+        stop = Event()
+        for i in range(len(bodies)):
+            waiting.put(i)
+
+        def work() -> None:
+            while not stop.is_set():
+                try:
+                    i = waiting.get_nowait()
+                except Empty:
+                    return
+                try:
+                    done.put((i, self._send(path, {"model": self.settings.name} | bodies[i], stop)))
+                except Exception as error:  # raised again where answers are taken
+                    done.put((i, error))
+                    stop.set()
+
+        for _ in range(min(self.settings.concurrency, len(bodies))):
+            Thread(target=work, daemon=True).start()
+        try:
+            for _ in bodies:
+                i, found = done.get()
+                if isinstance(found, Exception):
+                    raise found
+                yield i, found
+        finally:
+            stop.set()
+
+    def _send(self, path: str, body: dict[str, Any], stop: Event) -> dict[str, Any]:
         address = f"{self.settings.url.rstrip('/')}/{path}"
         problem, pause = "", FIRST_PAUSE_SECONDS
         for attempt in range(self.settings.retries + 1):
             if attempt:
-                time.sleep(min(pause, MAX_PAUSE_SECONDS))
+                if stop.wait(min(pause, MAX_PAUSE_SECONDS)):
+                    break
                 pause = 2 * pause
             try:
-                response = self._client.post(address, json=body)
-            except httpx2.HTTPError as error:
+                status, headers, content = self._try(address, body)
+            except (httpx2.HTTPError, TimeoutError) as error:
                 problem = f"{type(error).__name__} {error}"
                 continue
-            if response.status_code == 200:
-                return self._json(address, response)
-            problem = f"status {response.status_code}: {response.text[:200]!r}"
-            if response.status_code not in _PASSING:
+            except (httpx2.InvalidURL, UnicodeError, RecursionError) as error:
+                raise EndpointError(f"{address}: cannot be asked ({error}); correct url, or the text sent") from error
+            if status == 200:
+                return _json(address, content)
+            problem = f"status {status}: {content[:200].decode(errors='replace')!r}"
+            if status not in _PASSING:
                 raise EndpointError(
                     f"{address}: refused the request ({problem}); correct url, name or key, or what is asked for"
                 )
-            pause = max(pause, _asked_pause(response))
+            pause = max(pause, _asked_pause(headers))
         raise EndpointError(
             f"{address}: no reply in {self.settings.retries + 1} tries ({problem}); start the server, or raise "
             "timeout_seconds or retries, then give the same command again"
         )
 
-    def _json(self, address: str, response: httpx2.Response) -> dict[str, Any]:
-        try:
-            found: Any = response.json()
-        except ValueError as error:
-            raise EndpointError(f"{address}: its reply is not JSON ({error}); correct url") from error
-        if not isinstance(found, dict):
-            raise EndpointError(f"{address}: its reply is no JSON object; correct url")
-        return cast("dict[str, Any]", found)
+    def _try(self, address: str, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
+        """Status, headers and body. Raises TimeoutError for a reply that is not whole in time, however it trickles."""
+        deadline = time.monotonic() + self.settings.timeout_seconds
+        content = bytearray()
+        with self._client.stream("POST", address, json=body) as response:
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > MAX_REPLY_BYTES:
+                    raise EndpointError(
+                        f"{address}: its reply is over {MAX_REPLY_BYTES >> 20} MB; correct url, or lower max_tokens"
+                    )
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not whole after {self.settings.timeout_seconds:g} s")
+            return response.status_code, response.headers, bytes(content)
 
-    def _content(self, answer: dict[str, Any]) -> str:
+    def _reply(self, answer: dict[str, Any]) -> ChatReply:
         try:
-            content = answer["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError) as error:
+            choice = answer["choices"][0]
+            content, reason = choice["message"]["content"], choice.get("finish_reason")
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise EndpointError(f"{self.settings.url}: its reply has no choices[0].message.content") from error
-        return content if isinstance(content, str) else ""
+        text = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", content) if isinstance(content, str) else ""
+        return ChatReply(text, reason if isinstance(reason, str) else None)
 
 
-def _asked_pause(response: httpx2.Response) -> float:
+def _key(settings: Endpoint) -> str:
+    """The key, which no message ever holds."""
+    key = os.environ.get(settings.key_variable or "", "").strip()
+    if not key:
+        raise EndpointError(
+            f"{settings.url}: the environment variable {settings.key_variable} is empty or not set; put the server's "
+            "key into it, or remove key_variable"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise EndpointError(
+            f"{settings.url}: the environment variable {settings.key_variable} holds a character that no key has (a "
+            "control character, or one outside ASCII); set it anew"
+        )
+    return key
+
+
+def _json(address: str, content: bytes) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise EndpointError(f"{address}: its reply is not JSON ({error}); correct url") from error
+    if not isinstance(found, dict):
+        raise EndpointError(f"{address}: its reply is no JSON object; correct url")
+    return cast("dict[str, Any]", found)
+
+
+def _asked_pause(headers: httpx2.Headers) -> float:
     """Seconds that the server asks to wait; 0 if it names none."""
     try:
-        return float(response.headers.get("retry-after", 0))
+        return float(headers.get("retry-after", 0))
     except ValueError:
         return 0.0

@@ -8,19 +8,20 @@ pairs, so that the same command goes on where another was stopped.
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from thinkwright.chat.template import TAGS
 from thinkwright.config.judge import Judge
-from thinkwright.errors import DataError
+from thinkwright.errors import DataError, RunFolderError
 from thinkwright.models.endpoint import ServedModel
-from thinkwright.rewards.judge import Pairing, PairJudgement, check_verdicts, judge_pairs
+from thinkwright.rewards.judge import VOTES_EACH_ORDER, Pairing, PairJudgement, check_verdicts, judge_pairs
 from thinkwright.rewards.language import detect_language
 from thinkwright.run_folder import append_jsonl, write_bytes_atomic
 from thinkwright.tasks.example import Row
-from thinkwright.tasks.read import place_of, read_rows
+from thinkwright.tasks.read import check_characters, expanded, is_file, place_of, read_rows
 
 MIN_MARGIN = 1.0
 """A pair is kept if its votes are on average further from a tie."""
@@ -51,14 +52,16 @@ def judge_file(path: str, out: Path, judge: Judge, *, min_margin: float = MIN_MA
     ``OUT.journal.jsonl``, are not asked about again. Returns counts: rows, asked, pairs, what was left out, and how
     the order swayed the judge.
 
-    Raises DataError for a broken row, EndpointError if the judge is down, GraderError if it gives too few verdicts, and
-    RunFolderError if a file cannot be written.
+    Raises DataError for a broken row or journal, EndpointError if the judge is down, GraderError if it gives too few
+    verdicts, and RunFolderError if a file cannot be written, or if one would be written over the rows.
     """
-    candidates = _read(path)
     journal = out.with_name(f"{out.name}.journal.jsonl")
+    _check_paths(path, out, journal)
+    candidates = _read(path)
     found = _read_journal(journal)
     waiting = {digest: one for one in candidates if (digest := one.digest(judge)) not in found}
-    unread = _ask(waiting, judge, journal, found, seed)
+    num_rows = len({one.digest(judge) for one in candidates})
+    unread = _ask(waiting, num_rows, judge, journal, found, seed)
     judged = [(one, found[digest]) for one in candidates if (digest := one.digest(judge)) in found]
     kept = [(one, votes) for one, votes in judged if abs(votes.mean) > min_margin]
     lines = [json.dumps(_pair(path, one, votes, judge), ensure_ascii=False) + "\n" for one, votes in kept]
@@ -73,35 +76,68 @@ def judge_file(path: str, out: Path, judge: Judge, *, min_margin: float = MIN_MA
 
 
 def _ask(
-    waiting: dict[str, _Candidate], judge: Judge, journal: Path, found: dict[str, PairJudgement], seed: int
+    waiting: dict[str, _Candidate],
+    num_rows: int,
+    judge: Judge,
+    journal: Path,
+    found: dict[str, PairJudgement],
+    seed: int,
 ) -> list[str]:
-    """Judge what waits, in batches; each judgement goes to the journal and to ``found``. Gives back what had none."""
+    """Judge what waits; each judgement goes to the journal and to ``found`` as it comes. Gives back what had none."""
     unread: list[str] = []
     items = list(waiting.items())
+    num_judged_before = num_rows - len(waiting)
     with ServedModel(judge) as model:
         for start in range(0, len(items), _BATCH):
             batch = items[start : start + _BATCH]
             # A seed of its own for each batch, told by its texts: a resumed command has other batches.
             batch_seed = int(hashlib.sha256(f"{seed}/{batch[0][0]}".encode()).hexdigest()[:7], 16)
-            judgements = judge_pairs(model, judge, [one.pairing for _, one in batch], batch_seed)
-            for (digest, _), judgement in zip(batch, judgements, strict=True):
-                if judgement.votes:
-                    found[digest] = judgement
-                    append_jsonl(journal, {"digest": digest, "votes": list(judgement.votes)})
-                else:
-                    unread.append(judgement.unread)
-            check_verdicts(unread, start + len(batch), judge)
+            with closing(judge_pairs(model, judge, [one.pairing for _, one in batch], batch_seed)) as judgements:
+                for i, judgement in judgements:
+                    if judgement.votes:
+                        digest = batch[i][0]
+                        found[digest] = judgement
+                        append_jsonl(journal, {"digest": digest, "votes": list(judgement.votes)})
+                    else:
+                        unread.append(judgement.unread)
+            check_verdicts(unread, num_judged_before + start + len(batch), judge)
     return unread
 
 
 def _read_journal(path: Path) -> dict[str, PairJudgement]:
-    """The judgements there are; a line that was cut off is taken out, so that the next one starts on its own."""
+    """The judgements there are; a line that was cut off is taken out, so that the next one starts on its own.
+
+    Raises DataError for a line that holds no judgement.
+    """
     if not path.exists():
         return {}
     lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     write_bytes_atomic(path, b"".join(lines))
-    rows = [json.loads(line) for line in lines]
-    return {row["digest"]: PairJudgement(tuple(row["votes"])) for row in rows}
+    return dict(_judgement(line, place_of(str(path), number)) for number, line in enumerate(lines, 1))
+
+
+def _judgement(line: bytes, place: str) -> tuple[str, PairJudgement]:
+    try:
+        row: Any = json.loads(line)
+        digest, votes = row["digest"], tuple(row["votes"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        digest, votes = None, ()
+    is_whole = isinstance(digest, str) and len(votes) == 2 * VOTES_EACH_ORDER
+    if not is_whole or not all(type(vote) is int and -2 <= vote <= 2 for vote in votes):
+        raise DataError(f"{place}: holds no judgement; take the line out, and its pair is judged again")
+    return cast("str", digest), PairJudgement(cast("tuple[int, ...]", votes))
+
+
+def _check_paths(path: str, out: Path, journal: Path) -> None:
+    """Neither of the files to be written may be the one that is read. Raises RunFolderError."""
+    if not is_file(path):
+        return
+    read = expanded(path, "the pairs' file")
+    for written in (out, journal):
+        if written.resolve() == read.resolve() or (written.exists() and read.exists() and written.samefile(read)):
+            raise RunFolderError(
+                f"{written}: would be written over the rows to be judged; give another file with --out"
+            )
 
 
 def _pair(path: str, candidate: _Candidate, judgement: PairJudgement, judge: Judge) -> dict[str, Any]:
@@ -170,10 +206,7 @@ def _text(row: Row, key: str, place: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{place}: {key} is no text; write question, first and second in every row")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{place}: {key} holds half a character (a surrogate such as \\ud800); mend the row") from error
+    check_characters(value, place, key)
     if key != "question" and (tag := next((tag for tag in TAGS if tag in value), None)):
         raise DataError(f"{place}: {key} holds {tag}; give thoughts in first_thought and second_thought")
     return value

@@ -5,7 +5,8 @@ never taken for more than a verdict, and a verdict that cannot be read is never 
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,23 +86,26 @@ def judge_correctness(model: ServedModel, judge: Judge, items: Sequence[Item], s
 
     Raises EndpointError if the judge is down, GraderError if too many items have no verdict.
     """
-    asked = [item for item in dict.fromkeys(items) if item.reference == item.answer or not says_nothing(item.answer)]
+    asked = [item for item in dict.fromkeys(items) if _is_reference(item) or not says_nothing(item.answer)]
     conversations = [
         correctness_messages(item.question, item.reference, item.answer, reference_first=reference_first)
         for item in asked
         for reference_first in (True, False)
     ]
-    replies = _ask(model, judge.tries, conversations, CORRECTNESS, seed)
+    replies = dict(_ask(model, judge.tries, conversations, CORRECTNESS, seed))
     pairs = [_judgement(replies[2 * i], replies[2 * i + 1]) for i in range(len(asked))]
     check_verdicts([pair.unread for pair in pairs if pair.finding == "no verdict"], len(pairs), judge)
     found = dict(zip(asked, pairs, strict=True))
     return [found.get(item, Judgement("says nothing", ())) for item in items]
 
 
-def judge_pairs(model: ServedModel, judge: Judge, pairings: Sequence[Pairing], seed: int) -> list[PairJudgement]:
-    """What the judge finds of each pair, in order: four votes, two in each order. Raises EndpointError if it is down.
+def judge_pairs(
+    model: ServedModel, judge: Judge, pairings: Sequence[Pairing], seed: int
+) -> Generator[tuple[int, PairJudgement]]:
+    """What the judge finds of each pair, with the pair's index, as soon as it is known: four votes, two in each order.
 
-    Pairs without a verdict have no votes; ``check_verdicts`` tells if they are too many.
+    Pairs without a verdict have no votes; ``check_verdicts`` tells if they are too many. Raises EndpointError if the
+    judge is down.
     """
     conversations = [
         pair_messages(pairing.question, *shown)
@@ -109,9 +113,16 @@ def judge_pairs(model: ServedModel, judge: Judge, pairings: Sequence[Pairing], s
         for shown in ((pairing.first, pairing.second), (pairing.second, pairing.first))
         for _ in range(VOTES_EACH_ORDER)
     ]
-    replies = _ask(model, judge.tries, conversations, PREFERENCES, seed)
     num_votes = 2 * VOTES_EACH_ORDER
-    return [_pair_judgement(replies[i : i + num_votes]) for i in range(0, len(replies), num_votes)]
+    known: dict[int, dict[int, _Reply]] = {}
+    with closing(_ask(model, judge.tries, conversations, PREFERENCES, seed)) as replies:
+        for i, reply in replies:
+            pair, vote = divmod(i, num_votes)
+            votes = known.setdefault(pair, {})
+            votes[vote] = reply
+            if len(votes) == num_votes:
+                yield pair, _pair_judgement([votes[j] for j in range(num_votes)])
+                del known[pair]
 
 
 def check_verdicts(unread: Sequence[str], num_items: int, judge: Judge) -> None:
@@ -134,16 +145,27 @@ class _Reply:
 
 def _ask(
     model: ServedModel, tries: int, conversations: Sequence[list[Message]], allowed: Collection[str], seed: int
-) -> list[_Reply]:
-    """A reply to each conversation; those whose verdict cannot be read are asked for again with other seeds."""
-    found: dict[int, _Reply] = {}
+) -> Generator[tuple[int, _Reply]]:
+    """The last reply to each conversation, with its index, as it comes.
+
+    One that was cut, or whose verdict cannot be read, is asked for again with another seed.
+    """
+    waiting = list(range(len(conversations)))
     for attempt in range(tries):
-        waiting = [i for i in range(len(conversations)) if i not in found or found[i].verdict is None]
-        if not waiting:
-            break
-        texts = model.chat([conversations[i] for i in waiting], seed=_seed(seed, attempt))
-        found |= {i: _Reply(read_verdict(text, allowed), text) for i, text in zip(waiting, texts, strict=True)}
-    return [found[i] for i in range(len(conversations))]
+        again: list[int] = []
+        with closing(model.chat_each([conversations[i] for i in waiting], seed=_seed(seed, attempt))) as replies:
+            for place, said in replies:
+                verdict = None if said.is_cut else read_verdict(said.text, allowed)
+                if verdict is None and attempt + 1 < tries:
+                    again.append(waiting[place])
+                else:
+                    yield waiting[place], _Reply(verdict, said.text)
+        waiting = sorted(again)
+
+
+def _is_reference(item: Item) -> bool:
+    """Whether the answer is the reference to the letter: then it is asked about, however little it says."""
+    return bool(item.reference.strip()) and item.reference == item.answer
 
 
 def _seed(seed: int, attempt: int) -> int:

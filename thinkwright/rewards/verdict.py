@@ -1,7 +1,8 @@
 """Reads a judge's verdict from what it said, and tells answers that only pretend to be one.
 
 What a judge says is text from a stranger that may quote the answer it judges, and the answer may hold a verdict of its
-own. So a reply counts only if all its objects are whole, and all verdicts in it agree.
+own. So a reply counts only if it ends with the object of its verdict, all its objects are whole, and all verdicts in it
+agree.
 """
 
 import json
@@ -18,6 +19,8 @@ _MENTION = re.compile(r'"verdict"\s*:\s*"([^"]*)"')
 _OBJECT_START = re.compile(r"""\{\s*["'“]""")
 # LaTeX that a judge wrote into JSON as it is: \( or \sqrt.
 _LONE_BACKSLASH = re.compile(r'\\(?P<kept>["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+# What may follow the last object.
+_END = re.compile(r"\s*(?:```|~~~)?\s*")
 _DECODER = json.JSONDecoder(strict=False)
 _VISIBLE = re.compile(r"[^\W_\u115f\u1160\u3164\uffa0]")
 _PIECE_END = re.compile(r"[.,:!?;\n。，：！？；]+")
@@ -41,16 +44,19 @@ _OPENER = re.compile(
 
 
 def read_verdict(reply: str, allowed: Collection[str]) -> str | None:
-    """The verdict in the last JSON object that has one; None if there is none, or not an allowed one.
+    """The verdict in the JSON object that the reply ends with; None if there is none, or not an allowed one.
 
-    Code fences and text around objects do not matter, nor does anything up to a ``</think>``. A reply with a broken
-    object, or with two verdicts that differ, has none: one of them may be quoted.
+    Text before the object does not matter, nor does a code fence around it or anything that was thought. A reply with
+    text after its last object, with a broken object, or with two verdicts that differ has none: one may be quoted. So
+    has one whose thought never ends.
     """
-    said = reply[-MAX_REPLY_CHARACTERS:].rpartition("</think>")[2]
-    verdicts = [found["verdict"] for found in _objects(said) or () if "verdict" in found]
-    if not verdicts or verdicts[-1] not in allowed:
+    said = _outside_thoughts(reply)[-MAX_REPLY_CHARACTERS:]
+    objects = _objects(said)
+    last = objects[-1].get("verdict") if objects else None
+    if not isinstance(last, str) or last not in allowed:
         return None
-    return verdicts[-1] if all(verdict == verdicts[-1] for verdict in [*verdicts, *_MENTION.findall(said)]) else None
+    verdicts = [found["verdict"] for found in objects if "verdict" in found]
+    return last if all(verdict == last for verdict in [*verdicts, *_MENTION.findall(said)]) else None
 
 
 def says_nothing(answer: str) -> bool:
@@ -61,16 +67,29 @@ def says_nothing(answer: str) -> bool:
     return all(_OPENER.fullmatch(piece) for piece in pieces if piece)
 
 
-def _objects(text: str) -> list[dict[str, Any]] | None:
-    """Every JSON object that stands in no other, None if one is broken; lone backslashes are taken as meant."""
+def _outside_thoughts(reply: str) -> str:
+    """What was said outside ``<think>`` and ``</think>``, the first of which may have stood in the prompt; empty for a
+    thought without an end."""
+    *closed, said = reply.split("</think>")
+    if "<think>" in said:
+        return ""
+    before = [part.partition("<think>")[0] for part in closed if "<think>" in part]
+    return "".join([*before, said])
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    """Every JSON object that stands in no other; none if one is broken or text follows the last.
+
+    Lone backslashes are taken as meant.
+    """
     text = _LONE_BACKSLASH.sub(lambda found: found[0] if found["kept"] else r"\\", text)
     objects: list[dict[str, Any]] = []
-    start = _OBJECT_START.search(text)
+    start, end = _OBJECT_START.search(text), 0
     while start is not None:
         try:
             found, end = _DECODER.raw_decode(text, start.start())
         except (ValueError, RecursionError):
-            return None
+            return []
         objects.append(cast("dict[str, Any]", found))
         start = _OBJECT_START.search(text, end)
-    return objects
+    return objects if _END.fullmatch(text, end) else []

@@ -17,9 +17,8 @@ from thinkwright.tasks.given_away import leave_out_given_away
 from thinkwright.tasks.loaded import Loaded, Questions
 from thinkwright.tasks.named import decontamination_questions
 from thinkwright.tasks.part import Part, cut, leave_out_unreadable
-from thinkwright.tasks.read import place_of, read_rows, stem_of
+from thinkwright.tasks.read import check_characters, place_of, read_rows, stem_of
 
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Verifiers whose gold is itself an answer; the others compare with tests, constraints or puzzles.
 _GOLD_IS_ANSWER = ("number", "words", "word_set", "math", "exact")
 _PATHS = {"training": "path", "held_out": "held_out_path"}
@@ -119,10 +118,7 @@ def _text(row: Row, column: str, key: str, place: str, *, takes_json: bool = Fal
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         shown = cut(json.dumps(value, default=str))
         raise DataError(f"{place}: column {column!r} is {shown}; it must be text or a number")
-    if _LONE_SURROGATE.search(str(value)):
-        raise DataError(
-            f"{place}: column {column!r} holds half a character (a surrogate such as \\ud800); mend the row"
-        )
+    check_characters(str(value), place, f"column {column!r}")
     return str(value)
 
 
