@@ -1,12 +1,15 @@
 """Prompts for a model that was not trained to think: worked examples, an instruction, an opening."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from thinkwright.chat.template import R1_ZERO_PREAMBLE, TEMPLATES
 from thinkwright.config.prompting import INSTRUCTIONS, Direct, FewShot
-from thinkwright.pipeline.prompting import Shown, ask, without_next_turn
+from thinkwright.errors import DataError
+from thinkwright.pipeline.prompting import Shown, ask, read_examples, without_next_turn
 from thinkwright.types import Prompt, Rollout
 
 SHOWN = (
@@ -75,3 +78,27 @@ def test_a_completion_ends_where_it_goes_on_to_the_next_question() -> None:
     assert without_next_turn(rollout, FEW).text == text
     assert without_next_turn(rollout, None) == rollout
     assert without_next_turn(replace(rollout, text=text), FEW).text == text
+
+
+def test_one_question_is_not_shown_twice() -> None:
+    twice = (*SHOWN, Shown("a:5", "what is 1 + 1", "I add.", "2", "en"))
+    for seed in range(20):
+        places = ask(prompt("What is 2+2?"), replace_count(4), twice, seed).lineage["examples"]
+        assert len(places) == len(set(places)) == 3
+        assert not {"a:1", "a:5"} <= set(places)
+
+
+def write(path: Path, questions: list[str]) -> FewShot:
+    rows = ({"question": question, "thought": "I add.", "answer": "2"} for question in questions)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return FewShot(style="few_shot", examples=(str(path),), count=1)
+
+
+def test_there_must_be_an_example_more_than_is_shown(tmp_path: Path) -> None:
+    assert len(read_examples(write(tmp_path / "two.jsonl", ["What is 1+1?", "What is 2+2?"]))) == 2
+    with pytest.raises(
+        DataError, match=r"same.jsonl: 1 different questions, and prompting.count = 1 .* give 2 or more"
+    ):
+        read_examples(write(tmp_path / "same.jsonl", ["What is 1+1?", "what is 1+1"]))
+    with pytest.raises(DataError, match=r"half.jsonl:2: question holds half a character"):
+        read_examples(write(tmp_path / "half.jsonl", ["What is 1+1?", "\ud800", "What is 2+2?"]))

@@ -30,7 +30,8 @@ def test_questions_are_read_once_and_asked_in_the_template(tmp_path: Path) -> No
     assert prompt.question in prompt.text.removeprefix(prompt.question)
     assert task.held_out == ()
     assert len({p.prompt_id for p in task.prompts(seed=0, step=0, count=3)}) == 3
-    assert task.notes() == [f"{path}: 3 rows, 1 different questions used, 1 too long"]
+    assert task.notes() == [f"{path}: 3 rows, 1 different questions used, 1 repeated, 1 too long"]
+    assert task.report["training"]["left_out"] == {"repeated": 1, "too_long": 1}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,12 @@ def test_questions_are_read_once_and_asked_in_the_template(tmp_path: Path) -> No
     [
         ([{"question": " "}], ":1: column 'question' is no text"),
         ([{"q": "a"}], "no column 'question', only 'q'; set task.column"),
-        ([{"question": "aaaa"}], "no question is left of 1 rows; raise task.max_question_characters"),
+        (
+            [{"question": "aaaa"}],
+            r"no question is left, since all 1 are longer than task.max_question_characters = 2; raise it",
+        ),
+        ([], r"open.jsonl: holds no row; give questions, or take it out of task.data"),
+        ([{"question": "\ud800"}], r":1: column 'question' holds half a character"),
     ],
 )
 def test_what_cannot_be_asked_is_named(rows: list[dict[str, object]], text: str, tmp_path: Path) -> None:

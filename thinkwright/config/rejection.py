@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from thinkwright.config.endpoint import Endpoint
-from thinkwright.config.judge import Judge
+from thinkwright.config.judge import Judge, Refiner
 from thinkwright.config.prompting import Prompting
 from thinkwright.config.recipe import Machine, RolloutSettings, TemplateName
 from thinkwright.config.rewards import Isolation
@@ -25,7 +24,8 @@ class Keep(Section):
     max_repetition: Share = 0.2
     """Share of the 20-grams of words that stood in the completion before, at most."""
     per_prompt: PositiveInt = 2
-    """Completions kept of one prompt, at most: the shortest of those that differ come first."""
+    """Completions kept of one prompt, at most, in one round and in all: those with a thought first, then the shortest
+    of those that differ."""
     allow_bare: bool = False
     """Keep answers without a thought, too, to questions that a judge judges: a greeting needs none."""
 
@@ -34,7 +34,7 @@ class Extra(Section):
     """Rows that are mixed in: without a rule to judge by, such as writing, facts, small talk, translation."""
 
     data: tuple[str, ...] = Field(min_length=1)
-    """Files of rows with question, thought (or null) and answer."""
+    """Files of rows with question, thought (or null), answer and perhaps language."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """Their share of all rows (R1: 200,000 of 800,000); fewer if the files have not that many."""
 
@@ -70,7 +70,7 @@ class RejectionRecipe(Section):
     rewrite: Literal["none", "tiny_world", "model"] = "none"
     """``tiny_world``: rules bring kept thoughts of the tiny world into a readable form, in the question's language.
     ``model``: the served model in ``refiner`` does it, of any task, and the rule judges what it wrote."""
-    refiner: Endpoint | None = None
+    refiner: Refiner | None = None
     """A served model that rewrites kept thoughts and writes their summaries (R1, section B.3.1)."""
     extra: Extra | None = None
     workers: PositiveInt = 2
@@ -82,6 +82,11 @@ class RejectionRecipe(Section):
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> "RejectionRecipe":
+        if self.template == "boxed":
+            raise ValueError(
+                "template: boxed has no answer apart from the thought, so rows would hold the thought twice and a "
+                'judge would see it; set template = "think_summary" or "r1_zero"'
+            )
         if self.rewrite == "tiny_world" and self.task.type != "tiny_world":
             raise ValueError(f"rewrite: the rules know the tiny world only, not a {self.task.type} task; remove it")
         if self.rewrite == "model" and self.refiner is None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -18,7 +19,7 @@ from thinkwright.pipeline.record import task_digest
 from thinkwright.rewards.language import detect_language
 from thinkwright.tasks.decontamination import identity
 from thinkwright.tasks.example import Row
-from thinkwright.tasks.read import place_of, read_rows
+from thinkwright.tasks.read import check_characters, place_of, read_rows
 from thinkwright.tasks.task import Task
 from thinkwright.types import Prompt, Rollout
 
@@ -35,6 +36,11 @@ class Shown:
     thought: str
     answer: str
     language: str
+
+    @cached_property
+    def identity(self) -> str:
+        """What another text of the same question shares with it."""
+        return identity(self.question, is_made=False)
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,12 @@ def read_examples(prompting: Prompting | None) -> list[Shown]:
     found = [
         _shown(row, place_of(path, number)) for path in prompting.examples for number, row in read_rows(path, _KEY)
     ]
-    if len(found) < prompting.count:
+    num_different = len({example.identity for example in found})
+    if num_different <= prompting.count:
         raise DataError(
-            f"{', '.join(prompting.examples)}: {len(found)} rows, and prompting.count = {prompting.count} are to be "
-            "shown; add rows or lower it"
+            f"{', '.join(prompting.examples)}: {num_different} different questions, and prompting.count = "
+            f"{prompting.count} are to be shown beside one that may be among them; give {prompting.count + 1} or more, "
+            "or lower it"
         )
     return found
 
@@ -101,10 +109,13 @@ def digest_of(task: Task, examples: Sequence[Shown]) -> str:
 
 def _choose(prompt: Prompt, examples: Sequence[Shown], count: int, seed: int) -> list[Shown]:
     asked = identity(prompt.question, is_made=False)
-    others = [example for example in examples if identity(example.question, is_made=False) != asked]
+    others = [example for example in examples if example.identity != asked]
     Random(f"few-shot/{seed}/{prompt.question}").shuffle(others)
     others.sort(key=lambda example: example.language != prompt.language)
-    return others[:count]
+    different: dict[str, Shown] = {}
+    for example in others:
+        different.setdefault(example.identity, example)
+    return list(different.values())[:count]
 
 
 def _shown(row: Row, place: str) -> Shown:
@@ -112,6 +123,7 @@ def _shown(row: Row, place: str) -> Shown:
     for name, text in zip(("question", "thought", "answer"), texts, strict=True):
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{place}: {name} is no text; write question, thought and answer in every row of {_KEY}")
+        check_characters(text, place, name)
         if name != "question" and (tag := next((tag for tag in TAGS if tag in text), None)):
             raise DataError(f"{place}: {name} holds {tag}, which the template adds; take it out")
     question, thought, answer = map(str, texts)

@@ -48,7 +48,7 @@ def sift(groups: Sequence[RolloutGroup], keep: Keep) -> tuple[list[Kept], Counte
 
 
 def choose(good: Sequence[Kept], per_prompt: int) -> tuple[list[Kept], Counter[str]]:
-    """Of each prompt the shortest that differ, and how many were dropped."""
+    """Of each prompt the shortest that differ, those with a thought first, and how many were dropped."""
     by_prompt: dict[str, list[Kept]] = {}
     for row in good:
         by_prompt.setdefault(row.prompt.prompt_id, []).append(row)
@@ -70,6 +70,8 @@ def fault_of(prompt: Prompt, member: ScoredRollout, keep: Keep) -> str | None:
         return "not well formed"
     if any(tag in (reply.answer or "") for tag in TAGS):
         return "a tag in the answer"
+    if reply.is_bare and _is_mixed(prompt, member, reply.answer or "", keep):
+        return "bare answer in mixed languages"
     return next((name for name, is_bad in _FAULTS.items() if is_bad(prompt, member, reply.thought, keep)), None)
 
 
@@ -99,6 +101,10 @@ _FAULTS: dict[str, Callable[[Prompt, ScoredRollout, str, Keep], bool]] = {
 }
 
 
+def _length(row: Kept) -> tuple[bool, int, int]:
+    return not row.thought, len(row.member.rollout.token_ids), row.position
+
+
 def _shortest(good: Sequence[Kept], count: int) -> list[Kept]:
     different = {(row.thought, row.answer): row for row in reversed(good)}
-    return sorted(different.values(), key=lambda row: (len(row.member.rollout.token_ids), row.position))[:count]
+    return sorted(different.values(), key=_length)[:count]

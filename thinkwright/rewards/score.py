@@ -97,10 +97,11 @@ def set_aside(groups: Sequence[RolloutGroup]) -> list[dict[str, Any]]:
     ]
 
 
-def check_error_share(groups: Sequence[RolloutGroup], max_share: float) -> None:
+def check_error_share(groups: Sequence[RolloutGroup], max_share: float, key: str = "rewards.max_error_share") -> None:
     """Raises GraderError, with examples, if graders failed on more than this share of the rollouts.
 
-    One prompt alone is never too much, unless there is no other: it may be a bad row.
+    One prompt alone is never too much, unless there is no other: it may be a bad row. ``key``: what the recipe calls
+    the share.
     """
     rows, total = set_aside(groups), sum(len(group.members) for group in groups)
     prompts = {row["prompt_id"] for row in rows}
@@ -111,8 +112,8 @@ def check_error_share(groups: Sequence[RolloutGroup], max_share: float) -> None:
         for row in rows[:_NUM_EXAMPLES]
     )
     raise GraderError(
-        f"{len(rows)} of {total} rollouts could not be graded, more than rewards.max_error_share = {max_share:g}; mend "
-        f"the verifier or leave out the rows, then resume the run; for example:{examples}"
+        f"{len(rows)} of {total} rollouts could not be graded, more than {key} = {max_share:g}; mend the "
+        f"verifier or leave out the rows, then resume the run; for example:{examples}"
     )
 
 

@@ -5,7 +5,7 @@ from thinkwright.config.tasks import PromptsTask
 from thinkwright.errors import DataError
 from thinkwright.rewards.language import detect_language
 from thinkwright.tasks.example import question_digest
-from thinkwright.tasks.read import place_of, read_rows, stem_of
+from thinkwright.tasks.read import check_characters, place_of, read_rows, stem_of
 from thinkwright.tasks.row_prompts import RowPrompts
 from thinkwright.types import Prompt
 
@@ -16,8 +16,9 @@ NO_RULE = ""
 def load_open_prompts(settings: PromptsTask, template: str) -> RowPrompts:
     """Every different question once. Raises DataError for a file or row that cannot be used, and if none is left."""
     found: dict[str, Prompt] = {}
-    rows = long = 0
+    rows = long = repeated = 0
     for address in settings.data:
+        before = rows
         for number, row in read_rows(address, "task.data"):
             rows += 1
             place = place_of(address, number)
@@ -30,12 +31,19 @@ def load_open_prompts(settings: PromptsTask, template: str) -> RowPrompts:
                 if settings.reference_column is not None
                 else ""
             )
+            repeated += question in found
             found.setdefault(question, _prompt(question, reference, stem_of(address), template))
+        if rows == before:
+            raise DataError(f"{address}: holds no row; give questions, or take it out of task.data")
     names = ", ".join(settings.data)
     if not found:
-        raise DataError(f"{names}: no question is left of {rows} rows; raise task.max_question_characters")
-    report = {"sources": list(settings.data), "rows": rows, "used": len(found), "left_out": {"too_long": long}}
-    line = f"{names}: {rows} rows, {len(found)} different questions used, {long} too long"
+        raise DataError(
+            f"{names}: no question is left, since all {rows} are longer than task.max_question_characters = "
+            f"{settings.max_question_characters}; raise it"
+        )
+    left_out = {"repeated": repeated, "too_long": long}
+    report = {"sources": list(settings.data), "rows": rows, "used": len(found), "left_out": left_out}
+    line = f"{names}: {rows} rows, {len(found)} different questions used, {repeated} repeated, {long} too long"
     return RowPrompts(tuple(found.values()), (), {"training": report}, (line,))
 
 
@@ -60,4 +68,5 @@ def _text(row: dict[str, object], column: str, place: str, key: str) -> str:
     value = row[column]
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{place}: column {column!r} is no text; mend the row or take it out")
+    check_characters(value, place, f"column {column!r}")
     return value.strip()

@@ -20,7 +20,7 @@ import torch
 
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.display import Display
-from thinkwright.errors import TrainingError
+from thinkwright.errors import EndpointError, TrainingError
 from thinkwright.models.policy import Policy, recompute_activations, training_context
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
@@ -76,13 +76,22 @@ class DistillTrainer:
         return time.monotonic() - self._started
 
     def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
+        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early.
+
+        Raises EndpointError, a checkpoint left, if a served teacher is down.
+        """
         recipe = self.recipe
         while self.progress.next_step < recipe.steps and not stop.is_requested:
             step = self.progress.next_step
             if step % recipe.evaluation.every_steps == 0:
                 self.evaluate(display)
-            metrics = self.run_step(step)
+            try:
+                metrics = self.run_step(step)
+            except EndpointError:
+                # A served teacher is read before the step's first update, so what was learned until now is whole.
+                if step > 0:
+                    self.save()
+                raise
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             display.step(step, recipe.steps, metrics)
             if self.progress.next_step % recipe.checkpoint_steps == 0:
