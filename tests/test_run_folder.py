@@ -241,3 +241,13 @@ def test_events_of_later_steps_and_half_a_line_go_and_those_without_a_step_stay(
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"event": "al')
     truncate_events(path, 2)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [rows[0], rows[1], rows[3]]
+
+
+def test_a_run_is_resumed_with_another_way_to_its_served_models(tmp_path: Path) -> None:
+    endpoint = {"url": "http://a/v1", "name": "m", "key_variable": None, "timeout_seconds": 300, "retries": 4}
+    create_run_folder(tmp_path, json.dumps({"judge": endpoint}), resume=False)
+    other = endpoint | {"url": "http://b/v1", "key_variable": "KEY", "timeout_seconds": 9, "retries": 0}
+    create_run_folder(tmp_path, json.dumps({"judge": other}), resume=True)
+    with pytest.raises(RunFolderError, match=r'judge.name: "m" in the folder, "n" now') as caught:
+        create_run_folder(tmp_path, json.dumps({"judge": other | {"name": "n"}}), resume=True)
+    assert "url" not in str(caught.value)

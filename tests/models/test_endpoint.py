@@ -189,10 +189,11 @@ def trickling(head: bytes, piece: bytes, pause: float) -> Iterator[str]:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 
-def test_a_reply_that_trickles_is_given_up_when_its_time_is_over() -> None:
+@pytest.mark.parametrize("head", [HEAD, HEAD[:-2]])
+def test_a_reply_that_trickles_is_given_up_when_its_time_is_over(head: bytes) -> None:
     start = time.monotonic()
     with (
-        trickling(HEAD, b" ", 0.05) as url,
+        trickling(head, b"a", 0.05) as url,
         ServedModel(settings(url, timeout_seconds=0.4, retries=0)) as model,
         pytest.raises(EndpointError, match=r"no reply in 1 tries \(TimeoutError not whole after 0.4 s\)"),
     ):

@@ -1,6 +1,7 @@
 """Rejection sampling with a judge where there is no rule, with a refiner, and with what brings a base to think."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.models.served import chat_reply, serving
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.load import load_recipe
-from thinkwright.errors import DataError, EndpointError, GraderError, RecipeError
+from thinkwright.errors import DataError, EndpointError, GraderError, ModelError, RecipeError, RunFolderError
 from thinkwright.pipeline.run import run_recipe
 from thinkwright.tasks.tiny_world.worked import careful_rows
 
@@ -31,14 +32,19 @@ class Server:
         self.url = ""
         self.say: Any = None
         self.lives = 10**9
+        self.probes = 0
         self.sent: list[dict[str, Any]] = []
 
     def answer(self, path: str, body: dict[str, Any]) -> Any:
+        text = body["messages"][-1]["content"]
+        if text == "Say ok.":
+            self.probes += 1
+            return chat_reply("ok") if self.lives else (503, "down")
         self.sent.append(body)
         if len(self.sent) > self.lives:
             return 503, "down"
-        parts = parts_of(body["messages"][-1]["content"])
-        return chat_reply(self.say(parts, body))
+        said = self.say(parts_of(text), body)
+        return said if isinstance(said, tuple) else chat_reply(said)
 
     def endpoint(self, **others: Any) -> str:
         keys = {"url": self.url, "name": "served", "timeout_seconds": 10, "retries": 0, "concurrency": 1} | others
@@ -110,7 +116,11 @@ def test_prompts_without_a_rule_are_kept_when_judged_right_in_both_orders(
         assert row["answer"] == answers[row["question"]]
         assert row["source"]["judge"] == {"model": "served", "verdicts": ["correct", "correct"]}
         assert row["source"]["scores"] == {"format": 1.0}
-    assert not any("<think>" in body["messages"][-1]["content"] for body in server.sent)
+    assert server.probes == 1
+    thoughts = {row["thought"] for row in found}
+    assert min(map(len, thoughts)) > 10
+    for body in server.sent:
+        assert not any(thought in message["content"] for thought in thoughts for message in body["messages"])
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert all(0 < row["judge/correct_share"] < 1 and row["judge/no_verdict"] == 0 for row in metrics)
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
@@ -214,6 +224,84 @@ def test_what_a_served_model_rewrites_is_looked_at_again(tmp_path: Path, server:
     server.lives = 0
     with pytest.raises(EndpointError, match="start the server"):
         run(file, tmp_path / "down", "steps=1")
+    assert not (tmp_path / "down").exists()
+
+
+def cut(text: str) -> tuple[int, dict[str, Any]]:
+    status, body = chat_reply(text)
+    body["choices"][0]["finish_reason"] = "length"
+    return status, body
+
+
+def test_rewritings_that_are_cut_or_empty_are_counted_and_too_many_stop_the_stage(
+    tmp_path: Path, server: Server
+) -> None:
+    def say(parts: dict[str, str], body: dict[str, Any]) -> Any:
+        said = refine(parts, body)
+        number = len(server.sent) % 3
+        return cut(said) if number == 0 else " " if number == 1 else said
+
+    server.say = say
+    task = 'task = { type = "tiny_world", families = ["word_problems", "ordering"] }\nrewrite = "model"\n'
+    many = write(tmp_path, f"{task}refiner = {server.endpoint(max_unusable_share=1.0)}\n")
+    counts = run(many, tmp_path / "many", "steps=1")["after"]
+    assert counts["dropped"]["refined into a text that was cut"] > 0
+    assert counts["dropped"]["refined into nothing"] > 0
+    assert counts["sampled"] == 64 == counts["examples"] + sum(counts["dropped"].values())
+    few = write(tmp_path, f"{task}refiner = {server.endpoint()}\n")
+    with pytest.raises(
+        GraderError, match=r"rewritings of served \d+ are cut, empty or of no readable form, (.|\n)*<think>"
+    ):
+        run(few, tmp_path / "few", "steps=1")
+
+
+def test_a_resumed_run_may_reach_its_judge_in_another_way_but_not_ask_another(
+    tmp_path: Path, server: Server, questions: Path
+) -> None:
+    server.say = judge_by_reference
+    out = tmp_path / "out"
+    run(judged(tmp_path, server, questions), out, "steps=2")
+    (out / "metrics.jsonl").write_text("")
+    other = judged(tmp_path, server, questions, timeout_seconds=20, retries=1, concurrency=2, tries=2)
+    assert run(other, out, "steps=2", resume=True)["steps"] == 2
+    with pytest.raises(RunFolderError, match=r"judge.max_tokens: 4096 in the folder, 9 now"):
+        run(judged(tmp_path, server, questions, max_tokens=9), out, "steps=2", resume=True)
+    assert "url" in json.loads((out / "recipe.json").read_text())["judge"]
+
+
+def test_a_question_keeps_its_cap_however_often_it_comes(tmp_path: Path, server: Server, questions: Path) -> None:
+    server.say = lambda parts, body: json.dumps({"analysis": "a", "verdict": "correct"})
+    counts = run(judged(tmp_path, server, questions), tmp_path / "out", "steps=6", "keep.per_prompt=1")["after"]
+    found = rows(tmp_path / "out")
+    assert len({row["question"] for row in found}) == len(found) == counts["examples"]
+    dropped = counts["dropped"]
+    assert dropped["over the cap of all rounds"] > 0
+    assert counts["sampled"] == 384 == counts["examples"] + sum(dropped.values())
+    kept = [json.loads(line) for line in (tmp_path / "out" / "kept.jsonl").read_text(encoding="utf-8").splitlines()]
+    shortest = {
+        row["question"]: min(r["source"]["tokens"] for r in kept if r["question"] == row["question"]) for row in kept
+    }
+    assert all(row["source"]["tokens"] == shortest[row["question"]] for row in found)
+
+
+def test_a_slow_judge_is_no_slow_engine(tmp_path: Path, server: Server, questions: Path) -> None:
+    def say(parts: dict[str, str], body: dict[str, Any]) -> str:
+        time.sleep(0.05)
+        return judge_by_reference(parts, body)
+
+    server.say = say
+    run(judged(tmp_path, server, questions), tmp_path / "out", "steps=1")
+    row = json.loads((tmp_path / "out" / "metrics.jsonl").read_text())
+    assert row["time/step_seconds"] - row["time/rollout_seconds"] > 0.05 * len(server.sent)
+    assert row["rollout/tokens_per_second"] == pytest.approx(row["rollout/tokens"] / row["time/rollout_seconds"])
+
+
+def test_a_prompt_that_cannot_fit_with_its_examples_is_refused_before_the_folder_is_made(tmp_path: Path) -> None:
+    task = 'task = { type = "tiny_world" }\n'
+    shown = 'prompting = { style = "few_shot", examples = ["tiny-world:careful:400"], count = 300 }\n'
+    with pytest.raises(ModelError, match="context"):
+        run(write(tmp_path, task + shown), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_opening_begins_every_thought_and_the_row_has_the_plain_question(tmp_path: Path) -> None:
@@ -243,7 +331,7 @@ def test_worked_examples_are_shown_and_told_of(tmp_path: Path) -> None:
             "tiny-world:careful:40"
         ]
     few = 'prompting = { style = "few_shot", examples = ["tiny-world:careful:1"] }\n'
-    with pytest.raises(DataError, match=r"careful:1: 1 rows, and prompting.count = 2 are to be shown; add rows"):
+    with pytest.raises(DataError, match=r"careful:1: 1 different questions, and prompting.count = 2 are to be shown"):
         run(write(tmp_path, task + few), tmp_path / "few")
 
 
@@ -260,6 +348,7 @@ ENDPOINT = "{url='http://127.0.0.1:1/v1', name='m'}"
         ([OPEN, f"judge={ENDPOINT}", "keep.allow_bare=true"], "the template r1_zero has no form for an answer without"),
         ([OPEN, f"judge={ENDPOINT}", "workers=3"], "workers has no effect where no rule grades"),
         ([OPEN, f"judge={ENDPOINT}", "rewrite=model", f"refiner={ENDPOINT}"], "needs a task with a rule"),
+        (["template=boxed"], "boxed has no answer apart from the thought"),
         (["rewrite=model"], "needs the served model that rewrites; add .refiner."),
         ([f"refiner={ENDPOINT}"], 'refiner has no effect with rewrite = "none"'),
         (["prompting={style='direct', instruction={}}"], "neither instruction nor opening is given"),

@@ -12,8 +12,11 @@ import pytest
 
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.load import load_recipe
-from thinkwright.errors import RecipeError
+from thinkwright.config.rejection import Extra
+from thinkwright.errors import DataError, RecipeError
+from thinkwright.pipeline.rejection_rows import read_extra, write_examples
 from thinkwright.pipeline.run import run_recipe
+from thinkwright.run_folder import append_jsonl
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """
@@ -73,6 +76,67 @@ def test_rows_without_a_rule_are_mixed_in_at_their_share(file: Path, tmp_path: P
     assert len(mixed) == counts["mixed_in"] == counts["examples"]
     assert {row["source"]["file"] for row in mixed} == {str(path)}
     assert len({row["source"]["row"] for row in mixed}) == len(mixed)
+    assert {row["language"] for row in mixed} == {"en"}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"question": "Hi!", "answer": 1}, ":1: answer is no text; write question, thought"),
+        ({"answer": "Hi!"}, ":1: question is no text"),
+        ({"question": "Hi!", "thought": " ", "answer": "a"}, ":1: thought is no text"),
+        ({"question": "Hi!", "answer": "\ud800"}, ":1: answer holds half a character"),
+        ({"question": "Hi!", "answer": "a", "language": 3}, ":1: language is no text"),
+        (None, "talk.jsonl: holds no row; give rows with question, thought and answer"),
+    ],
+)
+def test_rows_to_be_mixed_in_are_checked_before_anything_runs(
+    row: dict[str, Any] | None, words: str, file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.write_text("" if row is None else json.dumps(row))
+    with pytest.raises(DataError, match=words):
+        run(file, tmp_path / "out", f"extra.data=['{path}']")
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_a_row_to_be_mixed_in_what_is_learned_from_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.write_text(json.dumps({"question": "你好！", "answer": "你好。", "source": "us", "step": 3, "score": 1}))
+    assert read_extra(Extra(data=(str(path),))) == [
+        {
+            "question": "你好！",
+            "thought": None,
+            "answer": "你好。",
+            "language": "zh",
+            "source": {"file": str(path), "row": 1, "source": "us"},
+        }
+    ]
+
+
+def test_rows_are_the_same_only_if_their_answers_are(file: Path, tmp_path: Path) -> None:
+    recipe, out = load_recipe(str(file)), tmp_path / "out"
+    source = {"family": "f", "tokens": 1}
+    kept = [{"step": s, "question": "q", "thought": "t", "answer": a, "language": "en", "source": source} for s, a in
+            ((0, "a"), (1, "a"), (1, "b"))]  # fmt: skip
+    for row in kept:
+        append_jsonl(out / "kept.jsonl", row)
+    counts = write_examples(recipe, out, [])
+    assert sorted(row["answer"] for row in rows(out)) == ["a", "b"]
+    assert counts["dropped"] == {"the same as in another round": 1}
+
+
+def test_a_repeated_step_leaves_one_set_of_events_and_the_time_of_all_parts(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(file, out, "steps=1")
+    first = json.loads((out / "metrics.jsonl").read_text())
+    append_jsonl(out / "events.jsonl", {"event": "set_aside", "step": 0})
+    append_jsonl(out / "events.jsonl", {"event": "set_aside", "step": 1})
+    (out / "metrics.jsonl").write_text(json.dumps(first | {"time/step_seconds": 1000.0}) + "\n")
+    summary = run(file, out, "steps=1", resume=True)
+    assert summary["wall_seconds"] > 1000
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events if event["event"] == "set_aside"] == [0]
 
 
 def test_killed_and_resumed_it_writes_the_same_rows(file: Path, tmp_path: Path) -> None:

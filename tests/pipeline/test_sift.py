@@ -62,3 +62,30 @@ def test_of_one_prompt_the_shortest_that_differ_are_kept_and_all_others_counted(
     assert [row.position for row in kept] == [3, 1]
     assert (kept[0].thought, kept[0].answer) == (f"{THOUGHT} So ten.", "10")
     assert dropped + over == {"wrong": 1, "over the cap, or the same as another": 2}
+
+
+OPEN = replace(PROMPT, verifier="")
+
+
+def bare(answer: str, num_tokens: int = 1) -> ScoredRollout:
+    found = member(num_tokens=num_tokens)
+    return replace(found, rollout=replace(found.rollout, text=f" {answer}"))
+
+
+def test_an_answer_without_a_thought_must_be_in_the_questions_language() -> None:
+    keep = Keep(allow_bare=True)
+    assert fault_of(OPEN, bare("They have ten legs together."), keep) is None
+    assert fault_of(OPEN, bare("它们一共有十条腿，狗有八条，鸟有两条。"), keep) == "bare answer in mixed languages"
+    assert fault_of(OPEN, bare("它们一共有十条腿。"), Keep(allow_bare=True, min_language=0)) is None
+
+
+def test_completions_with_a_thought_fill_the_cap_first() -> None:
+    members = (
+        bare("They have ten legs."),
+        member(num_tokens=9),
+        bare("Ten legs it is."),
+        member("So ten.", num_tokens=8),
+    )
+    good, _ = sift([RolloutGroup(OPEN, (1,), members)], Keep(allow_bare=True))
+    assert [row.position for row in choose(good, per_prompt=2)[0]] == [3, 1]
+    assert [row.position for row in choose(good, per_prompt=3)[0]] == [3, 1, 0]

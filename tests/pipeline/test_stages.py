@@ -13,7 +13,7 @@ import pytest
 
 from thinkwright.config.pipeline import Pipeline, load_pipeline
 from thinkwright.errors import GateError, RecipeError, RunFolderError
-from thinkwright.pipeline.manifest import Manifest, read_manifest, write_manifest
+from thinkwright.pipeline.manifest import Manifest, differences, read_manifest, write_manifest
 from thinkwright.pipeline.stages import Extent, run_pipeline
 
 REPOSITORY = Path(__file__).parents[2]
@@ -271,3 +271,13 @@ def test_a_folder_that_holds_something_else_is_left_alone(file: Path, tmp_path: 
         run(file, tmp_path / "out/mine.txt")
     (tmp_path / "out/mine.txt").rename(tmp_path / "out/.pipeline.json.partial")
     run(file, tmp_path / "out", extent=Extent(last="first"))
+
+
+def test_another_way_to_a_served_model_changes_no_stage() -> None:
+    endpoint = {"url": "http://a/v1", "name": "m", "key_variable": None, "timeout_seconds": 300.0, "max_tokens": 9}
+
+    def made(**keys: object) -> Manifest:
+        return Manifest({"judge": endpoint | keys}, {}, "1")
+
+    assert not differences(made(), made(url="http://b/v1", timeout_seconds=1.0, key_variable="KEY"))
+    assert differences(made(), made(max_tokens=8)) == ["judge.max_tokens: 9 before, 8 now"]

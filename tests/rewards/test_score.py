@@ -228,6 +228,8 @@ def test_too_large_a_share_of_errors_stops_the_run_and_lists_them(poisoned: Work
     check_error_share(scored, 0.01)
     with pytest.raises(GraderError, match=r"(?s)2 of 200 rollouts.*max_error_share = 0\.005.*poison-1.*poison-2"):
         check_error_share(scored, 0.005)
+    with pytest.raises(GraderError, match=r"graded, more than max_error_share = 0.005"):
+        check_error_share(scored, 0.005, "max_error_share")
 
 
 def test_one_bad_row_alone_never_stops_the_run_unless_there_is_no_other(poisoned: WorkerPool) -> None:

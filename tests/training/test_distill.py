@@ -17,10 +17,11 @@ from tests.training.served_teacher import vllm_answers
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.display import Display
-from thinkwright.errors import TrainingError
+from thinkwright.errors import EndpointError, TrainingError
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.tasks.prompts import load_task
+from thinkwright.training.checkpoint import load_newest_checkpoint
 from thinkwright.training.distill import DistillTrainer
 from thinkwright.training.distill_batch import Sample, micro_batches, samples_of, tree_of
 from thinkwright.training.interrupt import StopRequest
@@ -189,6 +190,25 @@ def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(
     assert [row["step"] for row in recorded("whole")] == list(range(6))
     for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_an_outage_of_the_teacher_leaves_what_was_learned_until_then(
+    fresh: Callable[[], Policy], teacher_folder: Path, tmp_path: Path
+) -> None:
+    student, answer, asked = fresh(), vllm_answers(teacher_folder), []
+
+    def dying(path: str, body: dict[str, Any]) -> Any:
+        asked.append(path)
+        return answer(path, body) if len(asked) <= 20 else (503, "down")
+
+    recipe = make_recipe(steps=9, checkpoint_steps=9, template="boxed", rollout=SHORT | {"max_response_tokens": 4})
+    with serving(dying) as url, ServedModel(Endpoint(url=url, name="t", retries=0)) as model:
+        trainer = make_trainer(recipe, student, ServedTeacher(model, student), tmp_path)
+        with pytest.raises(EndpointError, match="no reply in 1 tries"):
+            trainer.train(Display(), StopRequest())
+    found = load_newest_checkpoint(tmp_path / "checkpoints")
+    assert found is not None
+    assert found[0].next_step == len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(

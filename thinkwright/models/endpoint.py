@@ -45,6 +45,15 @@ class ChatReply:
         return self.finish_reason == "length"
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What came of one request."""
+
+    status: int
+    headers: httpx2.Headers
+    content: bytes
+
+
 class ServedModel:
     """A client with retries. Use as a context manager: it keeps connections open."""
 
@@ -143,28 +152,49 @@ class ServedModel:
                     break
                 pause = 2 * pause
             try:
-                status, headers, content = self._try(address, body)
+                answer = self._try(address, body)
             except (httpx2.HTTPError, TimeoutError) as error:
                 problem = f"{type(error).__name__} {error}"
                 continue
             except (httpx2.InvalidURL, UnicodeError, RecursionError) as error:
                 raise EndpointError(f"{address}: cannot be asked ({error}); correct url, or the text sent") from error
-            if status == 200:
-                return _json(address, content)
-            problem = f"status {status}: {content[:200].decode(errors='replace')!r}"
-            if status not in _PASSING:
+            if answer.status == 200:
+                return _json(address, answer.content)
+            problem = f"status {answer.status}: {answer.content[:200].decode(errors='replace')!r}"
+            if answer.status not in _PASSING:
                 raise EndpointError(
                     f"{address}: refused the request ({problem}); correct url, name or key, or what is asked for"
                 )
-            pause = max(pause, _asked_pause(headers))
+            pause = max(pause, _asked_pause(answer.headers))
         raise EndpointError(
             f"{address}: no reply in {self.settings.retries + 1} tries ({problem}); start the server, or raise "
             "timeout_seconds or retries, then give the same command again"
         )
 
-    def _try(self, address: str, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
-        """Status, headers and body. Raises TimeoutError for a reply that is not whole in time, however it trickles."""
-        deadline = time.monotonic() + self.settings.timeout_seconds
+    def _try(self, address: str, body: dict[str, Any]) -> _Answer:
+        """One request. Raises TimeoutError for a reply that is not whole in time, however it trickles.
+
+        The client's own limit is on each read, so the request has a thread that can be left behind.
+        """
+        seconds = self.settings.timeout_seconds
+        done: SimpleQueue[_Answer | Exception] = SimpleQueue()
+
+        def fetch() -> None:
+            try:
+                done.put(self._fetch(address, body, time.monotonic() + seconds))
+            except Exception as error:  # raised again below
+                done.put(error)
+
+        Thread(target=fetch, daemon=True).start()
+        try:
+            found = done.get(timeout=seconds)
+        except Empty:
+            raise TimeoutError(f"not whole after {seconds:g} s") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _fetch(self, address: str, body: dict[str, Any], deadline: float) -> _Answer:
         content = bytearray()
         with self._client.stream("POST", address, json=body) as response:
             for piece in response.iter_bytes():
@@ -174,8 +204,8 @@ class ServedModel:
                         f"{address}: its reply is over {MAX_REPLY_BYTES >> 20} MB; correct url, or lower max_tokens"
                     )
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"not whole after {self.settings.timeout_seconds:g} s")
-            return response.status_code, response.headers, bytes(content)
+                    raise TimeoutError("its time is over")
+            return _Answer(response.status_code, response.headers, bytes(content))
 
     def _reply(self, answer: dict[str, Any]) -> ChatReply:
         try:
