@@ -117,8 +117,8 @@ def test_prompts_without_a_rule_are_kept_when_judged_right_in_both_orders(
         assert row["source"]["judge"] == {"model": "served", "verdicts": ["correct", "correct"]}
         assert row["source"]["scores"] == {"format": 1.0}
     assert server.probes == 1
-    thoughts = {row["thought"] for row in found}
-    assert min(map(len, thoughts)) > 10
+    thoughts = {row["thought"] for row in found if len(row["thought"]) > 30}  # too long to stand in an answer
+    assert len(thoughts) > 3
     for body in server.sent:
         assert not any(thought in message["content"] for thought in thoughts for message in body["messages"])
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
@@ -297,8 +297,8 @@ def test_a_slow_judge_is_no_slow_engine(tmp_path: Path, server: Server, question
 
 
 def test_a_prompt_that_cannot_fit_with_its_examples_is_refused_before_the_folder_is_made(tmp_path: Path) -> None:
-    task = 'task = { type = "tiny_world" }\n'
-    shown = 'prompting = { style = "few_shot", examples = ["tiny-world:careful:400"], count = 300 }\n'
+    task = 'task = { type = "tiny_world", families = ["facts"] }\n'
+    shown = 'prompting = { style = "few_shot", examples = ["tiny-world:careful:200"], count = 60 }\n'
     with pytest.raises(ModelError, match="context"):
         run(write(tmp_path, task + shown), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -127,7 +127,7 @@ def _counts(folder: Path, rows: Sequence[dict[str, Any]], mixed: Sequence[dict[s
         row = json.loads(line)
         dropped.update({key.partition("/")[2]: int(row[key]) for key in row if key.startswith("dropped/")})
         dropped["sampled"] += int(row["sample/completions"])
-    sampled = dropped.pop("sampled")
+    sampled = dropped.pop("sampled", 0)
     return {
         "sampled": sampled,
         "examples": len(rows),
