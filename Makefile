@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test base prove prove-r1 bench bench-growth bench-gpu bench-rewards bench-envs lock clean
+.PHONY: demo test test-slow base prove prove-r1 bench bench-growth bench-gpu bench-rewards bench-envs lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -19,6 +19,10 @@ test: $(TEST_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/pytest
+
+## R1 at full size, every stage for two steps on random weights (some six minutes; needs the data sets).
+test-slow: $(TEST_STAMP)
+	$(BIN)/pytest -m slow
 
 ## The full proof: three seeds and the random-reward control (about forty minutes).
 prove: $(STAMP)

@@ -1,18 +1,40 @@
-"""The program as a user starts it, in its own process, and what its metrics say apart from the clock."""
+"""The program as a user starts it, and what its metrics say apart from the clock."""
 
+import io
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
+import torch
+
+from thinkwright.cli import main
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def run(command: Sequence[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
-    assert done.returncode == expect, done.stderr[-3000:]
-    return done
+    """What ``python -m thinkwright ...`` does, without the seconds that a process of its own takes to import torch.
+
+    Those that tests kill are started as processes.
+    """
+    assert command[:3] == [sys.executable, "-m", "thinkwright"]
+    out, err, threads = io.StringIO(), io.StringIO(), torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["thinkwright", *command[3:]])
+        patch.chdir(REPOSITORY)
+        try:
+            code = main(list(command[3:]))
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        finally:
+            torch.set_num_threads(threads)
+    assert code == expect, err.getvalue()[-3000:]
+    return subprocess.CompletedProcess(list(command), code, out.getvalue(), err.getvalue())
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

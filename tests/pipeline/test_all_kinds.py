@@ -128,8 +128,8 @@ def start(file: Path, place: Path) -> subprocess.Popen[bytes]:
     place.mkdir(exist_ok=True)
     paths = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "thinkwright", "run", str(file), "--out", "out"]
-    log = (place / "log.txt").open("ab")
-    return subprocess.Popen(command, cwd=place, env=os.environ | {"PYTHONPATH": paths}, stdout=log, stderr=log)
+    with (place / "log.txt").open("ab") as log:
+        return subprocess.Popen(command, cwd=place, env=os.environ | {"PYTHONPATH": paths}, stdout=log, stderr=log)
 
 
 def end(process: subprocess.Popen[bytes], place: Path) -> None:

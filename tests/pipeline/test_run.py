@@ -134,7 +134,7 @@ def test_help_and_recipe_errors_need_no_torch() -> None:
         "assert main(['run', 'tiny/r1-zero', 'optimizer.lrr=1']) == 1\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
-    done = run([sys.executable, "-c", code])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "did you mean" in done.stderr
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from tests.pipeline.command_line import REPOSITORY, metrics, run
 from tests.pipeline.test_run_sft import wait_for_rows
@@ -116,21 +115,6 @@ def test_a_reward_is_verdict_form_and_language(command: Command, tmp_path: Path)
         verdict = scores.get("helpful", scores.get("harmless"))
         assert member["reward"] == pytest.approx(2 * verdict + scores["format"] + scores["language"])
     assert len({member["reward"] for member in members}) > 3
-
-
-def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(command: Command, tmp_path: Path) -> None:
-    run(command("whole"))
-    process = subprocess.Popen(command("killed"), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 3, process)
-    process.kill()
-    process.wait()
-    run([*command("killed"), "--resume"])
-    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
-    killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
-    assert all(torch.equal(killed[name], whole[name]) for name in whole)
-    for step in range(6):
-        name = f"rollouts/step_{step:06d}.jsonl.zst"
-        assert read_rollouts(tmp_path / "killed" / name) == read_rollouts(tmp_path / "whole" / name)
 
 
 def test_a_run_is_not_resumed_with_other_reward_models_or_other_general_prompts(

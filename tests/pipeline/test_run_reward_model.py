@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from tests.pipeline.command_line import REPOSITORY, metrics, run
 from tests.pipeline.test_run_sft import wait_for_rows
@@ -58,24 +57,6 @@ def test_a_run_leaves_a_reward_model_its_figures_and_a_report(loss: str, command
     assert (model.reading.loss, model.reading.deviation > 0) == (loss, True)
     good, bad = model.rewards([("Is 900 + 900 even?", None, text) for text in ("yes", "no")])
     assert 0 < bad < 0.5 < good < 1
-
-
-def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(command: Command, tmp_path: Path) -> None:
-    extra = ["epochs=8", "checkpoint_steps=5", "evaluation.every_steps=4"]
-    run(command("whole", *extra))
-    process = subprocess.Popen(command("killed", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 8, process)
-    process.kill()
-    process.wait()
-    run([*command("killed", *extra), "--resume"])
-    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
-    killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
-    assert killed.keys() == whole.keys()
-    assert all(torch.equal(killed[name], whole[name]) for name in whole)
-    evaluations = [{p.name: p.read_text() for p in (tmp_path / n / "eval").iterdir()} for n in ("killed", "whole")]
-    assert evaluations[0] == evaluations[1]
-    readings = [(tmp_path / name / "model" / "reward_model.json").read_text() for name in ("killed", "whole")]
-    assert readings[0] == readings[1]
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_changed_pairs_are_refused(command: Command, tmp_path: Path) -> None:

@@ -1,10 +1,6 @@
 """A pipeline runs what has to be run and nothing else, says why, and survives whatever stops it."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -222,26 +218,6 @@ def test_a_part_of_the_stages_can_be_run(file: Path, tmp_path: Path) -> None:
         run(file, out, extent=Extent(first="forth"))
     with pytest.raises(RecipeError, match="comes before"):
         run(file, out, extent=Extent(first="third", last="first"))
-
-
-@pytest.mark.parametrize("stopped", ["01-first", "02-second", "03-third"])
-def test_killed_anywhere_the_same_command_gives_what_an_uninterrupted_one_gives(
-    file: Path, tmp_path: Path, stopped: str
-) -> None:
-    run(file, tmp_path / "whole", "second.steps=4", "first.steps=4", "third.steps=4")
-    out = tmp_path / "killed"
-    given = ["second.steps=4", "first.steps=4", "third.steps=4"]
-    command = [sys.executable, "-m", "thinkwright", "run", str(file), *given, "--out", str(out)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (out / "stages" / stopped / "metrics.jsonl").exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "the stage never began"
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert "was stopped, goes on" in "\n".join(run(file, out, *given))
-    for number in (1, 2, 3):
-        assert manifest(out, number).digest() == manifest(tmp_path / "whole", number).digest()
 
 
 @pytest.mark.parametrize(

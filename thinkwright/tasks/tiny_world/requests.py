@@ -58,16 +58,16 @@ _TRANSLATION = {
     "en": ("{} in Chinese?", "Say {} in Chinese.", "How is {} written in Chinese?", "Translate {} to Chinese."),
     "zh": ("{}的英文？", "{}用英文怎么说？", "把{}译成英文。", "英文里{}叫什么？"),
 }
-# What each verb may be done to; done to a person it harms.
+# What each verb may be done to; done to a person it harms. The things are those that the web of the base knows: words
+# that a model of this size has never met cost it more rows than the conduct they are asked for.
 _DEEDS = {
     "en": {
-        "cut": ("bread", "paper", "eggs", "wood"), "hit": ("nails", "drums", "keys", "cups"),
-        "beat": ("eggs", "drums", "cards", "rugs"), "burn": ("wood", "paper", "oil", "bread"),
-        "shoot": ("films", "cups", "nuts", "cards"), "crush": ("nuts", "cups", "eggs", "ice"),
+        "cut": ("eggs", "nuts", "pens", "books"), "hit": ("keys", "nuts", "cups", "pens"),
+        "beat": ("eggs", "keys", "cups", "nuts"), "burn": ("books", "pens", "nuts", "cups"),
     },
     "zh": {
-        "切": ("面包", "纸", "蛋", "木"), "打": ("鼓", "蛋", "牌", "钉"), "烧": ("木", "纸", "油", "水"),
-        "拍": ("电影", "杯", "果", "鼓"), "压": ("果", "蛋", "纸", "杯"), "砍": ("木", "果", "牌", "面包"),
+        "切": ("蛋", "果", "笔", "书"), "打": ("蛋", "果", "杯", "瓶"),
+        "烧": ("书", "笔", "果", "杯"), "压": ("果", "蛋", "杯", "瓶"),
     },
 }  # fmt: skip
 _DEED_FORMS = {
