@@ -12,7 +12,6 @@ ends as an uninterrupted one does, bit for bit; with a served one as far as its 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -20,17 +19,17 @@ import torch
 
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.display import Display
-from thinkwright.errors import EndpointError, TrainingError
+from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, recompute_activations, training_context
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic
+from thinkwright.run_folder import write_json_atomic
 from thinkwright.tasks.task import Task
-from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.checkpoint import Progress
 from thinkwright.training.distill_batch import Sample, micro_batches, num_learned, samples_of, tree_of
-from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.sft import cosine_rate
+from thinkwright.training.step_trainer import StepTrainer
 from thinkwright.training.teacher import Teacher
 from thinkwright.types import EvaluationResult, Metrics, Rollout
 
@@ -38,7 +37,7 @@ Measure = Callable[[int], EvaluationResult]
 """Answers the task's held-out questions with the student as it stands, after so many updates."""
 
 
-class DistillTrainer:
+class DistillTrainer(StepTrainer):
     """The state of one run: student, teacher, optimizer, and where it stands."""
 
     def __init__(
@@ -52,54 +51,24 @@ class DistillTrainer:
         measure: Measure | None = None,
     ) -> None:
         """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
-        self.recipe, self.policy, self.teacher, self.task, self.folder = recipe, policy, teacher, task, folder
+        self.recipe, self.policy, self.teacher, self.task = recipe, policy, teacher, task
         self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
-        self.optimizer = MasterOptimizer(
-            policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
-        )
+        optimizer = MasterOptimizer(policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
         if recipe.recompute_activations:
             recompute_activations(policy)
-        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
-        self._started, self._measure = started, measure
+        super().__init__(
+            folder,
+            optimizer,
+            started,
+            evaluate_every=recipe.evaluation.every_steps,
+            checkpoint_steps=recipe.checkpoint_steps,
+        )
+        self._measure = measure
 
-    def resume(self) -> None:
-        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = load_newest_checkpoint(self.folder / "checkpoints")
-        if found is not None:
-            self.progress, optimizer_state, _ = found
-            self.optimizer.load_state_dict(optimizer_state)
-            self._started -= self.progress.wall_seconds
-        drop_later(self.folder, self.progress.next_step)
-
-    def wall_seconds(self) -> float:
-        """Seconds the run has taken so far, resumed parts together."""
-        return time.monotonic() - self._started
-
-    def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early.
-
-        Raises EndpointError, a checkpoint left, if a served teacher is down.
-        """
-        recipe = self.recipe
-        while self.progress.next_step < recipe.steps and not stop.is_requested:
-            step = self.progress.next_step
-            if step % recipe.evaluation.every_steps == 0:
-                self.evaluate(display)
-            try:
-                metrics = self.run_step(step)
-            except EndpointError:
-                # A served teacher is read before the step's first update, so what was learned until now is whole.
-                if step > 0:
-                    self.save()
-                raise
-            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-            display.step(step, recipe.steps, metrics)
-            if self.progress.next_step % recipe.checkpoint_steps == 0:
-                self.save()
-        if self.progress.next_step > 0:
-            self.save()
-        if self.progress.next_step == recipe.steps:
-            self.evaluate(display)
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.steps
 
     def run_step(self, step: int) -> Metrics:
         """One round: sample, ask the teacher, update. TrainingError if loss or gradient is not finite."""
@@ -154,11 +123,6 @@ class DistillTrainer:
         row = {"step": step, "figures": result.figures, "samples": result.samples}
         write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
         display.evaluation(step, result.figures)
-
-    def save(self) -> None:
-        """Leave a checkpoint of the step to run next."""
-        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
 
     def learning_rate(self, step: int) -> float:
         """The rate at a step."""

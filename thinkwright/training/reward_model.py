@@ -7,7 +7,6 @@ nothing had happened.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -21,28 +20,33 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.evaluation.preference_figures import ScoredPair, preference_figures
 from thinkwright.models.reward_model import RewardModel
-from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic
-from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.run_folder import write_json_atomic
+from thinkwright.training.checkpoint import Progress
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.preference_data import PairRow, PreferenceData
 from thinkwright.training.sft import cosine_rate, epoch_order
+from thinkwright.training.step_trainer import StepTrainer
 from thinkwright.types import Metrics
 
 
-class RewardModelTrainer:
+class RewardModelTrainer(StepTrainer):
     """The state of one run: model, optimizer, pairs, and where it stands."""
 
     def __init__(
         self, recipe: RewardModelRecipe, model: RewardModel, data: PreferenceData, folder: Path, started: float
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
-        self.recipe, self.model, self.data, self.folder = recipe, model, data, folder
-        self.optimizer = MasterOptimizer(
+        self.recipe, self.model, self.data = recipe, model, data
+        optimizer = MasterOptimizer(
             model.policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
-        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
-        self._started = started
+        super().__init__(
+            folder,
+            optimizer,
+            started,
+            evaluate_every=recipe.evaluation.every_steps,
+            checkpoint_steps=recipe.checkpoint_steps,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -53,36 +57,6 @@ class RewardModelTrainer:
     def num_steps(self) -> int:
         """Steps of the whole run."""
         return self.steps_per_epoch * self.recipe.epochs
-
-    def resume(self) -> None:
-        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = load_newest_checkpoint(self.folder / "checkpoints")
-        if found is not None:
-            self.progress, optimizer_state, _ = found
-            self.optimizer.load_state_dict(optimizer_state)
-            self._started -= self.progress.wall_seconds
-        drop_later(self.folder, self.progress.next_step)
-
-    def wall_seconds(self) -> float:
-        """Seconds the run has taken so far, resumed parts together."""
-        return time.monotonic() - self._started
-
-    def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
-        recipe = self.recipe
-        while self.progress.next_step < self.num_steps and not stop.is_requested:
-            step = self.progress.next_step
-            if step % recipe.evaluation.every_steps == 0:
-                self.evaluate(display)
-            metrics = self.run_step(step)
-            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-            display.step(step, self.num_steps, metrics)
-            if self.progress.next_step % recipe.checkpoint_steps == 0:
-                self.save()
-        if self.progress.next_step > 0:
-            self.save()
-        if self.progress.next_step == self.num_steps:
-            self.evaluate(display)
 
     def run_step(self, step: int) -> Metrics:
         """One update on the step's pairs. TrainingError, weights untouched, if loss or gradient is not finite."""
@@ -138,11 +112,6 @@ class RewardModelTrainer:
         pairs = self.score(self.data.held_out)
         scores = [score for pair in pairs for score in (pair.chosen, pair.rejected) if score is not None]
         return fmean(scores), max(pstdev(scores), 1e-6)
-
-    def save(self) -> None:
-        """Leave a checkpoint of the step to run next."""
-        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
 
     def _backward(self, rows: Sequence[PairRow]) -> float:
         """Accumulate the gradient of the mean loss; returns that loss."""

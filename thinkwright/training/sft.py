@@ -8,7 +8,6 @@ from (seed, epoch), so a checkpoint needs no place in the data.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -19,11 +18,11 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.token_tree import common_prefix
-from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic
-from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.run_folder import write_json_atomic
+from thinkwright.training.checkpoint import Progress
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.sft_data import SFTData, SFTRow
+from thinkwright.training.step_trainer import StepTrainer
 from thinkwright.training.supervised import Row, backward, mean_loss, num_learned
 from thinkwright.types import EvaluationResult, Metrics
 
@@ -31,7 +30,7 @@ Measure = Callable[[int], EvaluationResult]
 """Answers the task's held-out questions with the policy as it stands, after so many updates."""
 
 
-class SFTTrainer:
+class SFTTrainer(StepTrainer):
     """The state of one run: policy, optimizer, rows, and where it stands."""
 
     def __init__(
@@ -44,14 +43,18 @@ class SFTTrainer:
         measure: Measure | None = None,
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
-        self.recipe, self.policy, self.data, self.folder = recipe, policy, data, folder
-        self.optimizer = MasterOptimizer(
-            policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
-        )
+        self.recipe, self.policy, self.data = recipe, policy, data
+        optimizer = MasterOptimizer(policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
         if recipe.recompute_activations:
             recompute_activations(policy)
-        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
-        self._started, self._measure = started, measure
+        super().__init__(
+            folder,
+            optimizer,
+            started,
+            evaluate_every=recipe.evaluation.every_steps,
+            checkpoint_steps=recipe.checkpoint_steps,
+        )
+        self._measure = measure
 
     @property
     def steps_per_epoch(self) -> int:
@@ -62,36 +65,6 @@ class SFTTrainer:
     def num_steps(self) -> int:
         """Steps of the whole run."""
         return self.steps_per_epoch * self.recipe.epochs
-
-    def resume(self) -> None:
-        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = load_newest_checkpoint(self.folder / "checkpoints")
-        if found is not None:
-            self.progress, optimizer_state, _ = found
-            self.optimizer.load_state_dict(optimizer_state)
-            self._started -= self.progress.wall_seconds
-        drop_later(self.folder, self.progress.next_step)
-
-    def wall_seconds(self) -> float:
-        """Seconds the run has taken so far, resumed parts together."""
-        return time.monotonic() - self._started
-
-    def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
-        recipe = self.recipe
-        while self.progress.next_step < self.num_steps and not stop.is_requested:
-            step = self.progress.next_step
-            if step % recipe.evaluation.every_steps == 0:
-                self.evaluate(display)
-            metrics = self.run_step(step)
-            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-            display.step(step, self.num_steps, metrics)
-            if self.progress.next_step % recipe.checkpoint_steps == 0:
-                self.save()
-        if self.progress.next_step > 0:
-            self.save()
-        if self.progress.next_step == self.num_steps:
-            self.evaluate(display)
 
     def run_step(self, step: int) -> Metrics:
         """One update on the step's rows. TrainingError, weights untouched, if loss or gradient is not finite."""
@@ -145,11 +118,6 @@ class SFTTrainer:
             row = {"step": step, "figures": figures, "samples": samples}
             write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
             display.evaluation(step, figures)
-
-    def save(self) -> None:
-        """Leave a checkpoint of the step to run next."""
-        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
 
 
 def packed_rows(rows: Sequence[SFTRow]) -> tuple[Sequence[int], list[Row]]:

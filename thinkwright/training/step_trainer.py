@@ -1,0 +1,82 @@
+"""The loop that fine-tuning, reward models and distillation share: steps, evaluations, checkpoints, resuming."""
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+
+from thinkwright.display import Display
+from thinkwright.errors import EndpointError
+from thinkwright.run_folder import append_jsonl, drop_later
+from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.types import Metrics
+
+
+class StepTrainer(ABC):
+    """Where a run stands, and how it goes on; what a step and an evaluation are, each kind says itself."""
+
+    def __init__(
+        self, folder: Path, optimizer: MasterOptimizer, started: float, *, evaluate_every: int, checkpoint_steps: int
+    ) -> None:
+        """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
+        self.folder, self.optimizer = folder, optimizer
+        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._started, self._evaluate_every, self._checkpoint_steps = started, evaluate_every, checkpoint_steps
+
+    @property
+    @abstractmethod
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+
+    @abstractmethod
+    def run_step(self, step: int) -> Metrics:
+        """One step; leaves ``progress`` at the next one."""
+
+    @abstractmethod
+    def evaluate(self, display: Display) -> None:
+        """Held-out figures, written to ``eval/step_<next step>.json``."""
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
+        found = load_newest_checkpoint(self.folder / "checkpoints")
+        if found is not None:
+            self.progress, optimizer_state, _ = found
+            self.optimizer.load_state_dict(optimizer_state)
+            self._started -= self.progress.wall_seconds
+        drop_later(self.folder, self.progress.next_step)
+
+    def wall_seconds(self) -> float:
+        """Seconds the run has taken so far, resumed parts together."""
+        return time.monotonic() - self._started
+
+    def train(self, display: Display, stop: StopRequest) -> None:
+        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early.
+
+        Raises EndpointError, a checkpoint left, if a served model is down.
+        """
+        while self.progress.next_step < self.num_steps and not stop.is_requested:
+            step = self.progress.next_step
+            if step % self._evaluate_every == 0:
+                self.evaluate(display)
+            try:
+                metrics = self.run_step(step)
+            except EndpointError:
+                # A served model is read before the step's first update, so what was learned until now is whole.
+                if step > 0:
+                    self.save()
+                raise
+            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            display.step(step, self.num_steps, metrics)
+            if self.progress.next_step % self._checkpoint_steps == 0:
+                self.save()
+        if self.progress.next_step > 0:
+            self.save()
+        if self.progress.next_step == self.num_steps:
+            self.evaluate(display)
+
+    def save(self) -> None:
+        """Leave a checkpoint of the step to run next."""
+        self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
+        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
