@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.recipe import Evaluation, Machine, RolloutSettings, TemplateName
 from thinkwright.config.rewards import Isolation
-from thinkwright.config.section import Section, Share
-from thinkwright.config.sft import Decay
 from thinkwright.config.tasks import TaskSettings
 
 _MEASURING = ("evaluation", "workers", "program_isolation")
@@ -21,7 +20,7 @@ class DistillRollout(RolloutSettings):
     """Completions per prompt. Nothing is compared within a group, so 1 will do; more cost less than more prompts."""
 
 
-class DistillRecipe(Section):
+class DistillRecipe(CosineAdamW):
     """On-policy distillation: the student's own completions, reverse KL to a teacher at every token (arXiv:2306.13649,
     arXiv:2306.08543)."""
 
@@ -46,16 +45,6 @@ class DistillRecipe(Section):
     """Updates made from one step's completions, each from its own part of the prompts."""
     lr: PositiveFloat = 1e-5
     """Peak learning rate."""
-    final_lr_share: Share = 0.1
-    """The rate falls along a cosine to this share of the peak at the last step."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the rate rises linearly from 0."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay."""
-    betas: tuple[Decay, Decay] = (0.9, 0.95)
-    """Decay of the first and of the second moment of AdamW."""
-    max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
     micro_batch_tokens: PositiveInt = 4096
     """Tokens of prompts and completions in one forward and backward pass, one completion at least; changes memory, not
     the gradient."""

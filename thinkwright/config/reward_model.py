@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.recipe import Machine, TemplateName
-from thinkwright.config.section import Section, Share
-from thinkwright.config.sft import Decay
+from thinkwright.config.section import Section
 
 
 class RewardModelEvaluation(Section):
@@ -16,7 +16,7 @@ class RewardModelEvaluation(Section):
     """Steps between evaluations."""
 
 
-class RewardModelRecipe(Section):
+class RewardModelRecipe(CosineAdamW):
     """A language model with one number for a head, trained on what people preferred."""
 
     type: Literal["reward_model"]
@@ -41,16 +41,6 @@ class RewardModelRecipe(Section):
     """Pairs with a longer response, prompt included, are left out and listed (R1: 8192)."""
     lr: PositiveFloat = 6e-6
     """Peak learning rate (R1: 6e-6)."""
-    final_lr_share: Share = 0.1
-    """The rate falls along a cosine to this share of the peak at the last step."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the rate rises linearly from 0."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay."""
-    betas: tuple[Decay, Decay] = (0.9, 0.95)
-    """Decay of the first and of the second moment of AdamW."""
-    max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
     micro_batch_tokens: PositiveInt = 8192
     """Tokens in one forward and backward pass, one pair at least; changes memory, not the gradient."""
     balance_lengths: bool = False

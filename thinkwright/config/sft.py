@@ -4,12 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.recipe import Evaluation, Machine, TemplateName
 from thinkwright.config.rewards import Isolation
-from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import RuledTask
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SFTEvaluation(Evaluation):
@@ -19,7 +17,7 @@ class SFTEvaluation(Evaluation):
     """A completion for the task is cut here and counts as truncated."""
 
 
-class SFTRecipe(Section):
+class SFTRecipe(CosineAdamW):
     """Supervised fine-tuning on thoughts and answers (DeepSeek-R1, arXiv:2501.12948, sections 2.3 and 2.4)."""
 
     type: Literal["sft"]
@@ -41,16 +39,6 @@ class SFTRecipe(Section):
     """Rows with more tokens, prompt and end token included, are left out and listed (R1: 32768)."""
     lr: PositiveFloat = 5e-5
     """Peak learning rate (R1: 5e-5; its distillation: 2e-5 for 70B to 1e-4 for 1.5B)."""
-    final_lr_share: Share = 0.1
-    """The rate falls along a cosine to this share of the peak at the last step (R1: 0.1)."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the rate rises linearly from 0."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay."""
-    betas: tuple[Decay, Decay] = (0.9, 0.95)
-    """Decay of the first and of the second moment of AdamW."""
-    max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
     micro_batch_tokens: PositiveInt = 8192
     """Tokens in one forward and backward pass, one row at least; changes memory, not the gradient."""
     recompute_activations: bool = False
