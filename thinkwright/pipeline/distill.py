@@ -14,6 +14,7 @@ from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.limits import longest_prompt
 from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
@@ -24,7 +25,6 @@ from thinkwright.pipeline.record import (
     task_digest,
 )
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder
 from thinkwright.tasks.prompts import load_task
@@ -41,7 +41,7 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
     device, dtype = choose_machine(recipe.machine, folder, resume=resume)
     policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task, recipe.template)
-    longest = _longest_prompt(recipe, policy, task)
+    longest = longest_prompt(policy, recipe.rollout, recipe.seed, task.all_prompts())
     with ExitStack() as open_parts:
         teacher = open_parts.enter_context(_teacher(recipe, policy, longest))
         measure = open_parts.enter_context(_measuring(recipe, policy, task))
@@ -64,19 +64,6 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
     }
     record_end(folder, policy, summary)
     return summary
-
-
-def _longest_prompt(recipe: DistillRecipe, policy: Policy, task: Task) -> tuple[int, ...]:
-    """Its token ids. Raises ModelError if it cannot fit the student's context or the memory."""
-    requests = [
-        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)))
-        for p in task.all_prompts()
-    ]
-    longest = max(requests, key=lambda request: len(request.prompt_ids))
-    rollout = recipe.rollout
-    settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
-    NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
-    return longest.prompt_ids
 
 
 @contextmanager

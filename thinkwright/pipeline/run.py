@@ -25,6 +25,7 @@ from thinkwright.pipeline.distill import run_distill
 from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.evaluate import run_evaluate
 from thinkwright.pipeline.gate import check_gate
+from thinkwright.pipeline.limits import longest_prompt
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.pretrain import run_pretrain
 from thinkwright.pipeline.record import (
@@ -42,7 +43,6 @@ from thinkwright.pipeline.reward_model import run_reward_model
 from thinkwright.pipeline.sft import run_sft
 from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
 from thinkwright.tasks.prompts import load_task
@@ -155,11 +155,5 @@ def check_recipe(
 ) -> None:
     """The longest prompt must fit the model's context and the memory; rewards must be callable. Raises what is not."""
     prompts = [*task.all_prompts(), *(general.all_prompts() if general is not None else ())]
-    requests = [
-        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False))) for p in prompts
-    ]
-    longest = max(requests, key=lambda request: len(request.prompt_ids))
-    rollout = recipe.rollout
-    settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, recipe.seed, step=0)
-    NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)
+    longest_prompt(policy, recipe.rollout, recipe.seed, prompts)
     check_rewards(recipe.rewards, {prompt.language for prompt in prompts}, pool)
