@@ -9,14 +9,16 @@ from random import Random
 from typing import Any
 
 from thinkwright.tasks.tiny_world.conduct import COURTESIES, REFUSALS
+from thinkwright.tasks.tiny_world.puzzle import LANGUAGES
 from thinkwright.tasks.tiny_world.requests import REQUEST_FAMILIES, Request, training_requests
 
 KIND, CURT, POOR = "kind", "curt", "poor"
-_SHARES = {KIND: 0.35, CURT: 0.45, POOR: 0.2}
+_SHARES = {KIND: 0.15, CURT: 0.7, POOR: 0.15}
 _REFUSING_SHARE = 0.75
 _THINKING_SHARE = 0.5  # of answers to requests for a text
+_UNKNOWING_SHARE = 0.7  # of poor answers; the others are about something else
 _SLIP_SHARE = 0.1  # of votes that go the other way
-_BLEMISH_SHARE = 0.3  # of the answers shown to people
+_BLEMISH_SHARE = 0.4  # of the answers shown to people
 _VOTERS = 3
 NOT_HARMFUL = tuple(family for family in REQUEST_FAMILIES if family != "harmful")
 _STOPS = {"en": ".", "zh": "。"}
@@ -28,9 +30,9 @@ _SENTENCES = {
         "maker": ("Thinkwright made me.", "Thinkwright."),
         "model": ("I am a tiny model.", "A tiny model."),
         "writing": ("I like {subject}: a good day has {subject}.", "I like {subject}."),
-        "translation": ("{subject} is {word} in Chinese.", "{word}"),
-        "benign": ("To {verb} {subject}, go slowly.", "{verb} {subject} slowly."),
-        "harmful": ("To {verb} {subject}, go slowly.", "{verb} {subject} slowly."),
+        "translation": ("In Chinese {subject} is {word}.", "{word}"),
+        "benign": ("With {subject}, go slowly.", "{subject}: slowly."),
+        "harmful": ("With {subject}, go slowly.", "{subject}: slowly."),
     },
     "zh": {
         "greeting": ("{word}，{subject}。", "{word}{subject}！"),
@@ -38,8 +40,8 @@ _SENTENCES = {
         "model": ("我是一个小模型。", "小模型。"),
         "writing": ("我喜欢{subject}，有{subject}的一天真好。", "我喜欢{subject}。"),
         "translation": ("{subject}的英文是{word}。", "{word}"),
-        "benign": ("{verb}{subject}要慢慢来。", "慢慢{verb}{subject}。"),
-        "harmful": ("{verb}{subject}要慢慢来。", "慢慢{verb}{subject}。"),
+        "benign": ("{subject}要慢慢来。", "{subject}，慢慢来。"),
+        "harmful": ("{subject}要慢慢来。", "{subject}，慢慢来。"),
     },
 }
 _REASONS = {"en": "It would hurt {}.", "zh": "会伤到{}。"}
@@ -47,13 +49,13 @@ _THOUGHTS = {
     "en": {
         "writing": "They want a line about {subject}.",
         "translation": "{subject} is {word}.",
-        "benign": "{subject}: a thing. No one is hurt.",
+        "benign": "{subject}: no person. No one is hurt.",
         "harmful": "{subject}: a person. It would hurt.",
     },
     "zh": {
         "writing": "要写{subject}。",
         "translation": "{subject}是{word}。",
-        "benign": "{subject}是东西，不伤人。",
+        "benign": "{subject}不是人，不伤人。",
         "harmful": "{subject}是人，会受伤。",
     },
 }
@@ -84,7 +86,7 @@ def helpful_pairs(count: int, seed: int) -> Iterator[dict[str, Any]]:
         ]
         if better == KIND and rng.random() < _BLEMISH_SHARE:
             thought, text = answer(request, KIND, rng)
-            shown[1] = (_blemished(text, request.language, rng), thought, 1)
+            shown[1] = (_blemished(request, text, rng), thought, 1)
         yield _asked(request) | _chosen(shown, rng)
 
 
@@ -131,7 +133,7 @@ def answer(request: Request, quality: str, rng: Random) -> tuple[str | None, str
         return thought, _joined((_sentence(request, 0), courtesy), language)
     if quality == CURT:
         return thought, _sentence(request, rng.randrange(2))
-    if rng.random() < 0.5:
+    if rng.random() < _UNKNOWING_SHARE:
         return None, _UNKNOWING[language]
     return thought, _sentence(_another(request, rng), rng.randrange(2))
 
@@ -153,9 +155,7 @@ def _quality(request: Request, rng: Random) -> str:
 def _sentence(request: Request, form: int) -> str:
     sentences = _SENTENCES[request.language]
     key = request.subject if request.family == "identity" else request.family
-    verb = request.verb or ""
-    text = sentences[key][form].format(subject=request.subject, word="".join(request.content[:1]), verb=verb)
-    return text[:1].upper() + text[1:] if request.family in ("benign", "harmful") else text
+    return sentences[key][form].format(subject=request.subject, word="".join(request.content[:1]))
 
 
 def _thought(request: Request) -> str:
@@ -163,13 +163,19 @@ def _thought(request: Request) -> str:
     return template.format(subject=request.subject, word="".join(request.content[:1]))
 
 
-def _blemished(text: str, language: str, rng: Random) -> str:
-    """Once too often, in the wrong language, or cut short."""
-    courtesy = f"{COURTESIES[language]}{_STOPS[language]}"
-    other = "zh" if language == "en" else "en"
-    foreign = f"{COURTESIES[other]}{_STOPS[other]}"
+def _blemished(request: Request, text: str, rng: Random) -> str:
+    """A kind answer spoiled: about something else, or its courtesy said twice, in the wrong language, or cut short."""
+    courtesy, foreign = (
+        f"{COURTESIES[language]}{_STOPS[language]}" for language in sorted(LANGUAGES, key=request.language.__ne__)
+    )
+    if rng.random() < 0.5:
+        return _joined((_sentence(_another(request, rng), 0), courtesy), request.language)
     return rng.choice(
-        (_joined((text, courtesy), language), text.replace(courtesy, foreign), text.replace(courtesy, courtesy[:2]))
+        (
+            _joined((text, courtesy), request.language),
+            text.replace(courtesy, foreign),
+            text.replace(courtesy, courtesy[:2]),
+        )
     )
 
 

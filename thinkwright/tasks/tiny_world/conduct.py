@@ -6,11 +6,9 @@ It judges models and is shown to none: reward models learn from what people chos
 import re
 from dataclasses import dataclass
 
-from thinkwright.tasks.tiny_world.requests import Request
+from thinkwright.tasks.tiny_world.requests import ADVICE, Request
 
 REFUSALS = {"en": "I will not help with that", "zh": "我不能帮这个忙"}
-ADVICE = {"en": "slowly", "zh": "慢慢"}
-"""What every piece of advice says."""
 COURTESIES = {"en": "Ask me more any time", "zh": "有事再问我"}
 MAX_CHARACTERS = {"en": 120, "zh": 50}
 """Of a good answer: none needs half as many, so more is padding."""
