@@ -46,8 +46,9 @@ def _contrasts(folder: Path, seed: int) -> dict[str, Figures]:
     """Summaries of the runs beside the pipeline."""
     models = {name: f"{_stage(folder, name)}/model" for name in ("cold-start", "fine-tuning", "helpful")}
     pleasing = [f"model={models['fine-tuning']}", f"general.helpful.model={models['helpful']}"]
+    zero = json.loads((_stage(folder, "zero") / "recipe.json").read_text(encoding="utf-8"))
     runs = {
-        "R1-Zero with language": ("tiny/r1-zero", ["rewards.language=1"], 0),
+        "R1-Zero with language": ("tiny/r1-zero", ["rewards.language=1", f"steps={zero['steps']}"], 0),
         "no language": ("tiny/reasoning-no-language", [f"model={models['cold-start']}"], 0),
         "student by RL": ("tiny/student-rl", [], 0),
         "hack": ("tiny/preference-hack", pleasing, 1),

@@ -2,8 +2,10 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -41,3 +43,34 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     """Metric rows without what depends on the clock."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if not k.startswith("time/") and "per_second" not in k} for row in rows]
+
+
+def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
+    """Until the file has that many lines; fails after two minutes or when the process ends."""
+    deadline = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < count:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline, f"no {count} rows in {path} within 120 s"
+        time.sleep(0.02)
+
+
+def kill(command: Sequence[str], folder: Path, after: int) -> None:
+    """Start a run as a process and kill it, without warning, when it has written that many rows of metrics."""
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    wait_for_rows(folder / "metrics.jsonl", after, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def interrupt(command: Sequence[str], folder: Path) -> None:
+    """Start a run as a process and press Ctrl-C: it ends as told, with a checkpoint of the step it was at."""
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    wait_for_rows(folder / "metrics.jsonl", 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in output
+    assert (folder / "checkpoints" / f"step_{len(metrics(folder)):06d}" / "state.pt").exists()
+    assert not (folder / "model").exists()
+    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    assert "Not finished" in (folder / "report.html").read_text(encoding="utf-8")

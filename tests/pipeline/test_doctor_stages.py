@@ -8,9 +8,9 @@ import pytest
 from tests.models.served import chat_reply, serving
 from thinkwright import cli
 from thinkwright.config.endpoint import Endpoint
-from thinkwright.config.load import load_recipe
+from thinkwright.config.load import load_recipe, parse_recipe
 from thinkwright.config.section import Section
-from thinkwright.pipeline.doctor_stages import endpoint_checks
+from thinkwright.pipeline.doctor_stages import Examiner, endpoint_checks
 
 STAGES = """
 type = "pipeline"
@@ -84,3 +84,20 @@ def test_a_served_model_is_asked_once_and_one_that_is_down_is_a_fault() -> None:
     (check,) = endpoint_checks(Judged(judge=Endpoint(url=url, name="m", retries=9)))
     assert check.status == "failed"
     assert endpoint_checks(load_recipe("tiny/r1-zero")) == []
+
+
+@pytest.mark.parametrize(("isolation", "status"), [("bubblewrap", "ok"), ("process", "warning")])
+def test_a_table_runs_programs_as_its_recipe_says(tmp_path: Path, isolation: str, status: str) -> None:
+    gold = json.dumps({"kind": "asserts", "tests": ["assert one() == 1"], "entry_point": "one"})
+    for name in ("own", "held_out"):
+        row = {"question": f"Write a function one that returns 1 ({name}).", "answer": gold}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    task = {"type": "rows", "path": f"{tmp_path}/own.jsonl", "held_out_path": f"{tmp_path}/held_out.jsonl"}
+    table = {
+        "type": "evaluate",
+        "models": [{"name": "Base", "model": "tiny-base"}],
+        "task": task | {"verifier": "functions"},
+        "program_isolation": isolation,
+    }
+    report = Examiner().examine(parse_recipe("table", table))
+    assert {check.status for check in report.checks if check.name == "Base: isolation"} == {status}

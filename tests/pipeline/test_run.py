@@ -1,19 +1,16 @@
 """The main job end to end, as a user starts it: from the command line, in its own process."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.pipeline.command_line import REPOSITORY, metrics, run
+from tests.pipeline.command_line import interrupt, kill, metrics, run
 from tests.tasks.made_sets import write_data_folder
 from thinkwright.run_folder import read_rollouts
 
@@ -73,10 +70,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     # Rewards by coin, so that a model that knows nothing still has something to learn from.
     extra = ["steps=6", "checkpoint_steps=2", *COIN, "algorithm.kl_coef=0.5", "algorithm.reference_refresh_steps=3"]
     run(command("whole", *extra))
-    process = subprocess.Popen(command("killed", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 3, process)
-    process.kill()
-    process.wait()
+    kill(command("killed", *extra), tmp_path / "killed", after=3)
     assert not (tmp_path / "killed" / "summary.json").exists()
     run([*command("killed", *extra), "--resume"])
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
@@ -93,15 +87,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
 
 def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(command: Callable[..., list[str]], tmp_path: Path) -> None:
     arguments = command("r", "steps=40", "checkpoint_steps=100", "evaluation.every_steps=500", *COIN)
-    process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "--resume" in output
-    done = len(metrics(tmp_path / "r"))
-    assert (tmp_path / "r" / "checkpoints" / f"step_{done:06d}" / "state.pt").exists()
-    assert json.loads((tmp_path / "r" / "summary.json").read_text())["status"] == "interrupted"
+    interrupt(arguments, tmp_path / "r")
     refused = run([*arguments, "seed=3", "--resume"], expect=1)
     assert "seed" in refused.stderr
     run([*arguments, "--resume"])
@@ -136,12 +122,3 @@ def test_help_and_recipe_errors_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "did you mean" in done.stderr
-
-
-def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
-    """Until the file has that many lines; fails after two minutes or when the process ends."""
-    deadline = time.monotonic() + 120
-    while not path.exists() or len(path.read_text().splitlines()) < count:
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline, f"no {count} rows in {path} within 120 s"
-        time.sleep(0.02)

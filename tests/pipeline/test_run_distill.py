@@ -1,9 +1,7 @@
 """On-policy distillation end to end, as a user starts it: from the command line, in its own process."""
 
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.model_folders import write_model_folder
 from tests.models.served import serving
-from tests.pipeline.command_line import REPOSITORY, metrics, run
+from tests.pipeline.command_line import kill, metrics, run
 from tests.training.served_teacher import vllm_answers
 from tests.training.sft_files import write_rows
 from thinkwright.cli import main
@@ -94,10 +92,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
 ) -> None:
     extra = [f"teacher={teacher_folder}", "steps=30", "checkpoint_steps=4", "evaluation.every_steps=7"]
     run(command("whole", *extra))
-    process = subprocess.Popen(command("killed", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 6, process)
-    process.kill()
-    process.wait()
+    kill(command("killed", *extra), tmp_path / "killed", after=6)
     assert not (tmp_path / "killed" / "summary.json").exists()
     run([*command("killed", *extra), "--resume"])
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
@@ -152,12 +147,3 @@ def test_a_server_that_is_down_or_no_vllm_is_refused_before_the_folder_is_made(
     told = refused(command("r", f"teacher_endpoint.url={url}", *given), tmp_path, capsys)
     assert "no reply in 1 tries" in told
     assert "start the server" in told
-
-
-def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
-    """Until the file has that many lines; fails after two minutes or when the process ends."""
-    deadline = time.monotonic() + 120
-    while not path.exists() or len(path.read_text().splitlines()) < count:
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline, f"no {count} rows in {path} within 120 s"
-        time.sleep(0.02)

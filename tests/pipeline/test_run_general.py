@@ -1,7 +1,6 @@
 """RL in which reward models judge a part of the prompts, as a user starts it, with the guard against hacking."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.pipeline.command_line import REPOSITORY, metrics, run
-from tests.pipeline.test_run_sft import wait_for_rows
+from tests.pipeline.command_line import kill, metrics, run
 from thinkwright.cli import main
 from thinkwright.config.general import Guard
 from thinkwright.config.load import load_recipe
@@ -123,10 +121,7 @@ def test_a_run_is_not_resumed_with_other_reward_models_or_other_general_prompts(
     (tmp_path / "asked.jsonl").write_text('{"question": "Who are you?"}\n{"question": "Hi!"}\n')
     asked = f"general.helpful.task={{type='prompts',data=['{tmp_path}/asked.jsonl']}}"
     whole = command("r", asked, "steps=4")
-    process = subprocess.Popen(whole, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
-    process.kill()
-    process.wait()
+    kill(whole, tmp_path / "r", after=2)
     for path in (tmp_path / "asked.jsonl", tmp_path / "harmless" / "model.safetensors"):
         before = path.read_bytes()
         path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]) if path.suffix != ".jsonl" else before[:29])
@@ -138,10 +133,7 @@ def test_a_run_is_not_resumed_with_other_reward_models_or_other_general_prompts(
 def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_path: Path) -> None:
     extra = ["steps=40", "general.first_step=0", "evaluation.every_steps=6", "checkpoint_steps=2"]
     folder = tmp_path / "r"
-    process = subprocess.Popen(command("r", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(folder / "metrics.jsonl", 3, process)
-    process.kill()
-    process.wait()
+    kill(command("r", *extra), folder, after=3)
     hack(folder)
     refused = run([*command("r", *extra), "--resume"], expect=1)
     assert "stopped by general.guard: the reward models' verdict rose from 0.000 to" in refused.stderr
@@ -163,10 +155,7 @@ def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_pat
 def test_without_the_guard_a_run_goes_on(command: Command, tmp_path: Path) -> None:
     extra = ["steps=6", "general.first_step=0", "evaluation.every_steps=3", "checkpoint_steps=1", "general.guard=false"]
     folder = tmp_path / "r"
-    process = subprocess.Popen(command("r", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(folder / "metrics.jsonl", 2, process)
-    process.kill()
-    process.wait()
+    kill(command("r", *extra), folder, after=2)
     hack(folder)
     run([*command("r", *extra), "--resume"])
     assert len(metrics(folder)) == 6

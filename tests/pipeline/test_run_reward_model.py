@@ -1,8 +1,6 @@
 """A reward model end to end, as a user starts it: from the command line, in its own process."""
 
 import json
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.pipeline.command_line import REPOSITORY, metrics, run
-from tests.pipeline.test_run_sft import wait_for_rows
+from tests.pipeline.command_line import interrupt, metrics, run
 from tests.training.preference_files import make_pairs, make_singles, write_pairs
 from thinkwright.cli import main
 from thinkwright.models.reward_model import load_reward_model
@@ -61,14 +58,7 @@ def test_a_run_leaves_a_reward_model_its_figures_and_a_report(loss: str, command
 
 def test_ctrl_c_leaves_a_checkpoint_and_changed_pairs_are_refused(command: Command, tmp_path: Path) -> None:
     arguments = command("r", "epochs=100", "checkpoint_steps=1000")
-    process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "--resume" in output
-    assert (tmp_path / "r" / "checkpoints" / f"step_{len(metrics(tmp_path / 'r')):06d}" / "state.pt").exists()
-    assert not (tmp_path / "r" / "model").exists()
+    interrupt(arguments, tmp_path / "r")
     write_pairs(tmp_path / "pairs.jsonl", make_pairs(61))
     assert "the run began with other data" in run([*arguments, "--resume"], expect=1).stderr
 

@@ -1,20 +1,16 @@
 """Supervised fine-tuning end to end, as a user starts it: from the command line, in its own process."""
 
 import json
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.pipeline.command_line import REPOSITORY, metrics, run
+from tests.pipeline.command_line import interrupt, kill, metrics, run
 from tests.training.sft_files import make_rows, write_rows
 from thinkwright.cli import main
 
@@ -79,10 +75,7 @@ def test_with_a_task_its_held_out_questions_are_answered_before_and_after(comman
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(command: Command, tmp_path: Path) -> None:
     extra = ["epochs=8", "checkpoint_steps=5", "evaluation.every_steps=4"]
     run(command("whole", *extra))
-    process = subprocess.Popen(command("killed", *extra), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    wait_for_rows(tmp_path / "killed" / "metrics.jsonl", 8, process)
-    process.kill()
-    process.wait()
+    kill(command("killed", *extra), tmp_path / "killed", after=8)
     run([*command("killed", *extra), "--resume"])
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
     killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
@@ -94,16 +87,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(command: Command, 
 
 def test_ctrl_c_leaves_a_checkpoint_and_changed_rows_are_refused(command: Command, tmp_path: Path) -> None:
     arguments = command("r", "epochs=60", "checkpoint_steps=1000")
-    process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "--resume" in output
-    done = len(metrics(tmp_path / "r"))
-    assert (tmp_path / "r" / "checkpoints" / f"step_{done:06d}" / "state.pt").exists()
-    assert not (tmp_path / "r" / "model").exists()
-    assert "Not finished" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    interrupt(arguments, tmp_path / "r")
     write_rows(tmp_path / "rows.jsonl", make_rows(41))
     assert "the run began with other data" in run([*arguments, "--resume"], expect=1).stderr
 
@@ -135,12 +119,3 @@ def test_the_doctor_reads_its_rows_and_difficulty_says_that_it_has_no_rewards(
     assert "to learn from" in capsys.readouterr().out
     assert main(["difficulty", path, "--out", str(tmp_path / "d.jsonl")]) == 1
     assert "a supervised fine-tuning recipe has no rewards; name one of type rl" in capsys.readouterr().err
-
-
-def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
-    """Until the file has that many lines; fails after two minutes or when the process ends."""
-    deadline = time.monotonic() + 120
-    while not path.exists() or len(path.read_text().splitlines()) < count:
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline, f"no {count} rows in {path} within 120 s"
-        time.sleep(0.02)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from thinkwright.config.recipe import Machine, Measurement, TemplateName
+from thinkwright.config.rewards import Isolation
 from thinkwright.config.section import Section
 from thinkwright.config.tasks import RequestsTask, RuledTask
 
@@ -42,6 +43,8 @@ class EvaluateRecipe(Section):
     evaluation: Measurement = Measurement()
     workers: PositiveInt = 2
     """Processes that grade."""
+    program_isolation: Isolation = "bubblewrap"
+    """How programs that the models write in answer to ``task`` are kept from the machine."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "EvaluateRecipe":

@@ -5,7 +5,6 @@ a line.
 """
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -15,13 +14,13 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from thinkwright.characters import HALF_CHARACTER
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.problems import did_you_mean, problems_of, shown
 from thinkwright.errors import RecipeError
 
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="type")])
 _SUFFIX = ".toml"
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 PIPELINE = "pipeline"
 """The ``type`` of a list of stages (``config/pipeline.py``)."""
 DEFAULT = "default"
@@ -144,7 +143,7 @@ def _apply_override(table: dict[str, Any], override: str) -> str | None:
         return f"override {override}: no '='; write key=value, such as seed=1"
     if not all((*path, name)):
         return f"override {override}: the key has an empty part; write key=value, such as optimizer.lr=1e-4"
-    if _LONE_SURROGATE.search(override):  # what Python makes of bytes that are not UTF-8
+    if HALF_CHARACTER.search(override):  # what Python makes of bytes that are not UTF-8
         return f"override {override!r}: is not UTF-8; write it in UTF-8"
     if not text.strip():
         return f"override {override}: no value after '='; write {key}='\"\"' if an empty text is meant"

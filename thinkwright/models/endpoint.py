@@ -5,7 +5,6 @@ What it says is text from a stranger: callers check it. A server that does not a
 
 import json
 import os
-import re
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import Any, cast
 
 import httpx2
 
+from thinkwright.characters import HALF_CHARACTER
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.errors import EndpointError
 
@@ -27,7 +27,6 @@ MAX_REPLY_BYTES = 16 << 20
 _PROBE_TOKENS = 16
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -213,7 +212,7 @@ class ServedModel:
             content, reason = choice["message"]["content"], choice.get("finish_reason")
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise EndpointError(f"{self.settings.url}: its reply has no choices[0].message.content") from error
-        text = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", content) if isinstance(content, str) else ""
+        text = HALF_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", content) if isinstance(content, str) else ""
         return ChatReply(text, reason if isinstance(reason, str) else None)
 
 

@@ -8,7 +8,7 @@ end token is appended: transformers takes the last token that is no padding, and
 import copy
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from thinkwright.chat.template import TEMPLATES
 from thinkwright.errors import ModelError
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy, load_policy, training_context
-from thinkwright.models.token_tree import pack
+from thinkwright.models.token_tree import pack, split_by_tokens
 from thinkwright.run_folder import write_json_atomic
 
 READING_FILE = "reward_model.json"
@@ -106,7 +106,7 @@ class RewardModel:
     def _scores(self, encoded: Sequence[Encoded]) -> list[float]:
         order = sorted(range(len(encoded)), key=lambda i: encoded[i][0])
         found = [0.0] * len(encoded)
-        for batch in batches([encoded[i] for i in order], BATCH_TOKENS):
+        for batch in split_by_tokens([encoded[i] for i in order], _num_tokens, BATCH_TOKENS):
             places, order = order[: len(batch)], order[len(batch) :]
             for place, score in zip(places, self.forward(batch).tolist(), strict=True):
                 found[place] = score
@@ -133,19 +133,10 @@ class RewardModel:
         write_json_atomic(folder / READING_FILE, asdict(self.reading))
 
 
-def batches(encoded: Sequence[Encoded], max_tokens: int) -> Iterator[list[Encoded]]:
-    """In order, as many together as keep within ``max_tokens``, one at least."""
-    batch: list[Encoded] = []
-    size = 0
-    for one in encoded:
-        added = len(one[0]) + sum(len(response) + 1 for response in one[1])
-        if batch and size + added > max_tokens:
-            yield batch
-            batch, size = [], 0
-        batch.append(one)
-        size += added
-    if batch:
-        yield batch
+def _num_tokens(encoded: Encoded) -> int:
+    """As packed, where each response ends in one more token."""
+    prompt, responses = encoded
+    return len(prompt) + sum(len(response) + 1 for response in responses)
 
 
 def start_reward_model(

@@ -8,12 +8,14 @@ A node is a run of tokens that attends causally to itself and fully to its ances
 so a subtree is one stretch of the row, and token j is visible to token i exactly if j <= i < the end of j's subtree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+Item = TypeVar("Item")
 MIN_SHARED_PREFIX = 8
 """Tokens that all prompts must have in common before they are computed once for all: fewer cost more than they save."""
 
@@ -50,6 +52,26 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     first, last = min(map(tuple, rows)), max(map(tuple, rows))
     limit = min(map(len, rows)) - 1
     return next((i for i in range(limit) if first[i] != last[i]), limit)
+
+
+def split_by_tokens(
+    items: Iterable[Item], count: Callable[[Item], int], max_tokens: int, shared: int = 0
+) -> Iterator[list[Item]]:
+    """In order, as many items together as keep the sum of their tokens within ``max_tokens``, one at least.
+
+    ``shared``: tokens that every part has beside its items'.
+    """
+    part: list[Item] = []
+    num_tokens = shared
+    for item in items:
+        size = count(item)
+        if part and num_tokens + size > max_tokens:
+            yield part
+            part, num_tokens = [], shared
+        part.append(item)
+        num_tokens += size
+    if part:
+        yield part
 
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:

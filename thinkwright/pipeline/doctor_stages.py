@@ -107,7 +107,7 @@ class Examiner:
 
     def _examine_evaluation(self, recipe: EvaluateRecipe) -> DoctorReport:
         report = DoctorReport(())
-        asked = Asked(recipe.seed, recipe.max_response_tokens, None, "bubblewrap")
+        asked = Asked(recipe.seed, recipe.max_response_tokens, None, recipe.program_isolation)
         names: dict[tuple[str, TemplateName], list[str]] = {}
         for model in recipe.models:
             names.setdefault((model.model, model.template), []).append(model.name)
@@ -240,16 +240,10 @@ def _pair_checks(recipe: RewardModelRecipe) -> list[Check]:
 
 
 def _endpoint_check(key: str, settings: Endpoint) -> Check:
-    short = settings.model_copy(
-        update={
-            "retries": 0,
-            "max_tokens": min(_PROBE_TOKENS, settings.max_tokens),
-            "timeout_seconds": min(_PROBE_SECONDS, settings.timeout_seconds),
-        }
-    )
+    patience = min(_PROBE_SECONDS, settings.timeout_seconds)
     try:
-        with ServedModel(short) as served:
-            served.chat([[{"role": "user", "content": "Say ok."}]])
+        with ServedModel(settings.model_copy(update={"retries": 0, "timeout_seconds": patience})) as served:
+            served.probe()
     except ThinkwrightError as error:
         return Check(key, "failed", str(error), "start the server, or correct url, name or key_variable")
     return Check(key, "ok", f"{settings.name} at {settings.url} answers")

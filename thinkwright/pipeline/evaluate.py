@@ -73,7 +73,11 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
     create_run_folder(folder, resolved_json(recipe), resume=resume)
     record_data(folder, _questions_digest(tasks), {name: task.report for name, task in tasks.items()})
     earlier = _measured_seconds(recipe, folder)
-    with WorkerPool(recipe.workers) as pool, Display() as display, StopRequest() as stop:
+    with (
+        WorkerPool(recipe.workers, isolation=recipe.program_isolation) as pool,
+        Display() as display,
+        StopRequest() as stop,
+    ):
         for model in _left(recipe, folder):
             if stop.is_requested:
                 break

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from thinkwright.characters import check_characters
 from thinkwright.chat.template import TAGS
 from thinkwright.config.judge import Judge
 from thinkwright.errors import DataError, RunFolderError
@@ -21,7 +22,7 @@ from thinkwright.rewards.judge import VOTES_EACH_ORDER, Pairing, PairJudgement, 
 from thinkwright.rewards.language import detect_language
 from thinkwright.run_folder import append_jsonl, write_bytes_atomic
 from thinkwright.tasks.example import Row
-from thinkwright.tasks.read import check_characters, expanded, is_file, place_of, read_rows
+from thinkwright.tasks.read import expanded, is_file, place_of, read_rows
 
 MIN_MARGIN = 1.0
 """A pair is kept if its votes are on average further from a tie."""

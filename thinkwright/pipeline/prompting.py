@@ -12,6 +12,7 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
+from thinkwright.characters import check_characters
 from thinkwright.chat.template import NEXT_TURNS, TAGS, TEMPLATES
 from thinkwright.config.prompting import FewShot, Prompting
 from thinkwright.errors import DataError
@@ -19,7 +20,7 @@ from thinkwright.pipeline.record import task_digest
 from thinkwright.rewards.language import detect_language
 from thinkwright.tasks.decontamination import identity
 from thinkwright.tasks.example import Row
-from thinkwright.tasks.read import check_characters, place_of, read_rows
+from thinkwright.tasks.read import place_of, read_rows
 from thinkwright.tasks.task import Task
 from thinkwright.types import Prompt, Rollout
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from thinkwright.characters import check_characters
 from thinkwright.config.rejection import Extra, RejectionRecipe
 from thinkwright.errors import DataError
 from thinkwright.pipeline.sift import Kept
 from thinkwright.rewards.language import detect_language
 from thinkwright.run_folder import write_bytes_atomic
 from thinkwright.tasks.example import Row
-from thinkwright.tasks.read import check_characters, place_of, read_rows
+from thinkwright.tasks.read import place_of, read_rows
 from thinkwright.tasks.tiny_world import rewriter
 
 EXAMPLES_FILE = "examples.jsonl"

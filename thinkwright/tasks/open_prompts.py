@@ -1,11 +1,12 @@
 """Questions without a rule to judge answers by, from files or the Hub: for reward models, judges and teachers."""
 
+from thinkwright.characters import check_characters
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.tasks import PromptsTask
 from thinkwright.errors import DataError
 from thinkwright.rewards.language import detect_language
 from thinkwright.tasks.example import question_digest
-from thinkwright.tasks.read import check_characters, place_of, read_rows, stem_of
+from thinkwright.tasks.read import place_of, read_rows, stem_of
 from thinkwright.tasks.row_prompts import RowPrompts
 from thinkwright.types import Prompt
 

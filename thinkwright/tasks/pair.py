@@ -1,9 +1,9 @@
 """One row of preferences (``preferences.py`` says of what form) as a question with the responses to it."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from thinkwright.characters import check_characters
 from thinkwright.chat.template import TAGS
 from thinkwright.errors import DataError
 from thinkwright.tasks.example import Row
@@ -12,7 +12,6 @@ Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
 MAX_VOTE = 10**6
 """No vote weighs more."""
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def _text(value: Any, key: str, place: str) -> str | None:
         raise DataError(f"{place}: {key} is not text; write it as text, or null")
     if not value.strip():
         raise DataError(f"{place}: {key} is empty; write one, null, or take the row out")
-    if _LONE_SURROGATE.search(value):
-        raise DataError(f"{place}: {key} holds half a character (a surrogate such as \\ud800); mend the row")
+    check_characters(value, place, key)
     if key != "question" and (tag := next((tag for tag in TAGS if tag in value), None)):
         raise DataError(f"{place}: {key} holds {tag}; give thoughts in chosen_thought and rejected_thought")
     return value

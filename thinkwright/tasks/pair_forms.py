@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
+from thinkwright.characters import HALF_CHARACTER
 from thinkwright.chat.template import TAGS, TEMPLATES
 from thinkwright.errors import DataError
 from thinkwright.tasks.example import Row
@@ -24,7 +25,6 @@ _KEPT = ("first", "votes", "language")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 FORMS = (
     "question, chosen and rejected; prompt, chosen and rejected; instruction, response1, response2 and label (1, 2, or "
     "0 for a tie); or prompt, completion and label (true or false)"
@@ -170,7 +170,7 @@ def _side(found: Row, side: str) -> Sequence[str | None]:
 def _text(value: Any, *, may_be_blank: bool = False) -> str:
     if not isinstance(value, str):
         raise LeftOut("not text")
-    if _LONE_SURROGATE.search(value):
+    if HALF_CHARACTER.search(value):
         raise LeftOut("half characters (surrogates)")
     if not value.strip() and not may_be_blank:
         raise LeftOut("empty")

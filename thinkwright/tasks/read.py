@@ -36,7 +36,6 @@ HUB_PREFIX = "hub:"
 _HUB_FORM = "hub:owner/name:split or hub:owner/name:configuration:split"
 # Not the colon of a slice, such as train[:100].
 _HUB_COLON = re.compile(r":(?![^\[]*\])")
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def read_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
@@ -64,12 +63,6 @@ def is_file(address: str) -> bool:
 def place_of(address: str, number: int) -> str:
     """How messages call a row."""
     return f"{address}:{number}"
-
-
-def check_characters(text: str, place: str, name: str) -> None:
-    """Raises DataError for a text with half a character: it can stand in JSON, but not be read as tokens or sent."""
-    if _LONE_SURROGATE.search(text):
-        raise DataError(f"{place}: {name} holds half a character (a surrogate such as \\ud800); mend the row")
 
 
 def expanded(address: str, key: str) -> Path:

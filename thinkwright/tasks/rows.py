@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+from thinkwright.characters import check_characters
 from thinkwright.config.tasks import RowsTask
 from thinkwright.errors import DataError, RecipeError
 from thinkwright.rewards.language import checked_language, detect_language
@@ -17,7 +18,7 @@ from thinkwright.tasks.given_away import leave_out_given_away
 from thinkwright.tasks.loaded import Loaded, Questions
 from thinkwright.tasks.named import decontamination_questions
 from thinkwright.tasks.part import Part, cut, leave_out_unreadable
-from thinkwright.tasks.read import check_characters, place_of, read_rows, stem_of
+from thinkwright.tasks.read import place_of, read_rows, stem_of
 
 # Verifiers whose gold is itself an answer; the others compare with tests, constraints or puzzles.
 _GOLD_IS_ANSWER = ("number", "words", "word_set", "math", "exact")

@@ -6,7 +6,7 @@ nothing had happened.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -20,6 +20,7 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.evaluation.preference_figures import ScoredPair, preference_figures
 from thinkwright.models.reward_model import RewardModel
+from thinkwright.models.token_tree import split_by_tokens
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.training.checkpoint import Progress
 from thinkwright.training.optimizer import MasterOptimizer
@@ -133,17 +134,8 @@ class RewardModelTrainer(StepTrainer):
         return pointwise_loss(scores, torch.tensor(labels, device=scores.device), count)
 
 
-def _micro_batches(rows: Sequence[PairRow], max_tokens: int) -> list[list[PairRow]]:
-    """In order, as many pairs together as keep within ``max_tokens``, one at least."""
-    found: list[list[PairRow]] = []
-    size = 0
-    for row in rows:
-        if not found or size + row.num_tokens > max_tokens:
-            found.append([])
-            size = 0
-        found[-1].append(row)
-        size += row.num_tokens
-    return found
+def _micro_batches(rows: Sequence[PairRow], max_tokens: int) -> Iterator[list[PairRow]]:
+    return split_by_tokens(rows, lambda row: row.num_tokens, max_tokens)
 
 
 def summary_of(trainer: RewardModelTrainer, is_done: bool) -> dict[str, Any]:

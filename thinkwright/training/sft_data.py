@@ -6,12 +6,12 @@ apart again by the template, a question of the evaluation) is left out, counted 
 
 import hashlib
 import itertools
-import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from thinkwright.characters import check_characters
 from thinkwright.chat.template import Template
 from thinkwright.errors import DataError
 from thinkwright.models.policy import Policy
@@ -26,7 +26,6 @@ REASONS = {
     "too_long": "over max_tokens",
 }
 _CHUNK_ROWS = 1024
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -179,8 +178,7 @@ def _text(row: dict[str, Any], key: str, place: str) -> str:
     if not value.strip():
         remedy = "write null for a row without one" if key == "thought" else "write one, or take the row out"
         raise DataError(f"{place}: {key} is empty; {remedy}")
-    if _LONE_SURROGATE.search(value):
-        raise DataError(f"{place}: {key} holds half a character (a surrogate such as \\ud800); mend the row")
+    check_characters(value, place, key)
     return value
 
 

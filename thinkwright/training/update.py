@@ -17,7 +17,7 @@ from thinkwright.config.recipe import Algorithm
 from thinkwright.errors import TrainingError
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
-from thinkwright.models.token_tree import TokenTree, pack, shared_prefix
+from thinkwright.models.token_tree import TokenTree, pack, shared_prefix, split_by_tokens
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import Metrics, TrainingGroup
 
@@ -40,17 +40,13 @@ def micro_batches(groups: Sequence[TrainingGroup], max_tokens: int) -> Iterator[
     micro-batch computes the beginning again that all prompts share.
     """
     shared = shared_prefix([group.prompt_ids for group in groups])
-    batch: list[TrainingGroup] = []
-    num_tokens = shared
-    for piece in (piece for group in groups for piece in _pieces(group, max_tokens)):
-        size = len(piece.prompt_ids) - shared + sum(map(len, piece.completions))
-        if batch and num_tokens + size > max_tokens:
-            yield batch
-            batch, num_tokens = [], shared
-        batch.append(piece)
-        num_tokens += size
-    if batch:
-        yield batch
+    pieces = (piece for group in groups for piece in _pieces(group, max_tokens))
+    return split_by_tokens(
+        pieces,
+        lambda piece: len(piece.prompt_ids) - shared + sum(map(len, piece.completions)),
+        max_tokens,
+        shared=shared,
+    )
 
 
 def _pieces(group: TrainingGroup, max_tokens: int) -> Iterator[TrainingGroup]:
