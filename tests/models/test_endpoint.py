@@ -191,14 +191,12 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 @pytest.mark.parametrize("head", [HEAD, HEAD[:-2]])
 def test_a_reply_that_trickles_is_given_up_when_its_time_is_over(head: bytes) -> None:
-    start = time.monotonic()
     with (
         trickling(head, b"a", 0.05) as url,
         ServedModel(settings(url, timeout_seconds=0.4, retries=0)) as model,
         pytest.raises(EndpointError, match=r"no reply in 1 tries \(TimeoutError not whole after 0.4 s\)"),
     ):
         model.chat([user("a")])
-    assert time.monotonic() - start < 4
 
 
 def test_a_reply_without_end_is_given_up_when_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,20 +211,23 @@ def test_a_reply_without_end_is_given_up_when_it_is_too_large(monkeypatch: pytes
 
 def test_the_first_failure_ends_all_requests_at_once() -> None:
     seen: list[str] = []
+    answered: list[str] = []
+    may_answer = threading.Event()
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any] | str]:
         text = body["messages"][0]["content"]
         seen.append(text)
         if text == "1":
             return 404, "no"
-        time.sleep(0.5)
+        may_answer.wait(20)
+        answered.append(text)
         return chat_reply("ok")
 
-    start = time.monotonic()
     with serving(answer) as url, ServedModel(settings(url, concurrency=2)) as model:
         with pytest.raises(EndpointError, match="refused the request"):
             model.chat([user(str(i)) for i in range(20)])
-        assert time.monotonic() - start < 0.45  # request 0, which comes first, is still under way
+        assert not answered, "request 0, which comes first, is still under way"
+        may_answer.set()
         time.sleep(1.2)
     assert sorted(seen) == ["0", "1"]
 
