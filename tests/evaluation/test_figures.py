@@ -1,5 +1,7 @@
 """Figures by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from thinkwright.evaluation.figures import figures_of, samples_of
@@ -43,8 +45,25 @@ def test_means_over_all_samples() -> None:
 
 def test_standard_error_counts_questions_not_samples() -> None:
     same = [group(str(i), 1, [GOOD, GOOD], [float(i % 2)] * 2) for i in range(8)]
-    # Eight questions of variance 1/4, however often each is sampled.
-    assert figures_of(samples_of(same))["accuracy_standard_error"] == pytest.approx((0.25 / 8) ** 0.5)
+    # Eight questions whose mean has a variance of 1/4, however often each is sampled; one of them is spent on the mean.
+    figures = figures_of(samples_of(same))
+    assert figures["accuracy_standard_error"] == pytest.approx((0.25 / 7) ** 0.5)
+    assert figures["accuracy_low"] < 0.5 < figures["accuracy_high"]
+
+
+def test_every_question_counts_alike_however_many_of_its_samples_were_graded() -> None:
+    groups = [group("a", 1, [GOOD] * 3, [1.0, 1.0, 1.0]), group("b", 1, [GOOD], [0.0])]
+    assert figures_of(samples_of(groups))["accuracy"] == 0.5
+
+
+def test_a_majority_votes_by_value_and_programs_have_none() -> None:
+    texts = [f"<think>so</think> <answer>{answer}</answer>" for answer in ("7.0", "8", "7", "9", "8")]
+    figures = figures_of(samples_of([group("a", 1, texts, [1.0, 0.0, 1.0, 0.0, 0.0])]))
+    assert (figures["cons_at_5"], figures["cons_at_5_ties"]) == (0.5, 1.0)
+    assert figures["g_pass_at_5_50"] == 0.0
+    assert figures["no_answer_rate"] == 0.0
+    programs = [replace(one, prompt=replace(one.prompt, verifier="functions")) for one in GROUPS]
+    assert not [name for name in figures_of(samples_of(programs)) if name.startswith("cons_at_")]
 
 
 def test_thought_and_answer_are_stored_apart() -> None:
