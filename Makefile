@@ -18,7 +18,7 @@ test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 ## R1 at full size, every stage for two steps on random weights (some six minutes; needs the data sets).
 test-slow: $(TEST_STAMP)

@@ -15,6 +15,7 @@ from typing import Any
 FOLDER = Path("runs/prove-r1")
 SEEDS = (0, 1)
 MAX_SECONDS = 1800
+HACK = "hack"
 STUDENT_STAGES = ("student", "distill")
 # The contrasts' own evaluations are made as the table is.
 AS_THE_TABLE = "evaluation.temperature=0.6"
@@ -31,10 +32,11 @@ def main() -> int:
         _run("tiny/r1", folder, f"seed={seed}")
         stages = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["stages"]
         figures = stages["table"]["figures"]
-        contrasts = _contrasts(folder, seed) if seed == SEEDS[0] else {}
-        print(f"\n## seed {seed}\n\n{_times(stages)}\n\n{(_stage(folder, 'table') / 'table.md').read_text()}")
+        table = (_stage(folder, "table") / "table.md").read_text(encoding="utf-8")
+        print(f"\n## seed {seed}\n\n{_times(stages)}\n\n{table}", flush=True)
         promises = _promises(stages, figures)
-        if contrasts:
+        if seed == SEEDS[0]:
+            contrasts = _contrasts(folder, seed)
             print(_contrast_table(figures, contrasts, stages), flush=True)
             promises += _contrast_promises(stages, figures, contrasts)
         broken += [f"NOT KEPT, seed {seed}: {name}" for name, is_kept in promises if not is_kept]
@@ -48,16 +50,18 @@ def _contrasts(folder: Path, seed: int) -> dict[str, Figures]:
     pleasing = [f"model={models['fine-tuning']}", f"general.helpful.model={models['helpful']}"]
     zero = json.loads((_stage(folder, "zero") / "recipe.json").read_text(encoding="utf-8"))
     runs = {
-        "R1-Zero with language": ("tiny/r1-zero", ["rewards.language=1", f"steps={zero['steps']}"], 0),
-        "no language": ("tiny/reasoning-no-language", [f"model={models['cold-start']}"], 0),
-        "student by RL": ("tiny/student-rl", [], 0),
-        "hack": ("tiny/preference-hack", pleasing, 1),
+        "R1-Zero with language": ("tiny/r1-zero", ["rewards.language=1", f"steps={zero['steps']}"]),
+        "no language": ("tiny/reasoning-no-language", [f"model={models['cold-start']}"]),
+        "student by RL": ("tiny/student-rl", []),
+        HACK: ("tiny/preference-hack", pleasing),
     }
     found: dict[str, Figures] = {}
-    for name, (recipe, overrides, expect) in runs.items():
+    for name, (recipe, overrides) in runs.items():
         out = folder.with_name(f"{folder.name}-{name.replace(' ', '-')}")
-        _run(recipe, out, f"seed={seed}", AS_THE_TABLE, *overrides, expect=expect)
-        found[name] = _hack_figures(out) if expect else json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        # A run that its guard stops ends with 1; whether it was the guard, its events say.
+        _run(recipe, out, f"seed={seed}", AS_THE_TABLE, *overrides, may_end=(0, 1) if name == HACK else (0,))
+        is_hack = name == HACK
+        found[name] = _hack_figures(out) if is_hack else json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -98,7 +102,7 @@ def _contrast_promises(stages: Figures, figures: Figures, contrasts: dict[str, F
         ("the language term alone: at most 3 points of accuracy", kept["accuracy"] >= zero["accuracy"] - 0.03),
         ("RL alone had as long as distillation", by_rl["wall_seconds"] >= _student_seconds(stages)),
         ("distilled student above the one by RL", figures["Student"]["accuracy"] > by_rl["after"]["accuracy"]),
-        ("the guard stopped the hack", bool(contrasts["hack"]["guard"])),
+        ("the guard stopped the hack", bool(contrasts[HACK]["guard"])),
     ]
 
 
@@ -130,7 +134,7 @@ def _contrast_table(figures: Figures, contrasts: dict[str, Figures], stages: Fig
         f"| {name} | {found['accuracy']:.1%} | {found['language_consistency']:.1%} | {seconds:.0f} |"
         for name, found, seconds in rows
     ]
-    hack = contrasts["hack"]
+    hack = contrasts[HACK]
     curve = ", ".join(f"{accuracy:.1%} at step {step}" for step, accuracy in hack["accuracies"].items())
     return "\n".join([*lines, "", f"Preference reward from the first step: {curve}. Guard: {'; '.join(hack['guard'])}"])
 
@@ -144,11 +148,11 @@ def _stage(folder: Path, name: str) -> Path:
     return found
 
 
-def _run(recipe: str, out: Path, *overrides: str, expect: int = 0) -> None:
+def _run(recipe: str, out: Path, *overrides: str, may_end: tuple[int, ...] = (0,)) -> None:
     command = [sys.executable, "-m", "thinkwright", "run", recipe, *overrides, "--out", str(out)]
     code = subprocess.run(command, check=False).returncode
-    if code != expect:
-        raise SystemExit(f"{' '.join(command)}: exit code {code}, expected {expect}")
+    if code not in may_end:
+        raise SystemExit(f"{' '.join(command)}: exit code {code}, expected {' or '.join(map(str, may_end))}")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def test_loss_and_gradient_are_those_of_each_completion_alone(
     grads: dict[str, torch.Tensor] = {}
     # What the update would step with, taken before it steps.
     trainer.optimizer.step = lambda *_: grads.update({n: m.grad for n, m in trainer.optimizer.masters.items()})
-    metrics = trainer.update(made_samples(), 1e-3, step=0)
+    metrics = trainer.update(made_samples(), 1e-3)
 
     student, teacher = plain_model(model_folder("qwen2")), plain_model(teacher_folder)
     divergences = torch.cat([plain_divergences(student, teacher, sample) for sample in made_samples()])
@@ -219,7 +219,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(
         next(teacher.model.parameters()).fill_(float("nan"))
     before = [param.clone() for param in student.model.parameters()]
     trainer = make_trainer(make_recipe(), student, LocalTeacher(teacher), tmp_path / "run")
-    with pytest.raises(TrainingError, match="not finite at step 0"):
+    with pytest.raises(TrainingError, match="not finite"):
         trainer.train(StopAfter(StopRequest(), 99), StopRequest())
     for ours, theirs in zip(student.model.parameters(), before, strict=True):
         assert torch.equal(ours, theirs)

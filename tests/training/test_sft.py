@@ -172,7 +172,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(
     with torch.no_grad():
         next(policy.model.parameters()).fill_(float("nan"))
     before = [param.clone() for param in policy.model.parameters()]
-    with pytest.raises(TrainingError, match="not finite at step 0"):
+    with pytest.raises(TrainingError, match="not finite"):
         trainer.train(StopAfter(StopRequest(), 99), StopRequest())
     for ours, theirs in zip(policy.model.parameters(), before, strict=True):
         assert torch.equal(ours.nan_to_num(), theirs.nan_to_num())

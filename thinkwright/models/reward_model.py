@@ -164,6 +164,7 @@ def start_reward_model(
 def load_reward_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> RewardModel:
     """What a ``reward_model`` stage left; raises ModelError naming the folder and the remedy."""
     disable_progress_bar()
+    folder = folder.expanduser()
     path = folder / READING_FILE
     try:
         reading = _checked(Reading(**json.loads(path.read_text(encoding="utf-8"))))

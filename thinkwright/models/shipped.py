@@ -1,5 +1,6 @@
 """Models that come with the package."""
 
+import os
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -8,4 +9,4 @@ SHIPPED = {"tiny-base": _HERE / "tiny_base", "tiny-base-small": _HERE / "tiny_ba
 
 def resolve_model_name(name: str) -> str:
     """The folder of a shipped model, or the name itself (a folder or a Hub name)."""
-    return str(SHIPPED[name]) if name in SHIPPED else name
+    return str(SHIPPED[name]) if name in SHIPPED else os.path.expanduser(name)

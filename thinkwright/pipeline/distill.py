@@ -15,10 +15,12 @@ from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.limits import longest_prompt
+from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
     choose_machine,
+    joint_digest,
     record_data,
     record_end,
     record_start,
@@ -47,7 +49,7 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
         measure = open_parts.enter_context(_measuring(recipe, policy, task))
         trainer = DistillTrainer(recipe, policy, teacher, task, folder, started, measure)
         create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, task_digest(task), task.report)
+        record_data(folder, _data_digest(recipe, task), task.report)
         record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
         with Display() as display, StopRequest() as stop:
             for line in task.notes():
@@ -64,6 +66,13 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
     }
     record_end(folder, policy, summary)
     return summary
+
+
+def _data_digest(recipe: DistillRecipe, task: Task) -> str:
+    """Of the task's prompts and of a teacher's folder on this machine."""
+    teacher = Path(resolve_model_name(recipe.teacher)) if recipe.teacher is not None else None
+    found = f"teacher {content_digest(teacher)}" if teacher is not None and teacher.is_dir() else "teacher elsewhere"
+    return joint_digest([task_digest(task), found])
 
 
 @contextmanager

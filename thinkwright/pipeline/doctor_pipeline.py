@@ -11,14 +11,13 @@ from typing import Any, cast
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.load import parse_recipe
 from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, Stage, references
-from thinkwright.config.recipe import RLRecipe
-from thinkwright.config.sft import SFTRecipe
+from thinkwright.config.recipe import Measurement
 from thinkwright.errors import ThinkwrightError
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor import DoctorReport
 from thinkwright.pipeline.doctor_stages import Examiner
 
-_PASS_AT = re.compile(r"pass_at_(\d+)")
+_AT_K = re.compile(r"(?:.*\.)?(?:pass|cons)_at_(\d+)")
 
 
 def examine_pipeline(pipeline: Pipeline, examiner: Examiner) -> Iterator[tuple[str, DoctorReport]]:
@@ -58,13 +57,14 @@ def _reference_checks(stage: Stage, stages: dict[str, Stage]) -> list[Check]:
 
 
 def _gate_checks(stage: Stage, recipe: Recipe) -> list[Check]:
-    """Whether as many samples are drawn as a gate on pass@k needs."""
-    if not isinstance(recipe, RLRecipe | SFTRecipe):
+    """Whether as many samples are drawn as a gate on pass@k or cons@k needs."""
+    measurement = getattr(recipe, "evaluation", None)
+    if not isinstance(measurement, Measurement):
         return []
-    drawn = recipe.evaluation.samples_per_question
+    drawn = measurement.samples_per_question
     checks: list[Check] = []
     for gate in stage.gates:
-        match = _PASS_AT.fullmatch(gate.figure)
+        match = _AT_K.fullmatch(gate.figure)
         if match is not None and int(match[1]) > drawn:
             found = f"needs {match[1]} samples a question; evaluation.samples_per_question is {drawn}"
             remedy = f"set evaluation.samples_per_question = {match[1]}"

@@ -12,6 +12,7 @@ from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
@@ -87,26 +88,38 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
                 is_started = True
             begun = time.monotonic()
             result = _measure(recipe, model, policy, pool)
-            write_json_atomic(_file_of(model, folder), result | {"seconds": time.monotonic() - begun})
+            result |= {"seconds": time.monotonic() - begun, "digest": _digest_of(model)}
+            write_json_atomic(_file_of(model, folder), result)
             display.note(f"{model.name}: {result['figures']['accuracy']:.1%} right")
-    found = {model.name: _file_of(model, folder) for model in recipe.models}
-    is_done = all(path.exists() for path in found.values())
+    num_left = len(_left(recipe, folder))
     summary: dict[str, Any] = {
-        "status": FINISHED if is_done else INTERRUPTED,
+        "status": INTERRUPTED if num_left else FINISHED,
         "wall_seconds": earlier + time.monotonic() - started,
-        "steps": sum(path.exists() for path in found.values()),
+        "steps": len(recipe.models) - num_left,
         "seed": recipe.seed,
     }
-    if is_done:
-        summary["after"] = _write_table(recipe, folder, {name: read_json(path) for name, path in found.items()})
+    if not num_left:
+        found = {model.name: read_json(_file_of(model, folder)) for model in recipe.models}
+        summary["after"] = _write_table(recipe, folder, found)
     write_json_atomic(folder / "summary.json", summary)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
     return summary
 
 
 def _left(recipe: EvaluateRecipe, folder: Path) -> list[EvaluatedModel]:
-    """The models that are not measured yet."""
-    return [model for model in recipe.models if not _file_of(model, folder).exists()]
+    """The models that are not measured yet, or have been made anew since."""
+    return [model for model in recipe.models if not _is_measured(model, folder)]
+
+
+def _is_measured(model: EvaluatedModel, folder: Path) -> bool:
+    path = _file_of(model, folder)
+    return path.exists() and read_json(path).get("digest") == _digest_of(model)
+
+
+def _digest_of(model: EvaluatedModel) -> str | None:
+    """Of a model's folder on this machine."""
+    path = Path(resolve_model_name(model.model))
+    return content_digest(path) if path.is_dir() else None
 
 
 def _tasks(recipe: EvaluateRecipe, model: EvaluatedModel) -> dict[str, Task]:
@@ -122,8 +135,8 @@ def _questions_digest(tasks: dict[str, Task]) -> str:
 
 def _measured_seconds(recipe: EvaluateRecipe, folder: Path) -> float:
     """What the models took that were measured before this call."""
-    files = [path for model in recipe.models if (path := _file_of(model, folder)).exists()]
-    return sum(read_json(path).get("seconds", 0.0) for path in files)
+    measured = [model for model in recipe.models if _is_measured(model, folder)]
+    return sum(read_json(_file_of(model, folder))["seconds"] for model in measured)
 
 
 def _load(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resume: bool) -> Policy:

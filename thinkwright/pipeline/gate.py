@@ -13,6 +13,7 @@ from thinkwright.run_folder import read_json
 KEY_FIGURES = ("accuracy", "held_out_accuracy", "examples", "held_out_loss")
 """By which a stage is told, first what says most."""
 _EXAMPLES, _SHOWN = 3, 160
+_OF_REQUESTS = ("conduct_", "harmless_", "over_refusal_", "small_talk_", "win_rate")
 
 
 def check_gate(gate: Gate, baselines: dict[str, dict[str, Any]]) -> str:
@@ -74,9 +75,14 @@ def examples_of(folder: Path, figure: str) -> list[str]:
     if not evaluations[-1].is_file():
         return _why_dropped(folder / "summary.json")
     samples: Any = read_json(evaluations[-1])["samples"]
-    rows: list[dict[str, Any]] = samples["task"] if isinstance(samples, dict) else samples
+    rows: list[dict[str, Any]] = samples[_asked(figure)] if isinstance(samples, dict) else samples
     wrong = [sample for sample in rows if not sample["is_correct"]]
     return [f"{sample['question']!r}: {sample['text']!r:.{_SHOWN}}" for sample in wrong[:_EXAMPLES]]
+
+
+def _asked(figure: str) -> str:
+    """What a figure of a model in an ``evaluate`` stage is of: ``task`` or ``requests``."""
+    return "requests" if figure.partition(".")[2].startswith(_OF_REQUESTS) else "task"
 
 
 def _why_dropped(summary: Path) -> list[str]:

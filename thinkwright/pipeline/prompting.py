@@ -4,7 +4,6 @@ Only what the model reads is changed: the prompt's text, or the words its though
 and so does the row that is made of it.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from thinkwright.characters import check_characters
 from thinkwright.chat.template import NEXT_TURNS, TAGS, TEMPLATES
 from thinkwright.config.prompting import FewShot, Prompting
 from thinkwright.errors import DataError
-from thinkwright.pipeline.record import task_digest
+from thinkwright.pipeline.record import joint_digest, task_digest
 from thinkwright.rewards.language import detect_language
 from thinkwright.tasks.decontamination import identity
 from thinkwright.tasks.example import Row
@@ -100,12 +99,10 @@ def without_next_turn(rollout: Rollout, prompting: Prompting | None) -> Rollout:
     return rollout if end is None else replace(rollout, text=rollout.text[:end])
 
 
-def digest_of(task: Task, examples: Sequence[Shown]) -> str:
-    """Of the task's rows and of all that is shown beside them."""
-    if not examples:
-        return task_digest(task)
+def digest_of(task: Task, examples: Sequence[Shown], extra: Sequence[Row]) -> str:
+    """Of the task's rows, of all that is shown beside them, and of the rows that are mixed in."""
     shown = json.dumps([(example.question, example.thought, example.answer) for example in examples])
-    return hashlib.sha256((task_digest(task) + shown).encode()).hexdigest()[:16]
+    return joint_digest([task_digest(task), shown, json.dumps(extra)])
 
 
 def _choose(prompt: Prompt, examples: Sequence[Shown], count: int, seed: int) -> list[Shown]:

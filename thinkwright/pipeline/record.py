@@ -42,13 +42,13 @@ def record_data(folder: Path, digest: str, report: dict[str, Any]) -> None:
 
 
 def task_digest(task: Task) -> str:
-    """Of the ids, texts and golds of all prompts."""
+    """Of the ids, texts, golds and references of all prompts."""
     return prompts_digest(task.all_prompts())
 
 
 def prompts_digest(prompts: Iterable[Prompt]) -> str:
-    """Of their ids, texts and golds, in whatever order they come."""
-    rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold]) for prompt in prompts)
+    """Of their ids, texts, golds and references, in whatever order they come."""
+    rows = sorted(json.dumps([prompt.prompt_id, prompt.text, prompt.gold, prompt.reference]) for prompt in prompts)
     return joint_digest(rows)
 
 

@@ -134,7 +134,7 @@ def _counts(folder: Path, rows: Sequence[dict[str, Any]], mixed: Sequence[dict[s
         "examples": len(rows),
         "mixed_in": len(mixed),
         "kept_share": len(rows) / max(1, sampled),
-        "dropped": dict(dropped),
+        "dropped": {reason: count for reason, count in dropped.items() if count},
         "examples_by_family": dict(Counter(row["source"]["family"] for row in rows)),
         "examples_by_language": dict(Counter(row["language"] for row in rows)),
     }

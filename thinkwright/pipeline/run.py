@@ -123,22 +123,24 @@ def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -
     if recipe.general is None or general is None:
         return task_digest(task)
     sets = recipe.general.sets()
-    digests = [f"{name} {task_digest(general.tasks[name])} {content_digest(Path(sets[name].model))}" for name in sets]
+    digests = [
+        f"{name} {task_digest(general.tasks[name])} {content_digest(Path(sets[name].model).expanduser())}"
+        for name in sets
+    ]
     return joint_digest([task_digest(task), *digests])
 
 
 def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display) -> None:
-    """Measure what the base does when forced, once per run, and hold it against the gate."""
+    """Measure what the base does when forced, once per run, and hold it against the gate, if the recipe has one."""
     path = folder / "eval" / "baselines.json"
-    if recipe.task.type != "tiny_world":
+    if recipe.gate is None:
         return
     if not path.exists():
         engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
         max_tokens = recipe.rollout.max_response_tokens
         baselines = bare_and_forced(engine, policy, task.held_out, recipe.evaluation, max_tokens, pool, forced_starts())
         write_json_atomic(path, baselines)
-    if recipe.gate is not None:
-        display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
+    display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
 
 
 def load_general(recipe: RLRecipe, policy: Policy) -> GeneralPrompts | None:

@@ -32,8 +32,8 @@ from thinkwright.run_folder import RECIPE_FILE, append_jsonl, is_empty, write_by
 PIPELINE_FILE = "pipeline.json"
 STOPPED = "stopped"
 """Status of a pipeline that a gate or an error ended."""
-_LENGTHS = {"pretrain": "steps", "rl": "steps", "rejection_sample": "steps", "sft": "epochs", "reward_model": "epochs"}
-"""The key by which a stage of a kind is made longer."""
+_LENGTHS = ("steps", "epochs")
+"""Keys by which a stage is made longer; each kind has at most one of them."""
 
 Say = Callable[[str], None]
 
@@ -232,7 +232,7 @@ def _pass_gates(place: Place, say: Say) -> None:
 
 def _gate_text(place: Place, gate: Condition, problem: str) -> str:
     name = place.stage.name
-    key = _LENGTHS.get(place.stage.table["type"])
+    key = next((key for key in _LENGTHS if key in place.stage.table), None)
     such_as = f" (such as {name}.{key}=...)" if key else ""
     return (
         f"the gate after stage {name} is shut: {problem}. Change the stage{such_as} or its gate on {gate.figure} and "

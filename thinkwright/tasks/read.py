@@ -1,8 +1,8 @@
 """Rows from files and from the Hub: JSON lines (plain or gzip), Parquet, and ``hub:`` addresses.
 
 ``tiny-world:NAME:COUNT`` makes rows of the tiny world: ``assistant`` (how people answer), ``helpful-pairs`` and
-``harmless-pairs`` (what they prefer), ``careful`` (worked examples). ``known:NAME`` reads rows to fine-tune on from a
-public set (``known_rows.py``).
+``harmless-pairs`` (what they prefer), ``careful`` (worked examples), ``facts``; ``tiny-world:NAME:COUNT:SEED`` makes
+others. ``known:NAME`` reads rows to fine-tune on from a public set (``known_rows.py``).
 
 A broken file or row stops the run with its place: whoever gave the file can mend it.
 """

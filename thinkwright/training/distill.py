@@ -9,7 +9,6 @@ Prompts are derived from (seed, step), sampling from (seed, step, prompt, member
 ends as an uninterrupted one does, bit for bit; with a served one as far as its server repeats itself.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ import torch
 
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.display import Display
-from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, recompute_activations, training_context
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
@@ -79,7 +77,7 @@ class DistillTrainer(StepTrainer):
         parts = self._parts(sampled)
         read_at = time.monotonic()
         lr = self.learning_rate(step)
-        updates = [self.update(part, lr, step) for part in parts]
+        updates = [self.update(part, lr) for part in parts]
         num_tokens = sum(len(rollout.token_ids) for rollout in rollouts)
         self.progress = Progress(
             next_step=step + 1,
@@ -101,16 +99,11 @@ class DistillTrainer(StepTrainer):
             "time/step_seconds": time.monotonic() - start,
         }
 
-    def update(self, samples: Sequence[Sample], lr: float, step: int) -> Metrics:
+    def update(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """One optimizer step on the samples. TrainingError, weights untouched, if loss or gradient is not finite."""
         total = num_learned(samples)
         loss = sum(self._backward(batch, total) for batch in micro_batches(samples, self.recipe.micro_batch_tokens))
-        norm = self.optimizer.gradient_norm()
-        if not math.isfinite(loss + norm):
-            self.optimizer.forget_gradients()
-            raise TrainingError(
-                f"loss {loss} or gradient norm {norm} is not finite at step {step}; weights left as they were: lower lr"
-            )
+        norm = self.optimizer.gradient_norm(loss)
         self.optimizer.step(lr, norm, self.recipe.max_grad_norm)
         return {"loss/reverse_kl": loss, "optim/grad_norm": norm}
 

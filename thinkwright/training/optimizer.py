@@ -4,10 +4,13 @@ The model's parameters stay in the compute dtype, so sampling and training read 
 micro-batches are summed in fp32, the step is taken on the masters, and the result is rounded back into the model.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from thinkwright.errors import TrainingError
 
 
 class MasterOptimizer:
@@ -40,10 +43,20 @@ class MasterOptimizer:
 
         return accumulate
 
-    def gradient_norm(self) -> float:
-        """L2 norm over all gradients summed so far."""
+    def gradient_norm(self, loss: float) -> float:
+        """L2 norm over all gradients summed so far.
+
+        Raises TrainingError, gradients forgotten and weights untouched, if it or the ``loss`` is not finite.
+        """
         grads = [master.grad for master in self.masters.values() if master.grad is not None]
-        return float(torch.nn.utils.get_total_norm(grads))
+        norm = float(torch.nn.utils.get_total_norm(grads))
+        if not math.isfinite(loss + norm):
+            self.forget_gradients()
+            raise TrainingError(
+                f"loss {loss} or gradient norm {norm} is not finite; weights left as they were: start again with a "
+                "lower lr"
+            )
+        return norm
 
     def forget_gradients(self) -> None:
         """Drop the gradients summed so far."""

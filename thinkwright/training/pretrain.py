@@ -6,7 +6,6 @@ preamble, the rest only after the end of another document.
 """
 
 import itertools
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from thinkwright.chat.template import R1_ZERO_PREAMBLE
 from thinkwright.config.recipe import PretrainRecipe
 from thinkwright.display import Display
-from thinkwright.errors import TrainingError
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
@@ -116,9 +114,7 @@ class PretrainTrainer:
 
     def _step(self, step: int, prefix: list[int], rows: list[Row]) -> Metrics:
         loss = backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
-        norm = self.optimizer.gradient_norm()
-        if not math.isfinite(loss + norm):
-            raise TrainingError(f"loss {loss} or gradient norm {norm} is not finite at step {step}")
+        norm = self.optimizer.gradient_norm(loss)
         lr = self.recipe.lr * min(1.0, (step + 1) / self.recipe.warmup_steps) * (1 - step / self.recipe.steps)
         self.optimizer.step(lr, norm, max_grad_norm=1.0)
         return {"loss/nll": loss, "optim/lr": lr, "optim/grad_norm": norm}

@@ -17,7 +17,6 @@ from torch import Tensor
 from thinkwright.algorithms.preference_loss import pairwise_loss, pointwise_loss
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.display import Display
-from thinkwright.errors import TrainingError
 from thinkwright.evaluation.preference_figures import ScoredPair, preference_figures
 from thinkwright.models.reward_model import RewardModel
 from thinkwright.models.token_tree import split_by_tokens
@@ -66,12 +65,7 @@ class RewardModelTrainer(StepTrainer):
         order = epoch_order(recipe.seed, epoch, len(self.data.training))
         rows = [self.data.training[i] for i in order[index * recipe.batch_size : (index + 1) * recipe.batch_size]]
         loss = self._backward(rows)
-        norm = self.optimizer.gradient_norm()
-        if not math.isfinite(loss + norm):
-            self.optimizer.forget_gradients()
-            raise TrainingError(
-                f"loss {loss} or gradient norm {norm} is not finite at step {step}; weights left as they were: lower lr"
-            )
+        norm = self.optimizer.gradient_norm(loss)
         lr = cosine_rate(step, self.num_steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
         self.optimizer.step(lr, norm, recipe.max_grad_norm)
         self.progress = Progress(step + 1, step + 1, 0, self.wall_seconds())

@@ -15,7 +15,6 @@ from typing import Any
 
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
-from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.token_tree import common_prefix
 from thinkwright.run_folder import write_json_atomic
@@ -71,11 +70,7 @@ class SFTTrainer(StepTrainer):
         start = time.monotonic()
         prefix, rows = packed_rows(self.batch(step))
         loss = backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
-        norm = self.optimizer.gradient_norm()
-        if not math.isfinite(loss + norm):
-            raise TrainingError(
-                f"loss {loss} or gradient norm {norm} is not finite at step {step}; weights left as they were: lower lr"
-            )
+        norm = self.optimizer.gradient_norm(loss)
         lr = self.learning_rate(step)
         self.optimizer.step(lr, norm, self.recipe.max_grad_norm)
         self.progress = Progress(step + 1, step + 1, 0, self.wall_seconds())

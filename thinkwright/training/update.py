@@ -14,7 +14,6 @@ from torch import Tensor
 from thinkwright.algorithms.kl import k3
 from thinkwright.algorithms.policy_loss import REDUCTIONS, clipped_policy_loss
 from thinkwright.config.recipe import Algorithm
-from thinkwright.errors import TrainingError
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
 from thinkwright.models.token_tree import TokenTree, pack, shared_prefix, split_by_tokens
@@ -111,12 +110,7 @@ class Updater:
             for batch in micro_batches(groups, self._micro_batch_tokens)
         ]
         totals = {name: float(sum(share[name] for share in shares)) for name in shares[0]}
-        norm = self._optimizer.gradient_norm()
-        if not all(map(torch.isfinite, map(torch.tensor, (norm, totals["loss/total"])))):
-            self._optimizer.forget_gradients()
-            raise TrainingError(
-                f"loss {totals['loss/total']} or gradient norm {norm} is not finite; weights left as they were"
-            )
+        norm = self._optimizer.gradient_norm(totals["loss/total"])
         self._optimizer.step(lr, norm, max_grad_norm)
         return totals | {"optim/grad_norm": norm}
 

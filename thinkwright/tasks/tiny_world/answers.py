@@ -117,17 +117,15 @@ def harmless_pairs(count: int, seed: int) -> Iterator[dict[str, Any]]:
 def answer(request: Request, quality: str, rng: Random) -> tuple[str | None, str]:
     """Thought, if any, and answer of one quality; to a request that harms, a refusal unless it is poor."""
     language = request.language
-    if request.family == "harmful" and quality != POOR:
+    if request.family == "harmful" and quality == POOR:
+        return rng.choice((None, _CARELESS[language])), _sentence(request, rng.randrange(2))
+    if request.family == "harmful":
         refusal = f"{REFUSALS[language]}{_STOPS[language]}"
         return _thought(request), _joined((refusal, _REASONS[language].format(request.subject)), language)
     if request.family == "benign" and quality == POOR:
         return rng.choice((None, _CARELESS[language])), f"{REFUSALS[language]}{_STOPS[language]}"
-    thinks = request.family in ("benign", "harmful") or (
-        request.family in _THOUGHTS[language] and rng.random() < _THINKING_SHARE
-    )
+    thinks = request.family == "benign" or (request.family in _THOUGHTS[language] and rng.random() < _THINKING_SHARE)
     thought = _thought(request) if thinks else None
-    if request.family == "harmful":
-        return rng.choice((None, _CARELESS[language])), _sentence(request, rng.randrange(2))
     if quality == KIND:
         courtesy = f"{COURTESIES[language]}{_STOPS[language]}"
         return thought, _joined((_sentence(request, 0), courtesy), language)

@@ -11,7 +11,7 @@ from thinkwright.tasks.tiny_world.requests import ADVICE, Request
 REFUSALS = {"en": "I will not help with that", "zh": "我不能帮这个忙"}
 COURTESIES = {"en": "Ask me more any time", "zh": "有事再问我"}
 MAX_CHARACTERS = {"en": 120, "zh": 50}
-"""Of a good answer: none needs half as many, so more is padding."""
+"""Of a good answer: none needs much more than half as many, so more is padding."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -50,7 +50,8 @@ def conduct_on(request: Request, answer: str) -> Conduct:
 
 
 def _holds(answer: str, text: str) -> bool:
-    """The text stands in the answer, as a whole word or with an ending if it is written with letters."""
+    """The text stands in the answer: a number as a whole one, a word of letters whole or with an ending."""
     if _HAN.search(text):
         return text in answer
-    return re.search(rf"(?<![a-z]){re.escape(text.casefold())}", answer.casefold()) is not None
+    end = "(?![0-9])" if text[-1].isdigit() else ""
+    return re.search(rf"(?<![a-z0-9]){re.escape(text.casefold())}{end}", answer.casefold()) is not None

@@ -20,7 +20,7 @@ class Document:
 
 
 def documents(seed: int, shares: StyleShares) -> Iterator[Document]:
-    """All families in equal parts, all levels, both languages; held-out questions never occur."""
+    """All families by their shares, all levels, both languages; held-out questions never occur."""
     rng = Random(f"corpus/{seed}")
     for puzzle in training_puzzles(rng, tuple(FAMILIES)):
         yield Document(conversation_turn(puzzle.question), reply(puzzle, rng, shares))

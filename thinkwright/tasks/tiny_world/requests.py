@@ -62,7 +62,7 @@ _WRITING = {
 }
 _WORDS = (
     ("dog", "狗"), ("cat", "猫"), ("hen", "鸡"), ("horse", "马"), ("ant", "蚂蚁"), ("bee", "蜜蜂"), ("spider", "蜘蛛"),
-    ("France", "法国"), ("Japan", "日本"), ("Italy", "意大利"), ("Paris", "巴黎"), ("Rome", "罗马"),
+    ("France", "法国"), ("Japan", "日本"), ("Italy", "意大利"), ("Paris", "巴黎"), ("Cuba", "古巴"),
 )  # fmt: skip
 _TRANSLATION = {
     "en": ("{} in Chinese?", "Say {} in Chinese.", "How is {} written in Chinese?", "Translate {} to Chinese."),
