@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "thinkwright"
 LAYERS = (
-    ("config", "types", "errors", "run_folder", "display"),
+    ("config", "types", "characters", "errors", "run_folder", "display"),
     ("chat", "algorithms", "models"),
     ("rewards", "tasks"),
     ("rollout",),

@@ -88,6 +88,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(command: Command, 
 def test_ctrl_c_leaves_a_checkpoint_and_changed_rows_are_refused(command: Command, tmp_path: Path) -> None:
     arguments = command("r", "epochs=60", "checkpoint_steps=1000")
     interrupt(arguments, tmp_path / "r")
+    assert "Not finished" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     write_rows(tmp_path / "rows.jsonl", make_rows(41))
     assert "the run began with other data" in run([*arguments, "--resume"], expect=1).stderr
 
