@@ -53,5 +53,5 @@ def _holds(answer: str, text: str) -> bool:
     """The text stands in the answer: a number as a whole one, a word of letters whole or with an ending."""
     if _HAN.search(text):
         return text in answer
-    end = "(?![0-9])" if text[-1].isdigit() else ""
+    end = "(?![0-9])" if text[-1:].isdigit() else ""
     return re.search(rf"(?<![a-z0-9]){re.escape(text.casefold())}{end}", answer.casefold()) is not None
