@@ -57,10 +57,9 @@ def _contrasts(folder: Path, seed: int) -> dict[str, Figures]:
     }
     found: dict[str, Figures] = {}
     for name, (recipe, overrides) in runs.items():
-        out = folder.with_name(f"{folder.name}-{name.replace(' ', '-')}")
+        out, is_hack = folder.with_name(f"{folder.name}-{name.replace(' ', '-')}"), name == HACK
         # A run that its guard stops ends with 1; whether it was the guard, its events say.
-        _run(recipe, out, f"seed={seed}", AS_THE_TABLE, *overrides, may_end=(0, 1) if name == HACK else (0,))
-        is_hack = name == HACK
+        _run(recipe, out, f"seed={seed}", AS_THE_TABLE, *overrides, may_end=(0, 1) if is_hack else (0,))
         found[name] = _hack_figures(out) if is_hack else json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return found
 

@@ -94,6 +94,9 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     run(command("whole", *extra))
     kill(command("killed", *extra), tmp_path / "killed", after=6)
     assert not (tmp_path / "killed" / "summary.json").exists()
+    (teacher_folder / "changed").touch()
+    assert "the run began with other data" in run([*command("killed", *extra), "--resume"], expect=1).stderr
+    (teacher_folder / "changed").unlink()
     run([*command("killed", *extra), "--resume"])
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
     killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))

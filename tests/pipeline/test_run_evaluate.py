@@ -83,9 +83,12 @@ def test_two_models_make_one_table_and_a_killed_run_keeps_the_finished_one(comma
     assert first.stat().st_mtime_ns == made
     assert json.loads((tmp_path / "killed" / "summary.json").read_text())["wall_seconds"] > 1000
     assert (tmp_path / "killed" / "table.json").read_text() == (folder / "table.json").read_text()
+    change(first, digest="of a model since made anew")
+    run([*command("killed"), "--resume"])
+    assert first.stat().st_mtime_ns > made
 
 
-def change(path: Path, **values: float) -> None:
+def change(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 

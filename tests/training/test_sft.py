@@ -17,8 +17,9 @@ from thinkwright.display import Display
 from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.training.interrupt import StopRequest
-from thinkwright.training.sft import SFTTrainer, cosine_rate, epoch_order, packed_rows
+from thinkwright.training.sft import SFTTrainer, epoch_order, packed_rows
 from thinkwright.training.sft_data import SFTData, SFTRow, load_sft_data
+from thinkwright.training.step_trainer import cosine_rate
 from thinkwright.training.supervised import backward, mean_loss
 
 

@@ -1,4 +1,4 @@
-"""What several samples a question say of a model: pass@k, G-Pass@k, cons@k, best-of-k, and how sure one can be.
+"""What several samples a question say of a model: pass@k, G-Pass@k, cons@k, and how sure one can be.
 
 Pure functions of marks; nothing here samples from a model or grades. A question's n samples are exchangeable, so every
 figure for k of them is the mean over all subsets of size k, in closed form where there is one.
@@ -24,7 +24,7 @@ def pass_at_k(num_samples: int, num_right: int, k: int) -> float:
 
 
 def g_pass_at_k(num_samples: int, num_right: int, k: int, share: float) -> float:
-    """Chance that at least ceil(share * k) of k samples are right (G-Pass@k, arXiv:2412.13147, equation 3)."""
+    """Chance that at least ceil(share * k) of k samples are right (G-Pass@k, arXiv:2412.13147)."""
     _check(num_samples, num_right, k)
     least = max(1, ceil(share * k - 1e-9))
     ways = sum(
@@ -32,20 +32,6 @@ def g_pass_at_k(num_samples: int, num_right: int, k: int, share: float) -> float
         for right in range(least, min(num_right, k) + 1)
     )
     return ways / comb(num_samples, k)
-
-
-def best_of_k(scores: Sequence[float], marks: Sequence[float], k: int) -> float:
-    """Mean mark of the sample with the highest score among k; samples of the same score share the choice."""
-    _check(len(scores), 0, k)
-    groups: dict[float, list[float]] = {}
-    for score, mark in sorted(zip(scores, marks, strict=True), reverse=True):
-        groups.setdefault(score, []).append(mark)
-    total, below = 0.0, len(scores)
-    for of_score in groups.values():
-        # The best of k lies in this group if not all k lie below it, and none above it.
-        at_least, below = below, below - len(of_score)
-        total += fmean(of_score) * (comb(at_least, k) - comb(below, k)) / comb(len(scores), k)
-    return total
 
 
 @dataclass(frozen=True)
@@ -96,9 +82,9 @@ class Estimate:
 def estimate_share(by_question: Sequence[float]) -> Estimate:
     """Of a share, from its value in each question (0 to 1): questions are independent, samples of one are not.
 
-    The standard error is that of the mean over questions (Miller, arXiv:2411.00640, equation 4, for equally many
-    samples each). The interval is Wilson's for as many independent marks as would have that error, so that it stays
-    within 0 to 1 and is not empty where all questions agree.
+    The standard error is that of the mean over questions (Miller, arXiv:2411.00640). The interval is Wilson's for as
+    many independent marks as would have that error, so that it stays within 0 to 1 and is not empty where all questions
+    agree.
     """
     mean = fmean(by_question)
     error = stdev(by_question) / sqrt(len(by_question)) if len(by_question) > 1 else 0.0
@@ -108,14 +94,6 @@ def estimate_share(by_question: Sequence[float]) -> Estimate:
     middle = (mean + Z * Z / (2 * count)) / scale
     half = Z / scale * sqrt(variance / count + Z * Z / (4 * count * count))
     return Estimate(mean, error, max(0.0, min(mean, middle - half)), min(1.0, max(mean, middle + half)))
-
-
-def estimate_difference(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    """Of the difference between two models on the same questions, question by question (Miller, section 4.2)."""
-    differences = [own - other for own, other in zip(ours, theirs, strict=True)]
-    mean = fmean(differences)
-    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
-    return Estimate(mean, error, mean - Z * error, mean + Z * error)
 
 
 def _check(num_samples: int, num_right: int, k: int) -> None:

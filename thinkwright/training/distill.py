@@ -10,7 +10,7 @@ ends as an uninterrupted one does, bit for bit; with a served one as far as its 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -25,14 +25,9 @@ from thinkwright.run_folder import write_json_atomic
 from thinkwright.tasks.task import Task
 from thinkwright.training.checkpoint import Progress
 from thinkwright.training.distill_batch import Sample, micro_batches, num_learned, samples_of, tree_of
-from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.training.sft import cosine_rate
-from thinkwright.training.step_trainer import StepTrainer
+from thinkwright.training.step_trainer import Measure, StepTrainer
 from thinkwright.training.teacher import Teacher
-from thinkwright.types import EvaluationResult, Metrics, Rollout
-
-Measure = Callable[[int], EvaluationResult]
-"""Answers the task's held-out questions with the student as it stands, after so many updates."""
+from thinkwright.types import Metrics, Rollout
 
 
 class DistillTrainer(StepTrainer):
@@ -51,16 +46,9 @@ class DistillTrainer(StepTrainer):
         """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
         self.recipe, self.policy, self.teacher, self.task = recipe, policy, teacher, task
         self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
-        optimizer = MasterOptimizer(policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
+        super().__init__(recipe, policy.model, folder, started)
         if recipe.recompute_activations:
             recompute_activations(policy)
-        super().__init__(
-            folder,
-            optimizer,
-            started,
-            evaluate_every=recipe.evaluation.every_steps,
-            checkpoint_steps=recipe.checkpoint_steps,
-        )
         self._measure = measure
 
     @property
@@ -116,11 +104,6 @@ class DistillTrainer(StepTrainer):
         row = {"step": step, "figures": result.figures, "samples": result.samples}
         write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
         display.evaluation(step, result.figures)
-
-    def learning_rate(self, step: int) -> float:
-        """The rate at a step."""
-        recipe = self.recipe
-        return cosine_rate(step, recipe.steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
 
     def _sample(self, step: int) -> list[tuple[tuple[int, ...], tuple[Rollout, ...]]]:
         """The ids of the step's prompts, each with its completions."""

@@ -22,9 +22,8 @@ from thinkwright.models.reward_model import RewardModel
 from thinkwright.models.token_tree import split_by_tokens
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.training.checkpoint import Progress
-from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.preference_data import PairRow, PreferenceData
-from thinkwright.training.sft import cosine_rate, epoch_order
+from thinkwright.training.sft import epoch_order
 from thinkwright.training.step_trainer import StepTrainer
 from thinkwright.types import Metrics
 
@@ -37,16 +36,7 @@ class RewardModelTrainer(StepTrainer):
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
         self.recipe, self.model, self.data = recipe, model, data
-        optimizer = MasterOptimizer(
-            model.policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
-        )
-        super().__init__(
-            folder,
-            optimizer,
-            started,
-            evaluate_every=recipe.evaluation.every_steps,
-            checkpoint_steps=recipe.checkpoint_steps,
-        )
+        super().__init__(recipe, model.policy.model, folder, started)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,7 +56,7 @@ class RewardModelTrainer(StepTrainer):
         rows = [self.data.training[i] for i in order[index * recipe.batch_size : (index + 1) * recipe.batch_size]]
         loss = self._backward(rows)
         norm = self.optimizer.gradient_norm(loss)
-        lr = cosine_rate(step, self.num_steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
+        lr = self.learning_rate(step)
         self.optimizer.step(lr, norm, recipe.max_grad_norm)
         self.progress = Progress(step + 1, step + 1, 0, self.wall_seconds())
         return {

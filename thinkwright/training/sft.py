@@ -7,7 +7,7 @@ from (seed, epoch), so a checkpoint needs no place in the data.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -19,14 +19,10 @@ from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.token_tree import common_prefix
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.training.checkpoint import Progress
-from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.sft_data import SFTData, SFTRow
-from thinkwright.training.step_trainer import StepTrainer
+from thinkwright.training.step_trainer import Measure, StepTrainer
 from thinkwright.training.supervised import Row, backward, mean_loss, num_learned
-from thinkwright.types import EvaluationResult, Metrics
-
-Measure = Callable[[int], EvaluationResult]
-"""Answers the task's held-out questions with the policy as it stands, after so many updates."""
+from thinkwright.types import Metrics
 
 
 class SFTTrainer(StepTrainer):
@@ -43,16 +39,9 @@ class SFTTrainer(StepTrainer):
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
         self.recipe, self.policy, self.data = recipe, policy, data
-        optimizer = MasterOptimizer(policy.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
+        super().__init__(recipe, policy.model, folder, started)
         if recipe.recompute_activations:
             recompute_activations(policy)
-        super().__init__(
-            folder,
-            optimizer,
-            started,
-            evaluate_every=recipe.evaluation.every_steps,
-            checkpoint_steps=recipe.checkpoint_steps,
-        )
         self._measure = measure
 
     @property
@@ -92,11 +81,6 @@ class SFTTrainer(StepTrainer):
         chosen = order[index * self.recipe.batch_size : (index + 1) * self.recipe.batch_size]
         return [self.data.training[i] for i in chosen]
 
-    def learning_rate(self, step: int) -> float:
-        """The rate at a step."""
-        recipe = self.recipe
-        return cosine_rate(step, self.num_steps, recipe.lr, recipe.warmup_steps, recipe.final_lr_share)
-
     def evaluate(self, display: Display) -> None:
         """Loss of the held-out rows and figures of the task, written to ``eval/step_<next step>.json``."""
         step = self.progress.next_step
@@ -128,11 +112,3 @@ def epoch_order(seed: int, epoch: int, num_rows: int) -> tuple[int, ...]:
     order = list(range(num_rows))
     Random(f"sft/{seed}/{epoch}").shuffle(order)
     return tuple(order)
-
-
-def cosine_rate(step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float) -> float:
-    """Linear up to ``peak`` at step ``warmup_steps``, then along a half cosine to its final share at the last step."""
-    if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
-    done = (step - warmup_steps) / max(1, num_steps - 1 - warmup_steps)
-    return peak * (final_share + (1 - final_share) * (1 + math.cos(math.pi * done)) / 2)

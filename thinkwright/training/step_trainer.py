@@ -1,29 +1,38 @@
 """The loop that fine-tuning, reward models and distillation share: steps, evaluations, checkpoints, resuming."""
 
+import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
+from thinkwright.config.distill import DistillRecipe
+from thinkwright.config.reward_model import RewardModelRecipe
+from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
 from thinkwright.errors import EndpointError
 from thinkwright.run_folder import append_jsonl, drop_later
 from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.types import Metrics
+from thinkwright.types import EvaluationResult, Metrics
+
+StepRecipe = SFTRecipe | RewardModelRecipe | DistillRecipe
+Measure = Callable[[int], EvaluationResult]
+"""Answers the task's held-out questions with the policy as it stands, after so many updates."""
 
 
 class StepTrainer(ABC):
     """Where a run stands, and how it goes on; what a step and an evaluation are, each kind says itself."""
 
-    def __init__(
-        self, folder: Path, optimizer: MasterOptimizer, started: float, *, evaluate_every: int, checkpoint_steps: int
-    ) -> None:
+    def __init__(self, recipe: StepRecipe, model: nn.Module, folder: Path, started: float) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
-        self.folder, self.optimizer = folder, optimizer
+        self.folder, self._settings, self._started = folder, recipe, started
+        self.optimizer = MasterOptimizer(model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
-        self._started, self._evaluate_every, self._checkpoint_steps = started, evaluate_every, checkpoint_steps
 
     @property
     @abstractmethod
@@ -37,6 +46,11 @@ class StepTrainer(ABC):
     @abstractmethod
     def evaluate(self, display: Display) -> None:
         """Held-out figures, written to ``eval/step_<next step>.json``."""
+
+    def learning_rate(self, step: int) -> float:
+        """The rate at a step."""
+        found = self._settings
+        return cosine_rate(step, self.num_steps, found.lr, found.warmup_steps, found.final_lr_share)
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
@@ -58,7 +72,7 @@ class StepTrainer(ABC):
         """
         while self.progress.next_step < self.num_steps and not stop.is_requested:
             step = self.progress.next_step
-            if step % self._evaluate_every == 0:
+            if step % self._settings.evaluation.every_steps == 0:
                 self.evaluate(display)
             try:
                 metrics = self.run_step(step)
@@ -69,7 +83,7 @@ class StepTrainer(ABC):
                 raise
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             display.step(step, self.num_steps, metrics)
-            if self.progress.next_step % self._checkpoint_steps == 0:
+            if self.progress.next_step % self._settings.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
             self.save()
@@ -80,3 +94,11 @@ class StepTrainer(ABC):
         """Leave a checkpoint of the step to run next."""
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
         save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+
+
+def cosine_rate(step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float) -> float:
+    """Linear up to ``peak`` at step ``warmup_steps``, then along a half cosine to its final share at the last step."""
+    if step < warmup_steps:
+        return peak * (step + 1) / (warmup_steps + 1)
+    done = (step - warmup_steps) / max(1, num_steps - 1 - warmup_steps)
+    return peak * (final_share + (1 - final_share) * (1 + math.cos(math.pi * done)) / 2)

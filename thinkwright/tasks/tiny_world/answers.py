@@ -163,9 +163,9 @@ def _thought(request: Request) -> str:
 
 def _blemished(request: Request, text: str, rng: Random) -> str:
     """A kind answer spoiled: about something else, or its courtesy said twice, in the wrong language, or cut short."""
-    courtesy, foreign = (
-        f"{COURTESIES[language]}{_STOPS[language]}" for language in sorted(LANGUAGES, key=request.language.__ne__)
-    )
+    courtesies = {language: f"{COURTESIES[language]}{_STOPS[language]}" for language in LANGUAGES}
+    courtesy = courtesies.pop(request.language)
+    [foreign] = courtesies.values()
     if rng.random() < 0.5:
         return _joined((_sentence(_another(request, rng), 0), courtesy), request.language)
     return rng.choice(
