@@ -154,9 +154,15 @@ def _sample_step(recipe: RejectionRecipe, tools: _Tools, folder: Path, step: int
 
 
 def _check_longest(recipe: RejectionRecipe, policy: Policy, task: Task, examples: Sequence[Shown]) -> None:
-    """The longest prompt, worked examples and all, must fit the model's context and the memory. Raises ModelError."""
-    requests = [_request(policy, ask(prompt, recipe.prompting, examples, recipe.seed)) for prompt in task.all_prompts()]
-    longest = [max(requests, key=_prompt_length), max(requests, key=_start_length)]
+    """The longest prompt that will be asked, worked examples and all, must fit the model's context and the memory.
+
+    Raises ModelError.
+    """
+    longest: list[RolloutRequest] = []
+    for step in range(recipe.steps):
+        prompts = task.prompts(recipe.seed, step, recipe.rollout.prompts_per_step)
+        longest += [_request(policy, ask(prompt, recipe.prompting, examples, recipe.seed)) for prompt in prompts]
+        longest = [max(longest, key=_prompt_length), max(longest, key=_start_length)]
     settings = replace(_settings(recipe, step=0), group_size=1)
     NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes).check(longest, settings)
 
