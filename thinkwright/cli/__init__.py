@@ -1,0 +1,46 @@
+"""The command line. Heavy imports stay inside the verbs, so that ``--help`` and recipe errors answer at once."""
+
+import argparse
+import sys
+
+from thinkwright.cli.looking import add_looking_verbs
+from thinkwright.cli.preferences import add_preference_verbs
+from thinkwright.cli.recipes import add_recipe_verbs
+from thinkwright.errors import ThinkwrightError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code (0 done, 1 refused or failed, 130 interrupted)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    options = _parse(arguments)
+    try:
+        return options.verb(options)
+    except ThinkwrightError as error:
+        print(f"thinkwright: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "thinkwright: stopped at once; what was finished is kept (run: --resume; difficulty: the same command)",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Like ``parse_args``, but key=value may also stand after the options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (any(word.startswith("-") for word in rest) or "overrides" not in options):
+        parser.error(f"unknown: {' '.join(rest)}; see thinkwright --help")
+    if rest:
+        options.overrides += rest
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="thinkwright", description="Trains a language model to think.")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    add_recipe_verbs(verbs)
+    add_looking_verbs(verbs)
+    add_preference_verbs(verbs)
+    return parser

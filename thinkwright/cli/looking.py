@@ -1,0 +1,74 @@
+"""``report`` and ``eval``: what is seen of runs and models."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from thinkwright.cli.values import names, numbers, positive, temperature, top_p
+
+
+def add_looking_verbs(verbs: Any) -> None:
+    """Add them to the parser."""
+    report = verbs.add_parser("report", help="write report.html of a run or a pipeline")
+    report.add_argument("folder", type=Path, metavar="FOLDER")
+    report.set_defaults(verb=_report)
+    _add_eval(verbs.add_parser("eval", help="measure models on suites: accuracy with intervals, votes, budgets"))
+
+
+def _add_eval(parser: Any) -> None:
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="a folder, run, checkpoint, Hub name, or URL#NAME of a served model"
+    )
+    parser.add_argument("--suite", type=names, dest="suites", required=True, metavar="NAME[,NAME]")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default RUN/eval of a run, else runs/eval-NAME")
+    parser.add_argument("--samples", type=positive, metavar="N", help="completions a question (default: the suite's)")
+    parser.add_argument("--questions", type=positive, metavar="N", help="questions of a suite, at most")
+    parser.add_argument("--temperature", type=temperature, metavar="T", help="default 0.6; 0 is greedy")
+    parser.add_argument("--top-p", type=top_p, metavar="P", help="default 0.95")
+    parser.add_argument("--max-tokens", type=positive, metavar="N", help="of a completion (default: the suite's)")
+    parser.add_argument("--seed", type=int, metavar="N", help="default 0")
+    parser.add_argument("--template", metavar="NAME", help="default: the run's, or the model's own (chat), or r1_zero")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the data sets, or hub")
+    parser.add_argument("--test-time", action="store_true", default=None, help="try thinking budgets and waits, too")
+    parser.add_argument("--budgets", type=numbers, metavar="N[,N]", help="tokens within which the thought must end")
+    parser.add_argument("--waits", type=numbers, metavar="N[,N]", help="times that the end of a thought is taken back")
+    parser.add_argument("--reward-model", metavar="FOLDER", help="chooses the best of the samples")
+    parser.add_argument("--key-variable", metavar="NAME", help="environment variable that holds a server's key")
+    parser.add_argument("--slots", type=positive, metavar="N", help="completions sampled at the same time")
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes that grade")
+    parser.add_argument("--isolation", choices=("bubblewrap", "process"), help="of programs that models write")
+    for name, kind in (("device", str), ("dtype", str), ("threads", positive)):
+        parser.add_argument(f"--{name}", type=kind, help=f"as machine.{name} of a recipe")
+    parser.set_defaults(verb=_eval)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from thinkwright.report.page import write_report
+
+    print(write_report(options.folder).resolve())
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from thinkwright.config.evaluation import EvalSettings
+    from thinkwright.config.recipe import Machine
+
+    machine = {name: value for name in ("device", "dtype", "threads") if (value := getattr(options, name)) is not None}
+    keys = set(EvalSettings.__dataclass_fields__) - {"machine"}
+    given = {key: value for key in keys if (value := getattr(options, key)) is not None}
+    settings = EvalSettings(**given, machine=Machine(**machine))
+
+    from thinkwright.pipeline.eval_models import Interrupted, evaluate_models
+    from thinkwright.pipeline.model_source import find_model
+
+    sources = [find_model(model) for model in options.models]
+    first = sources[0]
+    out = options.out or (first.run / "eval" if first.run is not None else Path("runs") / f"eval-{first.name}")
+    try:
+        table = evaluate_models(sources, settings, out, print)
+    except Interrupted:
+        print(f"interrupted; the same command goes on with what is in {out}")
+        return 130
+    print(table.read_text(encoding="utf-8"))
+    print(f"figures and samples: {out.resolve()}")
+    return 0

@@ -1,0 +1,141 @@
+"""``run``, ``doctor``, ``difficulty`` and ``recipes``: what is done with a recipe."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thinkwright.cli.values import positive
+from thinkwright.errors import GateError, RecipeError
+
+if TYPE_CHECKING:
+    from thinkwright.config.pipeline import Pipeline
+
+
+def add_recipe_verbs(verbs: Any) -> None:
+    """Add them to the parser."""
+    run = verbs.add_parser("run", help="run a recipe: a shipped name such as tiny/r1-zero, or a TOML file")
+    run.add_argument("recipe", metavar="RECIPE")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help="such as seed=1 or optimizer.lr=1e-4")
+    run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default runs/RECIPE-seed)")
+    run.add_argument("--resume", action="store_true", help="go on with the run there (a pipeline always does)")
+    run.add_argument("--from", dest="first", metavar="STAGE", help="pipelines: start at this stage")
+    run.add_argument("--until", dest="last", metavar="STAGE", help="pipelines: stop after this stage")
+    run.add_argument("--only", metavar="STAGE", help="pipelines: this stage alone")
+    run.set_defaults(verb=_run)
+    doctor = verbs.add_parser("doctor", help="check this machine, a recipe, or the stages of a pipeline")
+    doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
+    doctor.add_argument("overrides", nargs="*", metavar="key=value")
+    doctor.add_argument("--all", action="store_true", help="examine all rows of large data sets, not a sample")
+    doctor.add_argument(
+        "--out", type=Path, metavar="FILE", help="write what was found, with every failing row, as JSON"
+    )
+    doctor.set_defaults(verb=_doctor)
+    difficulty = verbs.add_parser("difficulty", help="measure how often a recipe's model solves its training prompts")
+    difficulty.add_argument("recipe", metavar="RECIPE")
+    difficulty.add_argument("overrides", nargs="*", metavar="key=value")
+    difficulty.add_argument("--samples", type=positive, default=8, metavar="N", help="completions a prompt (default 8)")
+    difficulty.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSON lines; goes on with one there"
+    )
+    difficulty.set_defaults(verb=_difficulty)
+    recipes = verbs.add_parser("recipes", help="list the shipped recipes")
+    recipes.set_defaults(verb=_recipes)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from thinkwright.config.load import load_recipe
+    from thinkwright.config.pipeline import load_pipeline
+
+    pipeline = load_pipeline(options.recipe, options.overrides)
+    if pipeline is not None:
+        return _run_pipeline(pipeline, options.out or _default_folder(options.recipe, pipeline.seed), options)
+    if options.first or options.last or options.only:
+        raise RecipeError(
+            f"{options.recipe}: is no pipeline, so --from, --until and --only have no effect; remove them"
+        )
+    recipe = load_recipe(options.recipe, options.overrides)
+    folder = options.out or _default_folder(options.recipe, recipe.seed)
+
+    from thinkwright.pipeline.run import INTERRUPTED, run_recipe
+    from thinkwright.report.page import write_report
+    from thinkwright.report.table import result_table
+
+    summary = run_recipe(recipe, folder, resume=options.resume, argv=sys.argv)
+    report = write_report(folder)
+    if summary["status"] == INTERRUPTED:
+        print(f"interrupted after step {summary['steps']}; go on with --resume")
+        return 130
+    if "before" in summary:
+        print(result_table(summary))
+    print(f"report: {report.resolve()}")
+    return 0
+
+
+def _default_folder(name_or_path: str, seed: int) -> Path:
+    from thinkwright.config.load import recipe_name
+
+    return Path("runs") / f"{recipe_name(name_or_path)}-seed{seed}"
+
+
+def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespace) -> int:
+    if options.only and (options.first or options.last):
+        raise RecipeError("--only names one stage; leave out --from and --until with it")
+
+    from thinkwright.pipeline.run import INTERRUPTED
+    from thinkwright.pipeline.stages import Extent, run_pipeline
+    from thinkwright.report.page import write_report
+    from thinkwright.report.table import pipeline_table
+
+    extent = Extent(options.only or options.first, options.only or options.last)
+    try:
+        summary = run_pipeline(pipeline, folder, extent, sys.argv, print)
+    except GateError:
+        print(f"report: {write_report(folder).resolve()}")
+        raise
+    report = write_report(folder)
+    print(pipeline_table(summary))
+    if summary["status"] == INTERRUPTED:
+        print("interrupted; the same command goes on")
+        return 130
+    print(f"report: {report.resolve()}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    if options.recipe is None:
+        from thinkwright.pipeline.examination import examine_this_machine
+
+        return 0 if examine_this_machine(options.out) else 1
+
+    from thinkwright.config.load import load_recipe
+    from thinkwright.config.pipeline import load_pipeline
+
+    pipeline = load_pipeline(options.recipe, options.overrides)
+    if pipeline is not None:
+        from thinkwright.pipeline.examination import examine_stages
+
+        return 0 if examine_stages(pipeline, examine_all=options.all, out=options.out) else 1
+    recipe = load_recipe(options.recipe, options.overrides)
+
+    from thinkwright.pipeline.examination import examine_recipe
+
+    return 0 if examine_recipe(options.recipe, recipe, examine_all=options.all, out=options.out) else 1
+
+
+def _difficulty(options: argparse.Namespace) -> int:
+    from thinkwright.config.load import load_recipe
+
+    recipe = load_recipe(options.recipe, options.overrides)
+
+    from thinkwright.pipeline.examination import measure_recipe
+
+    print(measure_recipe(recipe, num_samples=options.samples, out=options.out))
+    return 0
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from thinkwright.config.load import shipped_recipes
+
+    print("\n".join(shipped_recipes()))
+    return 0
