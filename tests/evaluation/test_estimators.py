@@ -7,6 +7,8 @@ from statistics import fmean
 import pytest
 
 from thinkwright.evaluation.estimators import (
+    best_of_k,
+    estimate_difference,
     estimate_share,
     g_pass_at_k,
     majority_at_k,
@@ -22,6 +24,17 @@ def test_pass_and_g_pass_are_means_over_all_subsets(n: int, c: int, k: int) -> N
     assert pass_at_k(n, c, k) == pytest.approx(fmean(right > 0 for right in rights))
     for share in (0.25, 0.5, 0.75, 1.0):
         assert g_pass_at_k(n, c, k, share) == pytest.approx(fmean(right >= share * k for right in rights))
+
+
+@pytest.mark.parametrize("k", range(1, 7))
+def test_the_best_of_k_is_a_mean_over_all_subsets_and_equal_scores_share(k: int) -> None:
+    scores, marks = [0.3, 0.9, 0.3, 0.1, 0.9, 0.5], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    found: list[float] = []
+    for chosen in combinations(range(6), k):
+        top = max(scores[i] for i in chosen)
+        # A tie within the subset is broken by chance.
+        found.append(fmean(marks[i] for i in chosen if scores[i] == top))
+    assert best_of_k(scores, marks, k) == pytest.approx(fmean(found))
 
 
 def test_a_majority_says_its_ties_and_nobody_votes_for_no_answer() -> None:
@@ -59,6 +72,19 @@ def test_intervals_hold_the_truth_in_95_of_100_evaluations(spread: float, level:
         hits += found.low <= level <= found.high
     # Wilson's interval itself comes to 0.936 for 100 marks of 0.9, and a thousand repetitions err by 0.008.
     assert 0.92 <= hits / 1000 <= 0.98
+
+
+def test_a_paired_difference_is_surer_than_two_intervals() -> None:
+    rng, hits = Random(1), 0
+    for _ in range(500):
+        hard = [rng.random() for _ in range(80)]
+        ours = [fmean(rng.random() < min(1.0, h + 0.05) for _ in range(8)) for h in hard]
+        theirs = [fmean(rng.random() < h for _ in range(8)) for h in hard]
+        truth = fmean(min(1.0, h + 0.05) - h for h in hard)
+        found = estimate_difference(ours, theirs)
+        hits += found.low <= truth <= found.high
+        assert found.standard_error < estimate_share(ours).standard_error
+    assert hits / 500 > 0.92
 
 
 def test_shares_at_the_edge_have_an_interval_all_the_same() -> None:

@@ -64,6 +64,10 @@ class Template:
     """Text at the end of the prompt that the completion goes on from."""
     thought_start: str = "<think>"
     """What a completion begins with, up to the first word of its thought."""
+    thought_end: str = "</think>"
+    """What shows that the thought has ended."""
+    answer_start: str = " </think>"
+    """What ends a thought that is stopped, up to the first word of the answer."""
 
     def prompt(self, question: str) -> str:
         """The prompt for a question."""
@@ -128,6 +132,11 @@ def _split_think_summary(completion: str) -> Reply:
         and _says_something(summary)
     )
     return Reply(head.replace("<think>", "").strip(), summary or None, is_well_formed)
+
+
+def _split_prefilled_summary(completion: str) -> Reply:
+    """As ``_split_think_summary``, for a completion that starts inside the thought."""
+    return _split_think_summary(f"<think>{completion}")
 
 
 def _split_boxed(completion: str) -> Reply:
@@ -199,6 +208,7 @@ TEMPLATES: dict[str, Template] = {
             turn=conversation_turn,
             split=split_reply,
             write=lambda thought, answer: f" <think> {thought} </think> <answer> {answer} </answer>",
+            answer_start=" </think> <answer>",
         ),
         Template(
             name="r1_zero_prefilled",
@@ -208,6 +218,7 @@ TEMPLATES: dict[str, Template] = {
             write=lambda thought, answer: f" {thought} </think> <answer> {answer} </answer>",
             prefill="<think>",
             thought_start="",
+            answer_start=" </think> <answer>",
         ),
         Template(
             name="think_summary",
@@ -218,11 +229,22 @@ TEMPLATES: dict[str, Template] = {
             write_bare=lambda answer: f" {answer}",
         ),
         Template(
+            name="think_summary_prefilled",
+            preamble=THINK_SUMMARY_PREAMBLE,
+            turn=lambda question: f"{conversation_turn(question)} <think>",
+            split=_split_prefilled_summary,
+            write=lambda thought, answer: f" {thought} </think> {answer}",
+            prefill="<think>",
+            thought_start="",
+        ),
+        Template(
             name="boxed",
             turn=lambda question: conversation_turn(f"{question} {BOXED_INSTRUCTION}").lstrip(),
             thought_start=" ",
             split=_split_boxed,
             write=_write_boxed,
+            thought_end="\\boxed{",
+            answer_start=" \\boxed{",
         ),
     )
 }

@@ -14,7 +14,7 @@ from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import RuledTask
 
-TemplateName = Literal["r1_zero", "r1_zero_prefilled", "think_summary", "boxed"]
+TemplateName = Literal["r1_zero", "r1_zero_prefilled", "think_summary", "think_summary_prefilled", "boxed"]
 """The names in ``chat/template.py``."""
 
 
@@ -121,6 +121,8 @@ class Measurement(Section):
     """Completions per held-out question; figures are means over all."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature, the same before and after."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Draw from the likeliest tokens that together have this probability (DeepSeek-R1: 0.95 at temperature 0.6)."""
 
 
 class Evaluation(Measurement):

@@ -17,12 +17,13 @@ ALL_REQUESTS: tuple[RequestFamily, ...] = ("greeting", "identity", "writing", "t
 SetName = Literal[
     "aime", "amc23", "bbh", "cmath", "code_contests", "college_math", "countdown", "cruxeval", "game24", "gsm8k",
     "ifeval", "knights_and_knaves", "leetcode", "math", "mbpp", "mgsm", "mmlu_stem", "olympiadbench",
-    "reasoning_gym", "svamp",
+    "reasoning_gym", "svamp", "xstest",
 ]  # fmt: skip
 """The names in ``tasks/sets``."""
 VerifierName = Literal[
     "number", "words", "word_set", "math", "exact", "choice", "structured", "countdown", "truth_assignment",
     "functions", "stdin_stdout", "program", "instructions", "reasoning_gym", "conduct",
+    "refusal",
 ]  # fmt: skip
 """The names in ``rewards/registry.py``."""
 

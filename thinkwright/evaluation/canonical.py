@@ -6,7 +6,9 @@ import unicodedata
 from thinkwright.rewards.extraction import extract_answer
 from thinkwright.rewards.verifiers.numbers import parse_number
 
-NOT_VOTED = frozenset({"functions", "stdin_stdout", "instructions", "conduct"})
+CANONICAL_VERSION = 1
+"""Raised whenever other answers count as the same."""
+NOT_VOTED = frozenset({"functions", "stdin_stdout", "instructions", "conduct", "refusal"})
 """Verifiers of replies that a majority cannot be taken of: programs, and texts that are judged as a whole."""
 _LATEX = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname)\{([^{}]*)\}|\\(?:left|right|[,;:! ])|\\d(?=frac)"

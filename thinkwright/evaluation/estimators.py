@@ -4,12 +4,13 @@ Pure functions of marks; nothing here samples from a model or grades. A question
 figure for k of them is the mean over all subsets of size k, in closed form where there is one.
 """
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, comb, sqrt
-from random import Random
 from statistics import fmean, stdev
+
+import numpy as np
 
 Z = 1.959963984540054
 """Half the width of a 95 % interval, in standard errors."""
@@ -34,6 +35,20 @@ def g_pass_at_k(num_samples: int, num_right: int, k: int, share: float) -> float
     return ways / comb(num_samples, k)
 
 
+def best_of_k(scores: Sequence[float], marks: Sequence[float], k: int) -> float:
+    """Mean mark of the sample with the highest score among k; samples of the same score share the choice."""
+    _check(len(scores), 0, k)
+    groups: dict[float, list[float]] = {}
+    for score, mark in sorted(zip(scores, marks, strict=True), reverse=True):
+        groups.setdefault(score, []).append(mark)
+    total, below = 0.0, len(scores)
+    for of_score in groups.values():
+        # The best of k lies in this group if not all k lie below it, and none above it.
+        at_least, below = below, below - len(of_score)
+        total += fmean(of_score) * (comb(at_least, k) - comb(below, k)) / comb(len(scores), k)
+    return total
+
+
 @dataclass(frozen=True)
 class Vote:
     """What a majority of answers comes to."""
@@ -52,21 +67,29 @@ def majority_at_k(answers: Sequence[Hashable | None], marks: Sequence[float], k:
     have equal marks. A vote without any answer is worth 0.
     """
     _check(len(answers), 0, k)
-    if k == len(answers):
-        return _vote(answers, marks, range(k))
-    rng = Random(f"majority/{seed}/{k}")
-    votes = [_vote(answers, marks, rng.sample(range(len(answers)), k)) for _ in range(SUBSETS)]
-    return Vote(fmean(vote.mark for vote in votes), fmean(vote.ties for vote in votes))
-
-
-def _vote(answers: Sequence[Hashable | None], marks: Sequence[float], voters: Sequence[int]) -> Vote:
-    counts = Counter(answer for voter in voters if (answer := answers[voter]) is not None)
-    if not counts:
+    codes = {answer: code for code, answer in enumerate(dict.fromkeys(a for a in answers if a is not None))}
+    if not codes:
         return Vote(0.0, 0.0)
-    most = max(counts.values())
-    mark_of = {answers[voter]: marks[voter] for voter in voters}
-    leaders = [answer for answer, count in counts.items() if count == most]
-    return Vote(fmean(mark_of[answer] for answer in leaders), float(len(leaders) > 1))
+    mark_of = np.zeros(len(codes))
+    for answer, mark in zip(answers, marks, strict=True):
+        if answer is not None:
+            mark_of[codes[answer]] = mark
+    # A column for each answer, and none for no answer: (samples, answers).
+    given = np.array([[code == codes.get(answer) for code in codes.values()] for answer in answers], dtype=np.int32)
+    counts = given[_subsets(len(answers), k, seed)].sum(1)  # (subsets, answers)
+    most = counts.max(1, keepdims=True)
+    leads = (counts == most) & (most > 0)
+    num_leaders = leads.sum(1)
+    values = (leads @ mark_of) / np.maximum(num_leaders, 1)
+    return Vote(float(values.mean()), float((num_leaders > 1).mean()))
+
+
+@cache
+def _subsets(num_samples: int, k: int, seed: int) -> np.ndarray:
+    """Places of the samples that vote, (subsets, k): all of them once, or ``SUBSETS`` random choices."""
+    if k == num_samples:
+        return np.arange(num_samples)[None]
+    return np.random.default_rng((seed, num_samples, k)).random((SUBSETS, num_samples)).argsort(1)[:, :k]
 
 
 @dataclass(frozen=True)
@@ -94,6 +117,14 @@ def estimate_share(by_question: Sequence[float]) -> Estimate:
     middle = (mean + Z * Z / (2 * count)) / scale
     half = Z / scale * sqrt(variance / count + Z * Z / (4 * count * count))
     return Estimate(mean, error, max(0.0, min(mean, middle - half)), min(1.0, max(mean, middle + half)))
+
+
+def estimate_difference(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """Of the difference between two models on the same questions, question by question (Miller, arXiv:2411.00640)."""
+    differences = [own - other for own, other in zip(ours, theirs, strict=True)]
+    mean = fmean(differences)
+    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
+    return Estimate(mean, error, mean - Z * error, mean + Z * error)
 
 
 def _check(num_samples: int, num_right: int, k: int) -> None:

@@ -35,7 +35,9 @@ def evaluate(
     Completions that graders could not score are neither right nor wrong: they are left out of the means and counted.
     Raises GraderError if there are no others.
     """
-    sampling = SamplingSettings(settings.samples_per_question, max_tokens, settings.temperature, SEED, _STEP)
+    sampling = SamplingSettings(
+        settings.samples_per_question, max_tokens, settings.temperature, SEED, _STEP, top_p=settings.top_p
+    )
     starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in prompts]
     prompt_ids = [_encode(policy, prompt.text) for prompt in prompts]
     requests = [
@@ -53,7 +55,7 @@ def evaluate(
     figures["set_aside_examples"] = not_graded[:_NUM_EXAMPLES]
     figures["settings"] = {
         "temperature": settings.temperature,
-        "top_p": 1.0,
+        "top_p": settings.top_p,
         "samples_per_question": settings.samples_per_question,
         "num_questions": len(prompts),
         "max_response_tokens": max_tokens,

@@ -95,7 +95,7 @@ class ServedModel:
             }
             for i, messages in enumerate(conversations)
         ]
-        with closing(self._each("chat/completions", bodies)) as answers:
+        with closing(self.post_each("chat/completions", bodies)) as answers:
             for i, answer in answers:
                 yield i, self._reply(answer)
 
@@ -104,14 +104,15 @@ class ServedModel:
 
         Raises EndpointError if the server is down, too slow, or refuses, after ``retries`` more tries each.
         """
-        with closing(self._each(path, bodies)) as answers:
+        with closing(self.post_each(path, bodies)) as answers:
             found = dict(answers)
         return [found[i] for i in range(len(bodies))]
 
-    def _each(self, path: str, bodies: Sequence[dict[str, Any]]) -> Generator[tuple[int, dict[str, Any]]]:
-        """Answers as they come; the first failure is raised at once, and whatever ends this early ends the requests.
+    def post_each(self, path: str, bodies: Sequence[dict[str, Any]]) -> Generator[tuple[int, dict[str, Any]]]:
+        """Send each body to ``url/path``; answers as they come, each with its place.
 
-        Threads are daemons: a request that waits for its server must not keep a stopped program alive.
+        The first failure is raised at once, and whatever ends this early ends the requests. Threads are daemons: a
+        request that waits for its server must not keep a stopped program alive.
         """
         waiting: SimpleQueue[int] = SimpleQueue()
         done: SimpleQueue[tuple[int, dict[str, Any] | Exception]] = SimpleQueue()

@@ -5,6 +5,8 @@ Every function takes any text, never raises, and runs in time linear in its leng
 
 import re
 
+EXTRACTION_VERSION = 1
+"""Raised whenever another answer is found in the same text; stands beside every figure of `thinkwright eval`."""
 MAX_TEXT_CHARACTERS = 400_000
 """Only the end of a longer text is looked at."""
 MAX_ANSWER_CHARACTERS = 2_000

@@ -16,6 +16,7 @@ from thinkwright.rewards.verifiers import (
     numbers,
     one_line_program,
     reasoning_gym,
+    refusal,
     stdin_stdout,
     structured,
     truth_assignment,
@@ -52,5 +53,6 @@ VERIFIERS: dict[str, Verifier] = {
     "structured": structured.VERIFIER,
     "instructions": instructions.VERIFIER,
     "conduct": conduct.VERIFIER,
+    "refusal": refusal.VERIFIER,
     "reasoning_gym": _from_box(reasoning_gym.VERIFIER),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from thinkwright.errors import RunFolderError
+from thinkwright.errors import ModelError, RunFolderError
 
 STATE_FILE = "state.pt"
 KEPT = 2
@@ -71,3 +71,11 @@ def load_newest_checkpoint(folder: Path) -> tuple[Progress, dict[str, Any], dict
         return Progress(**state["progress"]), state["optimizer"], state["reference"]
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise RunFolderError(f"{found[-1]}: damaged checkpoint ({error}); delete this folder and --resume") from error
+
+
+def load_checkpoint_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The fp32 weights of one checkpoint by their names in the model. Raises ModelError if there are none."""
+    try:
+        return torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)["optimizer"]["masters"]
+    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{folder}: no checkpoint, or a damaged one ({error}); give another") from error

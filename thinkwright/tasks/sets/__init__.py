@@ -22,6 +22,7 @@ from thinkwright.tasks.sets import (
     olympiadbench,
     reasoning_gym,
     svamp,
+    xstest,
 )
 
 SETS: dict[str, NamedSet] = {
@@ -45,4 +46,5 @@ SETS: dict[str, NamedSet] = {
     "olympiadbench": olympiadbench.SET,
     "reasoning_gym": reasoning_gym.SET,
     "svamp": svamp.SET,
+    "xstest": xstest.SET,
 }
