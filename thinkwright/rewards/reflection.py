@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from string import ascii_lowercase
 
-# DeepSeek-R1 (arXiv:2501.12948), section C.2: their count grows 5-7x as R1-Zero is trained. Beside each what Chinese has.
+# DeepSeek-R1 (arXiv:2501.12948), section C.2: their count grows 5-7x as R1-Zero is trained. Beside each its Chinese.
 REFLECTION_WORDS: dict[str, tuple[str, ...]] = {
     "wait": ("等等", "等一下"),
     "mistake": ("失误",),
