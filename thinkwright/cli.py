@@ -51,8 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--until", dest="last", metavar="STAGE", help="pipelines: stop after this stage")
     run.add_argument("--only", metavar="STAGE", help="pipelines: this stage alone")
     run.set_defaults(verb=_run)
-    report = verbs.add_parser("report", help="write report.html of a run or a pipeline")
-    report.add_argument("folder", type=Path, metavar="FOLDER")
+    report = verbs.add_parser("report", help="write report.html of a run or a pipeline, or compare several runs")
+    report.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    report.add_argument("--out", type=Path, metavar="FILE", help="of several runs (default compare.html around them)")
     report.set_defaults(verb=_report)
     doctor = verbs.add_parser("doctor", help="check this machine, a recipe, or the stages of a pipeline")
     doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
@@ -209,9 +210,17 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
 
 
 def _report(options: argparse.Namespace) -> int:
+    if len(options.folders) > 1:
+        from thinkwright.report.compare import write_comparison
+
+        print(write_comparison(options.folders, options.out).resolve())
+        return 0
+    if options.out is not None:
+        raise RecipeError("--out is for several runs; the page of one is report.html in its folder")
+
     from thinkwright.report.page import write_report
 
-    print(write_report(options.folder).resolve())
+    print(write_report(options.folders[0]).resolve())
     return 0
 
 

@@ -82,6 +82,11 @@ class StageRecord:
         return self.manifest.get("figures") or {}
 
 
+def is_pipeline(folder: Path) -> bool:
+    """Whether the folder is that of a pipeline, not of a run."""
+    return (folder / PIPELINE_FILE).is_file()
+
+
 def stage_folders(folder: Path) -> list[Path]:
     """The run folders of the stages that have begun."""
     found = sorted((folder / "stages").glob("[0-9]*-*/"))
