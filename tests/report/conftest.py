@@ -114,7 +114,8 @@ def _evaluation(step: int, skill: float) -> dict[str, Any]:
     return {"step": step, "figures": figures_of(samples), "samples": samples}
 
 
-def _metrics(step: int) -> dict[str, float]:
+def metrics_of(step: int) -> dict[str, float]:
+    """A training step's row of a run that learns."""
     rng, learned = Random(f"metrics/{step}"), 1 - math.exp(-step / 20)
     accuracy, form = 0.3 + 0.5 * learned + rng.gauss(0, 0.03), 0.55 + 0.4 * learned + rng.gauss(0, 0.02)
     words = ("wait", "mistake", "however", "but", "retry", "error", "verify", "wrong", "evaluate", "check")
@@ -160,7 +161,7 @@ def run_folder(tmp_path: Path) -> Path:
         "device": "cpu", "dtype": "bfloat16", "threads": 2, "started": "2026-01-01T10:00:00+00:00",
     }  # fmt: skip
     write_json(folder / "environment.json", environment)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(_metrics(i)) + "\n" for i in range(STEPS)))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(metrics_of(i)) + "\n" for i in range(STEPS)))
     evaluations = [_evaluation(step, 0.1 + 0.75 * (1 - math.exp(-step / 20))) for step in range(0, STEPS + 1, EVERY)]
     for row in evaluations:
         write_json(folder / "eval" / f"step_{row['step']:06d}.json", row)
