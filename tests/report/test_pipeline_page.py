@@ -170,7 +170,7 @@ def test_lineage_tells_hashes_outputs_and_who_takes_from_whom(folder: Path) -> N
     assert "and 3 more" in text
     assert 'aria-label="data takes from zero"' in page
     assert page.count('<path class="edge"') == 1
-    assert "made something else since" not in text
+    assert '<span class="worse">made something else since' not in page
 
 
 def test_a_stage_made_from_what_is_no_more_is_marked(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from thinkwright.report.text import MISSING, compact, escape
 
@@ -113,16 +113,19 @@ def _told_stale(node: Node, name: str, nodes: Sequence[Node]) -> str:
 
 def _table_of(manifest: Mapping[str, Any], key: str) -> dict[str, Any]:
     """What a manifest holds under a key, as far as it is a table."""
-    found: Any = manifest.get(key)
-    return found if isinstance(found, dict) else {}
+    return _as_table(manifest.get(key))
+
+
+def _as_table(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _sha256(output: Any) -> str:
-    return str(output.get("sha256")) if isinstance(output, dict) else str(None)
+    return str(_as_table(output).get("sha256"))
 
 
 def _size(output: Any) -> float:
-    size = output.get("size") if isinstance(output, dict) else None
+    size = _as_table(output).get("size")
     return float(size) if isinstance(size, int) else 0.0
 
 
