@@ -5,6 +5,7 @@ whose data is not there is left out, and how to get it is said.
 """
 
 import math
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +79,10 @@ def pictures_section(run: Run) -> str:
         return ""
     lacking = [] if train else ["Accuracy against train-time compute takes two held-out evaluations of an RL run."]
     told = "".join(f'<p class="aside">{escape(line)}</p>' for line in (*lacking, *missing))
-    return f'<div class="charts">{train}{test}{length}</div>{told}'
+    intro = (
+        "<p>By these, articles on thinking models show that thought pays: in training, in use, and by its length.</p>"
+    )
+    return f'{intro}<div class="charts">{train}{test}{length}</div>{told}'
 
 
 def _train_time(run: Run) -> str:
@@ -107,8 +111,8 @@ def _train_time(run: Run) -> str:
         "Accuracy against train-time compute", "right answers", lines, [], share, tokens[last], axis=axis
     )
     told = (
-        "Accuracy on held-out questions over all the tokens that were sampled to learn from, with 95% bands. In the "
-        "article it rises steadily with the logarithm of compute."
+        "Accuracy on held-out questions over all the tokens that were sampled to learn from, with 95% bands. In "
+        "published runs it rises steadily with the logarithm of compute."
     )
     names = legend(lines, []) if len(lines) > 1 else ""
     return _figure("Accuracy against train-time compute", told, f"{names}{chart}")
@@ -117,8 +121,8 @@ def _train_time(run: Run) -> str:
 def _test_time(run: Run) -> tuple[str, list[str]]:
     """Accuracy over the tokens spent on a question, and what is missing for it."""
     if not run.test_time:
-        how = f"thinkwright eval {run.folder} --test-time" if run.folder.name else "thinkwright eval RUN --test-time"
-        return "", [f"Accuracy against test-time compute is measured by: {how}"]
+        command = f"thinkwright eval {shlex.quote(str(run.folder))} --test-time"
+        return "", [f"Accuracy against test-time compute is measured by: {command}"]
     try:
         found = _TEST_TIME.validate_python(run.test_time)
     except ValidationError as error:
