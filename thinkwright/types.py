@@ -62,6 +62,8 @@ class ScoredRollout:
     """Anything but ``graded`` has no reward, takes no part in baseline and loss, and is counted and listed."""
     detail: str = ""
     """Why it was not graded."""
+    advantage: float | None = None
+    """As the update used it; None for a member that took no part in one."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class TrainingGroup:
 
 
 Metrics = dict[str, float]
-"""Figures of one step by name, prefixed ``reward/ loss/ policy/ rollout/ time/ eval/``."""
+"""Figures of one step by name, prefixed ``reward/ loss/ policy/ rollout/ reflection/ update/ optim/ time/``."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,11 @@ def figures_of(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "accuracy": accuracy,
         "accuracy_standard_error": math.sqrt(accuracy * (1 - accuracy) / len(samples)),
+        "accuracy_low": max(0.0, accuracy - 0.09),
+        "accuracy_high": min(1.0, accuracy + 0.08),
+        "pass_at_2": min(1.0, accuracy + 0.1),
+        "cons_at_2": min(1.0, accuracy + 0.05),
+        "cons_at_2_ties": 0.2,
         "accuracy_by_family": _by(samples, "family", "is_correct"),
         "accuracy_by_level": _by(samples, "level", "is_correct"),
         "tokens_by_level": _by(samples, "level", "response_tokens"),
@@ -109,18 +114,29 @@ def _evaluation(step: int, skill: float) -> dict[str, Any]:
     return {"step": step, "figures": figures_of(samples), "samples": samples}
 
 
-def _metrics(step: int) -> dict[str, float]:
+def metrics_of(step: int) -> dict[str, float]:
+    """A training step's row of a run that learns."""
     rng, learned = Random(f"metrics/{step}"), 1 - math.exp(-step / 20)
     accuracy, form = 0.3 + 0.5 * learned + rng.gauss(0, 0.03), 0.55 + 0.4 * learned + rng.gauss(0, 0.02)
+    words = ("wait", "mistake", "however", "but", "retry", "error", "verify", "wrong", "evaluate", "check")
+    length = 18 + 20 * learned + rng.gauss(0, 1)
     return {
         "step": step, "reward/accuracy": accuracy, "reward/format": form, "reward/total": accuracy + form,
-        "rollout/response_tokens": 18 + 20 * learned + rng.gauss(0, 1), "rollout/truncated_rate": 0.02,
-        "rollout/reflection_rate": 0.1 + 0.2 * learned,
+        "reward/failed": 0.0, "reward/timeouts": 0.0, "reward/skipped": 0.0, "reward/group_std": 0.5 - 0.3 * learned,
+        "rollout/response_tokens": length, "rollout/truncated_rate": 0.02,
+        "rollout/response_tokens_min": 5, "rollout/response_tokens_max": 192,
+        "rollout/response_tokens_right": length - 2, "rollout/response_tokens_wrong": length + 6,
+        "rollout/response_tokens_finished": length - 1, "rollout/response_tokens_truncated": 192.0,
+        "rollout/all_right_groups": 0.5 * learned, "rollout/all_wrong_groups": 0.4 - 0.3 * learned,
+        "rollout/reflection_rate": 0.1 + 0.2 * learned, "rollout/checking_rate": 0.1 + 0.2 * learned,
+        "rollout/correcting_rate": 0.05 + 0.1 * learned,
         "rollout/reflection_words": 0.2 + 0.5 * learned + rng.gauss(0, 0.03),
-        "rollout/tokens_per_second": 4100.0, "policy/kl": 0.08 * learned + abs(rng.gauss(0, 0.004)),
+        **{f"reflection/{word}": 0.01 * i + 0.02 * i * learned for i, word in enumerate(words)},
+        "rollout/tokens": 16 * round(length), "rollout/tokens_per_second": 4100.0, "update/tokens_per_second": 5000.0,
+        "reward/answers_per_second": 900.0, "policy/kl": 0.08 * learned + abs(rng.gauss(0, 0.004)),
         "policy/clip_fraction": 0.004 + abs(rng.gauss(0, 0.001)), "policy/logprob_gap": 1e-3,
         "policy/entropy": 0.9 - 0.5 * learned + rng.gauss(0, 0.02), "loss/policy": rng.gauss(0, 0.01),
-        "optim/grad_norm": 0.4, "optim/lr": 3e-4, "rollout/skipped_groups": 3,
+        "optim/grad_norm": 0.4, "optim/lr": 3e-4, "rollout/skipped_groups": 3, "time/reward_seconds": 0.2,
         "time/rollout_seconds": 5.0, "time/update_seconds": 4.0, "time/step_seconds": 9.0,
     }  # fmt: skip
 
@@ -145,7 +161,7 @@ def run_folder(tmp_path: Path) -> Path:
         "device": "cpu", "dtype": "bfloat16", "threads": 2, "started": "2026-01-01T10:00:00+00:00",
     }  # fmt: skip
     write_json(folder / "environment.json", environment)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(_metrics(i)) + "\n" for i in range(STEPS)))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(metrics_of(i)) + "\n" for i in range(STEPS)))
     evaluations = [_evaluation(step, 0.1 + 0.75 * (1 - math.exp(-step / 20))) for step in range(0, STEPS + 1, EVERY)]
     for row in evaluations:
         write_json(folder / "eval" / f"step_{row['step']:06d}.json", row)
@@ -164,7 +180,8 @@ def pretraining_folder(run_folder: Path) -> Path:
     """A finished pre-training run: a loss, one evaluation at its end, and the base made to answer in two ways."""
     said = {"type": "pretrain", "steps": STEPS}
     write_json(run_folder / "recipe.json", PretrainRecipe.model_validate(said).model_dump())
-    rows = [{"step": i, "loss/nll": 3.0 - i / 30, "optim/lr": 1e-3, "time/step_seconds": 2.0} for i in range(STEPS)]
+    times = {"optim/lr": 1e-3, "optim/grad_norm": 0.5, "time/step_seconds": 2.0}
+    rows = [{"step": i, "loss/nll": 3.0 - i / 30, **times} for i in range(STEPS)]
     (run_folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for path in (run_folder / "eval").glob("step_*.json"):
         path.unlink()

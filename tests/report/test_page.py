@@ -6,9 +6,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.report.conftest import metrics_of, write_json
 from thinkwright.errors import RunFolderError
-from thinkwright.report.page import write_report
+from thinkwright.report.page import render_folder, write_report
 
+SECTIONS = ("result", "pictures", "examples", "overview", "settings")
+MOST_BYTES = 5_000_000
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -47,7 +50,7 @@ def test_the_page_is_whole_and_its_sections_stand_in_order(run_folder):
     page = path.read_text(encoding="utf-8")
     outline = _outline(page)
     assert (outline.open, outline.misplaced) == ([], [])
-    positions = [page.index(f'<section id="{name}">') for name in ("result", "examples", "curves", "settings")]
+    positions = [page.index(f'<section id="{name}">') for name in SECTIONS]
     assert page.index("<h1>A model") < positions[0]
     assert positions == sorted(positions)
 
@@ -138,3 +141,33 @@ def test_alarms_and_the_doctors_warnings_stand_at_the_top(run_folder):
     assert page.count("<li>Before the run, isolation: programs &lt;b&gt;run&lt;/b&gt; free.</li>") == 1
     assert "<li>Alarm at step 7: the reward was 0.</li>" in page
     assert "for example" not in page.partition("<main>")[0]
+
+
+def test_the_page_of_a_folder_is_what_is_written_and_nothing_is_written_for_it(run_folder):
+    before = sorted(os.listdir(run_folder))
+    page = render_folder(run_folder)
+    assert sorted(os.listdir(run_folder)) == before
+    assert write_report(run_folder).read_text(encoding="utf-8") == page
+
+
+def test_a_page_of_2_000_steps_of_long_hostile_text_stays_under_5_mb(run_folder):
+    """Texts far over what is shown, among them of characters whose HTML is seventy times as long; an alarm a step."""
+    (run_folder / "metrics.jsonl").write_text("".join(json.dumps(metrics_of(i)) + "\n" for i in range(2000)))
+    texts = ("<script>" * 2_000, "\u202e" * 12_000, "\u7b49" * 12_000, "word " * 5_000)
+    last = json.loads((run_folder / "eval" / "step_000060.json").read_text())
+    for row, text in zip(last["samples"], texts * 28, strict=True):
+        row |= {"thought": text, "answer": text, "text": text, "question": text, "gold": text, "is_well_formed": False}
+    write_json(run_folder / "eval" / "step_002000.json", last | {"step": 2000})
+    for step in range(0, 2000, 10):
+        short = {"step": step, "figures": last["figures"], "samples": []}
+        write_json(run_folder / "eval" / f"step_{step:06d}.json", short)
+    first = {"step": 0, "figures": last["figures"], "samples": last["samples"]}
+    write_json(run_folder / "eval" / "step_000000.json", first)
+    events = [{"event": "alarm", "step": i, "text": "x" * 2_000} for i in range(2000)]
+    (run_folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    page = render_folder(run_folder)
+    assert 500_000 < len(page.encode()) <= MOST_BYTES
+    assert "characters left out]</span>" in page
+    outline = _outline(page)
+    assert (outline.open, outline.misplaced) == ([], [])
+    assert "script" not in outline.tags

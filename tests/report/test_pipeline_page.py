@@ -10,6 +10,8 @@ import pytest
 
 from tests.report.test_page import _outline
 from thinkwright.config.pipeline import LEAVES
+from thinkwright.pipeline.manifest import Manifest, Output
+from thinkwright.report.lineage import output_digest
 from thinkwright.report.page import write_report
 from thinkwright.report.pipeline_page import KINDS as NAMES
 
@@ -144,3 +146,43 @@ def test_a_pipeline_that_has_only_begun_gives_a_page(folder: Path) -> None:
         assert re.search("01-zero.json (is not what a stage writes|could not be read)", text_of(write_report(folder)))
     (folder / "stages/01-zero.json").write_text("{")
     assert "01-zero.json could not be read" in text_of(write_report(folder))
+
+
+def manifest(path: Path, outputs: dict[str, Any], inputs: dict[str, str], outside: dict[str, str]) -> None:
+    kept = {"outputs": outputs, "inputs": inputs, "outside": outside}
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | kept)
+
+
+def test_lineage_tells_hashes_outputs_and_who_takes_from_whom(folder: Path) -> None:
+    model = {"model/config.json": {"sha256": "aa" * 32, "size": 1500, "modified": 1}}
+    digest = output_digest(model)
+    assert digest == Manifest({}, {}, "0", outputs={"model/config.json": Output("aa" * 32, 1500, 1)}).digest()
+    manifest(folder / "stages/01-zero.json", model, {}, {"data/<i>.jsonl": "bb" * 8})
+    rows = {f"part-{i}": {"sha256": f"{i:064x}", "size": 10, "modified": 1} for i in range(9)}
+    manifest(folder / "stages/02-data.json", rows, {"zero": digest}, {})
+    page = (path := write_report(folder)).read_text(encoding="utf-8")
+    text = text_of(path)
+    assert (
+        f"zero \N{EN DASH} data/<i>.jsonl {'bb' * 6} together {digest[:12]} model/config.json 1.5KB aaaaaaaaaaaa data"
+        in text
+    )
+    assert f"data zero {digest[:12]} " in text
+    assert "and 3 more" in text
+    assert 'aria-label="data takes from zero"' in page
+    assert page.count('<path class="edge"') == 1
+    assert '<span class="worse">made something else since' not in page
+
+
+def test_a_stage_made_from_what_is_no_more_is_marked(folder: Path) -> None:
+    model = {"model/config.json": {"sha256": "aa" * 32, "size": 1500, "modified": 1}}
+    manifest(folder / "stages/01-zero.json", model, {}, {})
+    manifest(folder / "stages/02-data.json", {}, {"zero": "0" * 16}, {})
+    path = write_report(folder)
+    assert "zero 000000000000 made something else since" in text_of(path)
+    assert '<path class="edge stale"' in path.read_text(encoding="utf-8")
+
+
+def test_a_manifest_of_another_shape_gives_a_lineage_all_the_same(folder: Path) -> None:
+    write_json(folder / "stages/01-zero.json", {"status": "finished", "outputs": [1], "inputs": 3, "outside": None})
+    write_json(folder / "stages/02-data.json", {"status": "finished", "outputs": {"a": 1, "b": {"size": "x"}}})
+    assert "What was made from what" in text_of(write_report(folder))

@@ -1,4 +1,4 @@
-from thinkwright.report.text import duration, escape, model_text, number, percent, signed
+from thinkwright.report.text import compact, duration, escape, model_text, number, percent, signed
 
 
 def test_model_text_cannot_become_markup():
@@ -29,3 +29,20 @@ def test_numbers_read_as_one_would_say_them():
     assert [number(0.012345), number(1234.4), number(0), number(0.00001)] == ["0.0123", "1,234", "0", "1.0e-05"]
     assert [signed(3.14), signed(-3.14), signed(-0.01)] == ["+3.1", "\N{MINUS SIGN}3.1", "0.0"]
     assert [duration(45), duration(540), duration(9000)] == ["45 seconds", "9 minutes", "2.5 hours"]
+    assert [compact(950), compact(1234), compact(9_999_999), compact(3.4e12)] == ["950", "1.23K", "10M", "3.4T"]
+
+
+def test_a_long_text_is_cut_in_the_middle_and_the_cut_is_told():
+    shown = model_text("a" * 500 + "b" * 500, limit=100)
+    assert shown == "a" * 50 + '<span class="left-out">[900 characters left out]</span>' + "b" * 50
+    assert model_text("a" * 100, limit=100) == "a" * 100
+    assert model_text("a" * 1000, limit=None) == "a" * 1000
+
+
+def test_what_is_cut_is_measured_as_html_and_never_inside_an_entity():
+    assert (
+        model_text("<" * 100, limit=80)
+        == "&lt;" * 10 + '<span class="left-out">[80 characters left out]</span>' + "&lt;" * 10
+    )
+    assert len(model_text("\u202e" * 10_000, limit=1000)) < 1100
+    assert len(model_text("\u7b49" * 10_000, limit=1000).encode()) < 1100

@@ -17,9 +17,10 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.run_folder import read_rollouts
 from thinkwright.tasks.prompts import load_task
-from thinkwright.training.groups import training_groups
+from thinkwright.training.groups import training_groups, with_advantages
 from thinkwright.training.interrupt import StopRequest
-from thinkwright.training.rl import RLTrainer, group_metrics
+from thinkwright.training.rl import RLTrainer
+from thinkwright.training.rollout_metrics import group_metrics
 from thinkwright.types import Outcome, Prompt, Rollout, RolloutGroup, ScoredRollout
 
 PROMPT = Prompt("p", "q", "t", "number", "1", "1", "r1_zero", "arithmetic", 1, "en")
@@ -35,14 +36,18 @@ def group(rewards: list[float], outcomes: list[Outcome]) -> RolloutGroup:
 
 
 def test_a_rollout_that_was_not_graded_changes_no_baseline_and_no_loss() -> None:
-    [learned] = training_groups([group([1.0, 0.0, 0.0], ["graded", "failed", "graded"])], Algorithm())
+    [scored] = with_advantages([group([1.0, 0.0, 0.0], ["graded", "failed", "graded"])], Algorithm())
+    [learned] = training_groups([scored])
     assert learned.is_counted == (True, False, True)
     assert learned.advantages == pytest.approx((1.0, 0.0, -1.0))
+    assert [member.advantage for member in scored.members] == [pytest.approx(1.0), None, pytest.approx(-1.0)]
 
 
 @pytest.mark.parametrize("outcomes", [["graded", "timeout"], ["skipped", "skipped"]])
 def test_a_group_with_fewer_than_two_graded_members_is_skipped(outcomes: list[Outcome]) -> None:
-    assert training_groups([group([1.0, 0.0], outcomes)], Algorithm()) == []
+    [scored] = with_advantages([group([1.0, 0.0], outcomes)], Algorithm())
+    assert training_groups([scored]) == []
+    assert [member.advantage for member in scored.members] == [None, None]
 
 
 def test_means_are_over_graded_rollouts_and_the_others_are_counted() -> None:
@@ -76,6 +81,7 @@ def test_a_run_goes_on_below_the_limit_and_lists_what_it_set_aside(
     stored = read_rollouts(tmp_path / "rollouts" / "step_000000.jsonl.zst")
     failed = [m for group in stored for m in group["members"] if m["outcome"] == "failed"]
     assert len(failed) == row["reward/failed"] * 16
+    assert all(member["advantage"] is None for member in failed)
     assert all("an odd answer" in member["detail"] and "accuracy" not in member["scores"] for member in failed)
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     [event] = [event for event in events if event["event"] == "set_aside"]

@@ -13,7 +13,7 @@ from thinkwright.algorithms.kl import k3
 from thinkwright.config.recipe import Algorithm
 from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, load_policy
-from thinkwright.training.groups import mini_batches, training_groups
+from thinkwright.training.groups import mini_batches, training_groups, with_advantages
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater, micro_batches, policy_logprobs, tree_of
 from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout, TrainingGroup
@@ -143,13 +143,16 @@ def rollout_group(rewards: list[float], finish: list[str]) -> RolloutGroup:
 
 def test_groups_without_variance_are_skipped() -> None:
     groups = [rollout_group([1.0, 1.0], ["stop"] * 2), rollout_group([1.0, 0.0], ["stop"] * 2)]
-    assert len(training_groups(groups, Algorithm())) == 1
+    flat, kept = with_advantages(groups, Algorithm())
+    assert len(training_groups([flat, kept])) == 1
+    assert [member.advantage for member in flat.members] == [None, None]
+    assert [member.advantage for member in kept.members] == pytest.approx([1.0, -1.0])
 
 
 def test_truncated_rollouts_are_masked_or_count_as_the_recipe_says() -> None:
     group = rollout_group([2.0, 1.0, 0.0], ["stop", "stop", "length"])
-    (counted,) = training_groups([group], Algorithm(truncated="zero_reward"))
-    (masked,) = training_groups([group], Algorithm(truncated="mask"))
+    (counted,) = training_groups(with_advantages([group], Algorithm(truncated="zero_reward")))
+    (masked,) = training_groups(with_advantages([group], Algorithm(truncated="mask")))
     assert counted.is_counted == (True, True, True)
     assert counted.advantages[2] < counted.advantages[1] == 0
     assert masked.is_counted == (True, True, False)

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from thinkwright.cli.values import names, numbers, positive, temperature, top_p
+from thinkwright.errors import RecipeError
 
 
 def add_looking_verbs(verbs: Any) -> None:
     """Add them to the parser."""
-    report = verbs.add_parser("report", help="write report.html of a run or a pipeline")
-    report.add_argument("folder", type=Path, metavar="FOLDER")
+    report = verbs.add_parser("report", help="write report.html of a run or a pipeline, or compare several runs")
+    report.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    report.add_argument("--out", type=Path, metavar="FILE", help="of several runs (default compare.html around them)")
     report.set_defaults(verb=_report)
     _add_eval(verbs.add_parser("eval", help="measure models on suites: accuracy with intervals, votes, budgets"))
 
@@ -43,9 +45,17 @@ def _add_eval(parser: Any) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
+    if len(options.folders) > 1:
+        from thinkwright.report.compare import write_comparison
+
+        print(write_comparison(options.folders, options.out).resolve())
+        return 0
+    if options.out is not None:
+        raise RecipeError("--out is for several runs; the page of one is report.html in its folder")
+
     from thinkwright.report.page import write_report
 
-    print(write_report(options.folder).resolve())
+    print(write_report(options.folders[0]).resolve())
     return 0
 
 

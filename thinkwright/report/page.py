@@ -6,31 +6,37 @@ from pathlib import Path
 from thinkwright.report.curves import curves_section
 from thinkwright.report.document import document, notes, paragraph
 from thinkwright.report.examples import examples_section
-from thinkwright.report.pipeline_page import PIPELINE_FILE, render_pipeline, stage_folders
+from thinkwright.report.pipeline_page import is_pipeline, render_pipeline, stage_folders
 from thinkwright.report.results import result_section, tiles
 from thinkwright.report.series import Run, read_run
 from thinkwright.report.settings import settings_section
 from thinkwright.report.stage_results import kept_rows_section, preference_section, sampling_section, table_section
 from thinkwright.report.story import headline, how_it_learned
 from thinkwright.report.text import escape
+from thinkwright.report.three_pictures import pictures_section
 from thinkwright.run_folder import write_bytes_atomic
 
 _Section = tuple[str, str, Callable[[Run], str]]
 _RESULT: _Section = ("result", "The result", result_section)
+_PICTURES: _Section = ("pictures", "The three pictures", pictures_section)
 _EXAMPLES: _Section = ("examples", "The same questions, before and after", examples_section)
-_CURVES: _Section = ("curves", "How it went, step by step", curves_section)
+_OVERVIEW: _Section = ("overview", "How it went, step by step", curves_section)
 _SETTINGS: _Section = ("settings", "What it was made with", settings_section)
+_LEARNED_BY_REWARD = (_RESULT, _PICTURES, _EXAMPLES, _OVERVIEW, _SETTINGS)
 _SECTIONS: dict[str, tuple[_Section, ...]] = {
-    "pretrain": (_RESULT, _CURVES, _SETTINGS),
+    "pretrain": (_RESULT, _OVERVIEW, _SETTINGS),
     "rejection_sample": (
         ("result", "What was kept", sampling_section),
         ("examples", "Some of the rows", kept_rows_section),
-        _CURVES,
+        _OVERVIEW,
         _SETTINGS,
     ),
-    "reward_model": (("result", "The result", preference_section), _CURVES, _SETTINGS),
+    "reward_model": (("result", "The result", preference_section), _OVERVIEW, _SETTINGS),
     "evaluate": (("result", "The table", table_section), _SETTINGS),
+    "sft": (_RESULT, _EXAMPLES, _OVERVIEW, _SETTINGS),
+    "distill": (_RESULT, _EXAMPLES, _OVERVIEW, _SETTINGS),
 }
+"""The sections of a page in their order, by what kind of run it is; each makes its HTML from the run alone."""
 
 
 def write_report(folder: Path) -> Path:
@@ -40,14 +46,19 @@ def write_report(folder: Path) -> Path:
     RunFolderError for a folder that is no run or cannot be written.
     """
     path = folder / "report.html"
-    if (folder / PIPELINE_FILE).is_file():
+    if is_pipeline(folder):
         for stage in stage_folders(folder):
             write_report(stage)
-        page = render_pipeline(folder)
-    else:
-        page = render(read_run(folder))
-    write_bytes_atomic(path, page.encode())
+    write_bytes_atomic(path, render_folder(folder).encode())
     return path
+
+
+def render_folder(folder: Path) -> str:
+    """The page of a run's or a pipeline's folder as text, as its files stand; nothing is written.
+
+    Raises RunFolderError for a folder that is neither.
+    """
+    return render_pipeline(folder) if is_pipeline(folder) else render(read_run(folder))
 
 
 def render(run: Run) -> str:
@@ -68,5 +79,5 @@ def render(run: Run) -> str:
 
 def _sections(run: Run) -> tuple[_Section, ...]:
     if run.stage == "sft" and run.recipe and run.setting("task") is None:
-        return (_RESULT, _CURVES, _SETTINGS)
-    return _SECTIONS.get(run.stage, (_RESULT, _EXAMPLES, _CURVES, _SETTINGS))
+        return (_RESULT, _OVERVIEW, _SETTINGS)
+    return _SECTIONS.get(run.stage, _LEARNED_BY_REWARD)

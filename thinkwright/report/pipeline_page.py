@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from thinkwright.config.pipeline import Condition
 from thinkwright.pipeline.gate import unmet
 from thinkwright.report.document import document, notes, paragraph
+from thinkwright.report.lineage import Node, lineage
 from thinkwright.report.series import Row, read_json_object
 from thinkwright.report.stage_results import comparison
 from thinkwright.report.text import ARROW, MISSING, duration, escape, nats, number, percent, tokens
@@ -82,6 +83,11 @@ class StageRecord:
         return self.manifest.get("figures") or {}
 
 
+def is_pipeline(folder: Path) -> bool:
+    """Whether the folder is that of a pipeline, not of a run."""
+    return (folder / PIPELINE_FILE).is_file()
+
+
 def stage_folders(folder: Path) -> list[Path]:
     """The run folders of the stages that have begun."""
     found = sorted((folder / "stages").glob("[0-9]*-*/"))
@@ -112,6 +118,7 @@ def render_pipeline(folder: Path) -> str:
         ("stages", "The stages", _stage_table(stages)),
         ("gates", "The gates", _gate_table(stages)),
         ("data", "The data it made", _data_table(stages)),
+        ("lineage", "What was made from what", lineage([_node(stage) for stage in stages])),
     ]
     return document(f"{folder.resolve().name}: {title}", header, parts)
 
@@ -178,6 +185,10 @@ def _stage_table(stages: list[StageRecord]) -> str:
     return (
         f'<div class="scroll"><table class="stages"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
+
+
+def _node(stage: StageRecord) -> Node:
+    return Node(stage.name, KINDS.get(stage.kind, stage.kind), stage.inputs, stage.manifest)
 
 
 def _link(stage: StageRecord) -> str:

@@ -1,5 +1,6 @@
 """Before and after in figures: the whole, by family, by level. Length stands beside accuracy everywhere."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -93,7 +94,7 @@ def result_section(run: Run) -> str:
 def _result_table(run: Run) -> str:
     columns = list(zip(_column_names(run), (run.before, run.after), strict=False))
     rows: list[str] = []
-    for figure in (*FIGURES, *_pass_figures(run)):
+    for figure in (*FIGURES, *pass_figures(run.before, run.after)):
         if all(figures.get(figure.key) is None for _, figures in columns):
             continue
         cells = "".join(f"<td>{_with_interval(figure, figures)}</td>" for _, figures in columns)
@@ -105,11 +106,17 @@ def _result_table(run: Run) -> str:
     return f'<div class="scroll"><table class="result">{body}</table></div>{_sampling(run)}'
 
 
-def _pass_figures(run: Run) -> list[Figure]:
-    """A row for each pass@k that was measured, in the order of k."""
-    sizes = {int(name.removeprefix("pass_at_")) for name in (*run.before, *run.after) if name.startswith("pass_at_")}
-    meaning = "questions of which at least one of so many responses is right, estimated from all"
-    return [Figure(f"One of {k} right", f"{meaning} (pass@{k})", f"pass_at_{k}", percent, 1) for k in sorted(sizes)]
+def pass_figures(*figures: Row) -> list[Figure]:
+    """A row for each pass@k and cons@k that was measured, in the order of k."""
+    names = {name for found in figures for name in found}
+    one = "questions of which at least one of so many responses is right, estimated from all"
+    vote = "questions whose most frequent answer is right, ties shared"
+    kinds = (("pass_at_", "One of {} right", f"{one} (pass@{{}})"), ("cons_at_", "Vote of {}", f"{vote} (cons@{{}})"))
+    return [
+        Figure(name.format(k), meaning.format(k), f"{stem}{k}", percent, 1)
+        for stem, name, meaning in kinds
+        for k in sorted(int(key.removeprefix(stem)) for key in names if re.fullmatch(rf"{stem}\d+", key))
+    ]
 
 
 def _change(figure: Figure, run: Run) -> str:

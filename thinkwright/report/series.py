@@ -4,15 +4,26 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from thinkwright.errors import RunFolderError
 
 Row = dict[str, Any]
 Points = tuple[tuple[float, float], ...]
 """(step, value) in the order of steps; values are finite."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that went wrong at a step, or seemed to."""
+
+    step: float
+    kind: str
+    """``alarm`` or ``guard``."""
+    text: str
+    """Its first line; examples, which the policy wrote, stay in the file."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,12 @@ class Run:
     """Figures of several models side by side (``table.json``), of a run that evaluates them."""
     rows: tuple[Row, ...] = ()
     """The first rows of ``examples.jsonl``, of a run that makes some."""
+    events: tuple[Event, ...] = ()
+    """Alarms, and the guard's stop, in the order of the file."""
+    test_time: Row = field(default_factory=dict[str, Any])
+    """Accuracy against test-time compute (``eval/test_time.json``), if it was measured."""
+    folder: Path = Path()
+    """Where it was read from."""
 
     @property
     def before(self) -> Row:
@@ -105,8 +122,23 @@ class Run:
         """A figure over the held-out evaluations."""
         return _points((row["step"], row["figures"].get(key)) for row in self.evaluations)
 
+    def held_out_band(self, key: str) -> Points:
+        """The 95 % interval (low, high) of each point of ``held_out``; empty if one of them has none."""
+        ends = [interval(row["figures"], key) for row in self.evaluations if _is_number(row["figures"].get(key))]
+        known = tuple(end for end in ends if end is not None)
+        return known if len(known) == len(ends) else ()
+
+    def tokens_before(self) -> dict[int, float]:
+        """Tokens sampled in training before each step, and after the last; empty if a step does not tell."""
+        counts = self.trained("rollout/tokens")
+        if not counts or [step for step, _ in counts] != list(range(len(self.metrics))):
+            return {}
+        return dict(enumerate(accumulate((count for _, count in counts), initial=0.0)))
+
 
 SHOWN_ROWS = 8
+SHOWN_WARNINGS = 6
+_MAX_LINE = 500  # characters of an event's line
 _FILES = ("recipe.json", "environment.json", "metrics.jsonl", "summary.json", "eval")
 
 
@@ -125,6 +157,7 @@ def read_run(folder: Path) -> Run:
     found = {name: read_json_object(folder / name, meaning, notes) for name, meaning in absent.items()}
     stage = found["recipe.json"].get("type")
     is_trained = stage not in ("rejection_sample", "evaluate")
+    events = _events(folder / "events.jsonl")
     metrics = () if stage == "evaluate" else _read_metrics(folder / "metrics.jsonl", notes)
     return Run(
         name=folder.resolve().name,
@@ -134,11 +167,22 @@ def read_run(folder: Path) -> Run:
         evaluations=_read_evaluations(folder / "eval", notes) if is_trained else (),
         baselines=read_json_object(folder / "eval" / "baselines.json", None, notes),
         summary=_current(found["summary.json"], metrics, notes),
-        warnings=(*_doctor_warnings(folder / "doctor.json", notes), *_alarms(folder / "events.jsonl")),
+        warnings=(*_doctor_warnings(folder / "doctor.json", notes), *_told(events)),
         notes=tuple(notes),
         table=read_json_object(folder / "table.json", None, notes),
         rows=_first_rows(folder / "examples.jsonl"),
+        events=events,
+        test_time=read_json_object(folder / "eval" / "test_time.json", None, notes),
+        folder=folder,
     )
+
+
+def interval(figures: Row, key: str) -> tuple[float, float] | None:
+    """The 95 % interval of a figure: as it was measured, or, from a standard error, the normal one."""
+    value, low, high, error = (figures.get(f"{key}{end}") for end in ("", "_low", "_high", "_standard_error"))
+    if _is_number(low) and _is_number(high):
+        return low, high
+    return (value - 1.96 * error, value + 1.96 * error) if _is_number(value) and _is_number(error) else None
 
 
 def _first_rows(path: Path) -> tuple[Row, ...]:
@@ -157,15 +201,21 @@ def _doctor_warnings(path: Path, notes: list[str]) -> list[str]:
     return [f"Before the run, {row.get('name')}: {row.get('found')}." for row in warnings]
 
 
-def _alarms(path: Path) -> list[str]:
-    """The alarms' first lines; their examples, which the policy wrote, stay in the file."""
+def _events(path: Path) -> tuple[Event, ...]:
     lines = path.read_bytes().split(b"\n") if path.exists() else []
-    events = [_object(line, lambda: None) for line in lines if line.strip()]
-    return [
-        f"Alarm at step {row.get('step')}: {str(row.get('text')).partition(chr(10))[0]}."
-        for row in events
-        if row.get("event") == "alarm"
-    ]
+    rows = [_object(line, lambda: None) for line in lines if b'"alarm"' in line or b'"guard"' in line]
+    return tuple(
+        Event(float(row["step"]), row["event"], str(row.get("text")).partition("\n")[0][:_MAX_LINE])
+        for row in rows
+        if row.get("event") in ("alarm", "guard") and _is_number(row.get("step"))
+    )
+
+
+def _told(events: tuple[Event, ...]) -> list[str]:
+    """The first events in words, for the top of the page."""
+    lines = [f"{event.kind.capitalize()} at step {event.step:g}: {event.text}." for event in events[:SHOWN_WARNINGS]]
+    more = len(events) - len(lines)
+    return [*lines, f"And {more:,} more alarms, which the overview lists."] if more else lines
 
 
 def read_json_object(path: Path, absence: str | None, notes: list[str]) -> Row:
@@ -226,5 +276,5 @@ def _points(pairs: Iterator[tuple[float, Any]]) -> Points:
     return tuple((float(step), float(value)) for step, value in pairs if _is_number(value))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)

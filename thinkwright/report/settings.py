@@ -25,15 +25,16 @@ _RECIPES: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateRecipe,
     "distill": DistillRecipe,
 }
+_MAX_VALUE = 2_000  # characters of a setting that are shown
 
 
 def settings_section(run: Run) -> str:
     """The facts of the machine, the command, and every setting with its meaning."""
     parts = [_facts(run), _command(run.environment)]
     if run.recipe:
-        known = meanings(_RECIPES.get(run.stage, RLRecipe))
+        known = meanings_of(run)
         rows = "".join(
-            f"<tr><th scope=row><code>{escape(key)}</code></th><td><code>{escape(value)}</code></td>"
+            f"<tr><th scope=row><code>{escape(key)}</code></th><td><code>{escape(value[:_MAX_VALUE])}</code></td>"
             f"<td>{escape(known.get(key, ''))}</td></tr>"
             for key, value in flat(run.recipe)
         )
@@ -42,6 +43,11 @@ def settings_section(run: Run) -> str:
             f"<table class=settings><tbody>{rows}</tbody></table></div></details>"
         )
     return "".join(parts)
+
+
+def meanings_of(run: Run) -> dict[str, str]:
+    """What each setting of the run's recipe means, by its dotted key."""
+    return meanings(_RECIPES.get(run.stage, RLRecipe))
 
 
 def meanings(model: type[BaseModel], prefix: str = "") -> dict[str, str]:

@@ -3,10 +3,13 @@
 import html
 import math
 import unicodedata
+from collections.abc import Iterable
 
 MISSING = "\N{EN DASH}"
 ARROW = "\N{RIGHTWARDS ARROW}"
 _MINUS = "\N{MINUS SIGN}"
+SHOWN_BYTES = 20_000
+"""HTML of one text of a model; a page shows a hundred such at most."""
 # Control, format (bidirectional, zero-width), surrogate, private, unassigned; line and paragraph separators.
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -16,9 +19,22 @@ def escape(value: object) -> str:
     return html.escape("".join(_code_point(char) if _is_hidden(char) else char for char in str(value)))
 
 
-def model_text(text: str) -> str:
-    """What a model wrote, as HTML for a ``<pre>``: escaped, hidden characters marked so that they stand out."""
-    return "".join(_marked(char) if _is_hidden(char) else html.escape(char) for char in text)
+def model_text(text: str, limit: int | None = SHOWN_BYTES) -> str:
+    """What a model wrote, as HTML for a ``<pre>``: escaped, hidden characters marked so that they stand out.
+
+    HTML of more than ``limit`` bytes is cut in the middle, and the cut told: the page must stay small whatever was
+    written, and both ends of a text are worth more than its middle.
+    """
+    if limit is None:
+        return "".join(map(_as_html, text))
+    head = _fitting(text, limit)
+    if len(head) == len(text):
+        return "".join(head)
+    head = _fitting(text, limit // 2)
+    tail = _fitting(reversed(text[len(head) :]), limit // 2)
+    left_out = len(text) - len(head) - len(tail)
+    told = f'<span class="left-out">[{left_out:,} characters left out]</span>'
+    return f"{''.join(head)}{told}{''.join(reversed(tail))}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -47,6 +63,14 @@ def number(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
+def compact(value: float) -> str:
+    """A large number as one would say it: 950, 12K, 3.4M."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if abs(value) >= 0.9995 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
 def signed(value: float | None, digits: int = 1) -> str:
     """A change with its sign."""
     if value is None:
@@ -64,6 +88,23 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
+
+
+def _fitting(characters: Iterable[str], limit: int) -> list[str]:
+    """HTML of the first characters that take no more than ``limit`` bytes together."""
+    found: list[str] = []
+    size = 0
+    for char in characters:
+        shown = _as_html(char)
+        size += len(shown.encode())
+        if size > limit:
+            break
+        found.append(shown)
+    return found
+
+
+def _as_html(char: str) -> str:
+    return _marked(char) if _is_hidden(char) else html.escape(char)
 
 
 def _is_hidden(char: str) -> bool:

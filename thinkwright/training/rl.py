@@ -21,7 +21,6 @@ from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.rewards.background import BackgroundScorer
 from thinkwright.rewards.combine import penalties
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rewards.reflection import count_reflection_words
 from thinkwright.rewards.score import SampledGroup, check_error_share, score_groups, set_aside
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
@@ -31,13 +30,13 @@ from thinkwright.tasks.task import Task
 from thinkwright.training.alarms import Alarms
 from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
-from thinkwright.training.groups import mini_batches, training_groups
+from thinkwright.training.groups import mini_batches, training_groups, with_advantages
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.rollout_metrics import Timed, group_metrics, speed_metrics
 from thinkwright.training.update import Updater
-from thinkwright.types import Metrics, Outcome, Prompt, RolloutGroup
+from thinkwright.types import Metrics, Prompt, RolloutGroup
 
-_SHARES: dict[str, Outcome] = {"reward/failed": "failed", "reward/timeouts": "timeout", "reward/skipped": "skipped"}
 _EXAMPLES_IN_EVENT = 20
 
 
@@ -130,7 +129,8 @@ class RLTrainer:
         count, seed = self.recipe.rollout.prompts_per_step, self.recipe.seed
         asked = self.general.prompts(seed, step, count) if self.general is not None else []
         prompts = self._ruled_prompts(step, count - len(asked))
-        with BackgroundScorer(lambda groups: self._score(step, groups)) as scorer:
+        scoring = Timed(lambda groups: self._score(step, groups))
+        with BackgroundScorer(scoring) as scorer:
             sampled = self._sample(step, prompts, asked, scorer)
             sampled_at = time.monotonic()
             by_rule = scorer.results()
@@ -138,11 +138,13 @@ class RLTrainer:
         groups = [*by_rule, *(group for found in judged.values() for group in found)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
-        learned = training_groups(groups, self.recipe.algorithm)
+        groups = with_advantages(groups, self.recipe.algorithm)
+        learned = training_groups(groups)
         parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
         updates = [
             self.updater.update(part, self.learning_rate(step), self.recipe.optimizer.max_grad_norm) for part in parts
         ]
+        updated_at = time.monotonic()
         num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
         self.progress = Progress(
             next_step=step + 1,
@@ -159,10 +161,10 @@ class RLTrainer:
             "policy/version": self.progress.policy_version,
             "rollout/skipped_groups": len(groups) - len(learned),
             "rollout/tokens": num_tokens,
-            "rollout/tokens_per_second": num_tokens / (sampled_at - start),
+            **speed_metrics(num_tokens, sampled_at - start, by_rule, scoring.seconds, learned, updated_at - scored_at),
             "time/rollout_seconds": sampled_at - start,
             "time/reward_seconds": scored_at - sampled_at,
-            "time/update_seconds": time.monotonic() - scored_at,
+            "time/update_seconds": updated_at - scored_at,
             "time/step_seconds": time.monotonic() - start,
         }
         return metrics, groups
@@ -286,24 +288,6 @@ class RLTrainer:
         warmed = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
         left = (num_steps - step) / num_steps if optimizer.decay == "linear" else 1.0
         return optimizer.lr * min(warmed, left)
-
-
-def group_metrics(groups: Sequence[RolloutGroup]) -> Metrics:
-    """Means over all rollouts of the groups; of rewards, over those that were graded."""
-    members = [member for group in groups for member in group.members]
-    graded = [member for member in members if member.outcome == "graded"]
-    reflections = [count_reflection_words(member.rollout.text) for member in members]
-    metrics: Metrics = {}
-    if graded:
-        metrics |= {f"reward/{name}": fmean(m.scores[name] for m in graded) for name in graded[0].scores}
-        metrics["reward/total"] = fmean(member.reward for member in graded)
-    metrics |= {name: fmean(m.outcome == outcome for m in members) for name, outcome in _SHARES.items()}
-    return metrics | {
-        "rollout/response_tokens": fmean(len(member.rollout.token_ids) for member in members),
-        "rollout/truncated_rate": fmean(member.rollout.finish_reason == "length" for member in members),
-        "rollout/reflection_rate": fmean(count > 0 for count in reflections),
-        "rollout/reflection_words": fmean(reflections),
-    }
 
 
 def _counted(counts: dict[str, int]) -> str:
