@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     report = verbs.add_parser("report", help="write report.html of a run or a pipeline")
     report.add_argument("folder", type=Path, metavar="FOLDER")
     report.set_defaults(verb=_report)
+    watch = verbs.add_parser("watch", help="serve the page of a run or a pipeline while it goes on")
+    watch.add_argument("folder", type=Path, metavar="FOLDER", help="need not be there yet")
+    watch.add_argument(
+        "--host", default="127.0.0.1", help="address to serve at (default 127.0.0.1: this machine alone)"
+    )
+    watch.add_argument("--port", type=_port, default=8420, metavar="N", help="0 takes a free one (default 8420)")
+    watch.set_defaults(verb=_watch)
     doctor = verbs.add_parser("doctor", help="check this machine, a recipe, or the stages of a pipeline")
     doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
     doctor.add_argument("overrides", nargs="*", metavar="key=value")
@@ -135,6 +142,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("from 0 to 65535")
+    return number
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < float("inf"):
@@ -212,6 +226,13 @@ def _report(options: argparse.Namespace) -> int:
     from thinkwright.report.page import write_report
 
     print(write_report(options.folder).resolve())
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from thinkwright.report.watch import watch
+
+    watch(options.folder, options.host, options.port, lambda text: print(text, flush=True))
     return 0
 
 

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from thinkwright.report.aha import Reader, aha_section
+from thinkwright.report.browser import rollouts_section
+from thinkwright.report.browser_choice import page_data
 from thinkwright.report.curves import curves_section
-from thinkwright.report.document import document, notes, paragraph
+from thinkwright.report.document import Page, document, notes, paragraph
 from thinkwright.report.examples import examples_section
 from thinkwright.report.pipeline_page import PIPELINE_FILE, render_pipeline, stage_folders
 from thinkwright.report.results import result_section, tiles
-from thinkwright.report.series import Run, read_run
+from thinkwright.report.series import Row, Run, read_run
 from thinkwright.report.settings import settings_section
 from thinkwright.report.stage_results import kept_rows_section, preference_section, sampling_section, table_section
 from thinkwright.report.story import headline, how_it_learned
 from thinkwright.report.text import escape
-from thinkwright.run_folder import write_bytes_atomic
+from thinkwright.run_folder import read_rollouts, write_bytes_atomic
 
 _Section = tuple[str, str, Callable[[Run], str]]
 _RESULT: _Section = ("result", "The result", result_section)
@@ -45,13 +48,20 @@ def write_report(folder: Path) -> Path:
             write_report(stage)
         page = render_pipeline(folder)
     else:
-        page = render(read_run(folder))
+        page = render(read_run(folder), folder)
     write_bytes_atomic(path, page.encode())
     return path
 
 
-def render(run: Run) -> str:
-    """The page of a run as text."""
+def render(run: Run, folder: Path) -> str:
+    """The page of a run as text, with some of the completions in its folder."""
+    data = page_data(folder)
+    page = page_of(run, folder, data)
+    return document(page.title, page.header, page.parts, data)
+
+
+def page_of(run: Run, folder: Path, data: Row | None, read: Reader = read_rollouts) -> Page:
+    """What the page of a run says. ``data`` is what its script will read; ``read`` reads a file of rollouts."""
     header = "\n".join(
         (
             f'<p class="run-name">Thinkwright run <b>{escape(run.name)}</b></p>',
@@ -61,9 +71,12 @@ def render(run: Run) -> str:
             notes((*run.warnings, *run.notes)),
         )
     )
-    return document(
-        f"{run.name}: {headline(run)}", header, [(name, title, make(run)) for name, title, make in _sections(run)]
-    )
+    parts = [(name, title, make(run)) for name, title, make in _sections(run)]
+    parts[-1:-1] = [
+        ("aha", "When it began to check itself", aha_section(run, folder, read)),
+        ("rollouts", "Rollouts", rollouts_section(data)),
+    ]
+    return Page(f"{run.name}: {headline(run)}", header, parts)
 
 
 def _sections(run: Run) -> tuple[_Section, ...]:

@@ -14,3 +14,13 @@ _CHINESE = re.compile(rf"(?<![没不])(?:{'|'.join(sorted(CHINESE_WORDS, key=len
 def count_reflection_words(text: str) -> int:
     """How many reflective words ``text`` has, English (whole words, any case) and Chinese together."""
     return len(_ENGLISH.findall(text.lower())) + len(_CHINESE.findall(text))
+
+
+def is_checking(text: str) -> bool:
+    """Whether the text looks over its own work."""
+    return re.search(r"(?<![a-z])(?:check|verify|wait)(?![a-z])|检查|验证|等等", text.lower()) is not None
+
+
+def is_correcting(text: str) -> bool:
+    """Whether the text takes back what it said."""
+    return re.search(r"(?<![a-z])(?:wrong|mistake)(?![a-z])|不对|(?<![没不])错", text.lower()) is not None
