@@ -88,7 +88,7 @@ def test_a_reader_keeps_what_is_open_typed_and_scrolled_to(run_folder, open_page
         page.locator("#settings details.recipe summary").click()
         page.fill("#rb-word", "step")
         page.locator(".member details.exact summary").first.click()
-        page.locator("#rollouts").evaluate("node => node.scrollIntoView()")
+        page.locator("#rollouts").evaluate("node => node.scrollIntoView({behavior: 'instant'})")
         top = page.locator("#rollouts").evaluate("node => Math.round(node.getBoundingClientRect().top)")
         card = page.locator(".group").first.element_handle()
         alarm = {"event": "alarm", "step": 1, "text": "a note that makes the page above it longer"}

@@ -81,7 +81,7 @@ function memberFits(member, wanted, step) {
 }
 
 function groupFits(group, wanted) {
-  if (state.prompt !== null && group.id !== state.prompt) return false;
+  if (state.prompt !== null) return group.id === state.prompt;
   if (wanted.family && group.family !== wanted.family) return false;
   return !wanted.spread || group.spread === wanted.spread || (wanted.spread === "any" && Boolean(group.spread));
 }
@@ -91,7 +91,7 @@ function matching(steps, wanted) {
     step.groups
       .filter((group) => groupFits(group, wanted))
       .map((group) => ({ step, group, hits: group.members.map((member) => memberFits(member, wanted, step)) }))
-      .filter((entry) => entry.hits.some(Boolean)),
+      .filter((entry) => state.prompt !== null || entry.hits.some(Boolean)),
   );
 }
 
@@ -341,7 +341,10 @@ function onKey(event) {
   const target = event.target;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (!section.contains(target) && target !== document.body) return;
-  if (event.key === "Escape") return leave();
+  if (event.key === "Escape") {
+    event.preventDefault(); // a search field would be emptied
+    return leave();
+  }
   if (target.matches("input:not([type=checkbox]), select")) return;
   const letters = at("letters").checked ? LETTERS : {};
   const action = letters[event.key] ?? (target.matches(".group, .member") ? ARROWS[event.key] : undefined);

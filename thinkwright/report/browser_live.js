@@ -55,6 +55,9 @@ function place(part, previous) {
 
 function swap(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
+  const style = document.documentElement.style;
+  style.overflowAnchor = "none"; // what is on screen is held in its place here, not by the browser as well
+  requestAnimationFrame(() => requestAnimationFrame(() => (style.overflowAnchor = "")));
   const onScreen = partsOf(document).find((part) => part.getBoundingClientRect().bottom > 0);
   const name = onScreen && nameOf(onScreen);
   const top = onScreen?.getBoundingClientRect().top ?? 0;

@@ -28,7 +28,7 @@ Kind = Literal["waiting", "run", "pipeline"]
 MAX_CHARS = 100_000
 """Of a text of a live page; of a longer one the middle is left out."""
 _KEPT_STEPS = 16
-_SHARE = 20  # redrawing may take a twentieth of the time
+_SHARE, _LONGEST_PAUSE = 20, 30.0  # redrawing may take a twentieth of the time, but one waits no longer than this
 _FILES = {
     "metrics": ("metrics.jsonl",),
     "rollouts": ("rollouts",),
@@ -108,7 +108,7 @@ class Watched:
         self._changed_at: dict[str, int] = {}
         self._pending: set[str] = set()
         self._announced_at = self._pause = 0.0
-        self._drawn: tuple[int, Page] | None = None
+        self._drawn: tuple[int, Page] | None = None  # with the number of the version it is of
         self._steps: OrderedDict[tuple[str, int], tuple[Stamp, bytes]] = OrderedDict()
         self._forget()
         self.scan()
@@ -193,7 +193,7 @@ class Watched:
         self._identity = identity
         self._metrics, self._evaluations = MetricsTail(), EvaluationFiles()
         self._texts: dict[Path, tuple[Stamp, list[Row]]] = {}
-        self._drawn = None
+        self._drawn, self._pause = None, 0.0
         with self._steps_lock:
             self._steps.clear()
 
@@ -210,7 +210,7 @@ class Watched:
             if self._drawn is None or self._drawn[0] != self._number:
                 number, start = self._number, self._clock()
                 self._drawn = (number, self._draw())
-                self._pause = _SHARE * (self._clock() - start)
+                self._pause = min(_LONGEST_PAUSE, _SHARE * (self._clock() - start))
             return self._drawn[1]
 
     def _draw(self) -> Page:
