@@ -1,10 +1,10 @@
-"""``report`` and ``eval``: what is seen of runs and models."""
+"""``report``, ``watch`` and ``eval``: what is seen of runs and models."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from thinkwright.cli.values import names, numbers, positive, temperature, top_p
+from thinkwright.cli.values import names, numbers, port, positive, temperature, top_p
 from thinkwright.errors import RecipeError
 
 
@@ -14,6 +14,13 @@ def add_looking_verbs(verbs: Any) -> None:
     report.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     report.add_argument("--out", type=Path, metavar="FILE", help="of several runs (default compare.html around them)")
     report.set_defaults(verb=_report)
+    watch = verbs.add_parser("watch", help="serve the page of a run or a pipeline while it goes on")
+    watch.add_argument("folder", type=Path, metavar="FOLDER", help="need not be there yet")
+    watch.add_argument(
+        "--host", default="127.0.0.1", help="address to serve at (default 127.0.0.1: this machine alone)"
+    )
+    watch.add_argument("--port", type=port, default=8420, metavar="N", help="0 takes a free one (default 8420)")
+    watch.set_defaults(verb=_watch)
     _add_eval(verbs.add_parser("eval", help="measure models on suites: accuracy with intervals, votes, budgets"))
 
 
@@ -56,6 +63,13 @@ def _report(options: argparse.Namespace) -> int:
     from thinkwright.report.page import write_report
 
     print(write_report(options.folders[0]).resolve())
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from thinkwright.report.watch import watch
+
+    watch(options.folder, options.host, options.port, lambda text: print(text, flush=True))
     return 0
 
 

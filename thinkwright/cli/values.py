@@ -55,6 +55,14 @@ def count(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    """A port; 0 for a free one."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("from 0 to 65535")
+    return number
+
+
 def seconds(text: str) -> float:
     """A time above 0."""
     seconds = float(text)

@@ -3,18 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from thinkwright.report.aha import Reader, aha_section
+from thinkwright.report.browser import rollouts_section
+from thinkwright.report.browser_choice import page_data
 from thinkwright.report.curves import curves_section
-from thinkwright.report.document import document, notes, paragraph
+from thinkwright.report.document import Page, document, notes, paragraph
 from thinkwright.report.examples import examples_section
 from thinkwright.report.pipeline_page import is_pipeline, render_pipeline, stage_folders
 from thinkwright.report.results import result_section, tiles
-from thinkwright.report.series import Run, read_run
+from thinkwright.report.series import Row, Run, read_run
 from thinkwright.report.settings import settings_section
 from thinkwright.report.stage_results import kept_rows_section, preference_section, sampling_section, table_section
 from thinkwright.report.story import headline, how_it_learned
 from thinkwright.report.text import escape
 from thinkwright.report.three_pictures import pictures_section
-from thinkwright.run_folder import write_bytes_atomic
+from thinkwright.run_folder import read_rollouts, write_bytes_atomic
 
 _Section = tuple[str, str, Callable[[Run], str]]
 _RESULT: _Section = ("result", "The result", result_section)
@@ -58,11 +61,18 @@ def render_folder(folder: Path) -> str:
 
     Raises RunFolderError for a folder that is neither.
     """
-    return render_pipeline(folder) if is_pipeline(folder) else render(read_run(folder))
+    return render_pipeline(folder) if is_pipeline(folder) else render(read_run(folder), folder)
 
 
-def render(run: Run) -> str:
-    """The page of a run as text."""
+def render(run: Run, folder: Path) -> str:
+    """The page of a run as text, with some of the completions in its folder."""
+    data = page_data(folder)
+    page = page_of(run, folder, data)
+    return document(page.title, page.header, page.parts, data)
+
+
+def page_of(run: Run, folder: Path, data: Row | None, read: Reader = read_rollouts) -> Page:
+    """What the page of a run says. ``data`` is what its script will read; ``read`` reads a file of rollouts."""
     header = "\n".join(
         (
             f'<p class="run-name">Thinkwright run <b>{escape(run.name)}</b></p>',
@@ -72,9 +82,12 @@ def render(run: Run) -> str:
             notes((*run.warnings, *run.notes)),
         )
     )
-    return document(
-        f"{run.name}: {headline(run)}", header, [(name, title, make(run)) for name, title, make in _sections(run)]
-    )
+    parts = [(name, title, make(run)) for name, title, make in _sections(run)]
+    parts[-1:-1] = [
+        ("aha", "When it began to check itself", aha_section(run, folder, read)),
+        ("rollouts", "Rollouts", rollouts_section(data)),
+    ]
+    return Page(f"{run.name}: {headline(run)}", header, parts)
 
 
 def _sections(run: Run) -> tuple[_Section, ...]:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from thinkwright.config.pipeline import Condition
 from thinkwright.pipeline.gate import unmet
-from thinkwright.report.document import document, notes, paragraph
+from thinkwright.report.document import Page, document, notes, paragraph
 from thinkwright.report.lineage import Node, lineage
 from thinkwright.report.series import Row, read_json_object
 from thinkwright.report.stage_results import comparison
@@ -95,7 +95,13 @@ def stage_folders(folder: Path) -> list[Path]:
 
 
 def render_pipeline(folder: Path) -> str:
-    """The page as text; what is missing or broken becomes a note."""
+    """The page as text."""
+    page = pipeline_page(folder)
+    return document(page.title, page.header, page.parts)
+
+
+def pipeline_page(folder: Path) -> Page:
+    """What the page says; what is missing or broken becomes a note."""
     lines: list[str] = []
     stages = read_stages(folder, lines)
     summary = read_json_object(folder / "summary.json", None, lines)
@@ -120,7 +126,7 @@ def render_pipeline(folder: Path) -> str:
         ("data", "The data it made", _data_table(stages)),
         ("lineage", "What was made from what", lineage([_node(stage) for stage in stages])),
     ]
-    return document(f"{folder.resolve().name}: {title}", header, parts)
+    return Page(f"{folder.resolve().name}: {title}", header, parts)
 
 
 def read_stages(folder: Path, lines: list[str]) -> list[StageRecord]:

@@ -13,6 +13,8 @@ from thinkwright.errors import RunFolderError
 Row = dict[str, Any]
 Points = tuple[tuple[float, float], ...]
 """(step, value) in the order of steps; values are finite."""
+Rows = Callable[[Path, list[str]], tuple[Row, ...]]
+"""Reads rows from a path, and adds to the list what could not be read."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,12 @@ _MAX_LINE = 500  # characters of an event's line
 _FILES = ("recipe.json", "environment.json", "metrics.jsonl", "summary.json", "eval")
 
 
-def read_run(folder: Path) -> Run:
-    """Read a run folder. Raises RunFolderError if it is not one."""
+def read_run(folder: Path, read_metrics: Rows | None = None, read_evaluations: Rows | None = None) -> Run:
+    """Read a run folder. Raises RunFolderError if it is not one.
+
+    ``read_metrics`` and ``read_evaluations`` may stand in for reading those files whole, where a run is read often.
+    """
+    read_metrics, read_evaluations = read_metrics or _read_metrics, read_evaluations or _read_evaluations
     if not any((folder / name).exists() for name in _FILES):
         raise RunFolderError(
             f"{folder} is not a run folder: it holds none of {', '.join(_FILES)}; give the folder that a run wrote"
@@ -158,13 +164,13 @@ def read_run(folder: Path) -> Run:
     stage = found["recipe.json"].get("type")
     is_trained = stage not in ("rejection_sample", "evaluate")
     events = _events(folder / "events.jsonl")
-    metrics = () if stage == "evaluate" else _read_metrics(folder / "metrics.jsonl", notes)
+    metrics = () if stage == "evaluate" else read_metrics(folder / "metrics.jsonl", notes)
     return Run(
         name=folder.resolve().name,
         recipe=found["recipe.json"],
         environment=found["environment.json"],
         metrics=metrics,
-        evaluations=_read_evaluations(folder / "eval", notes) if is_trained else (),
+        evaluations=read_evaluations(folder / "eval", notes) if is_trained else (),
         baselines=read_json_object(folder / "eval" / "baselines.json", None, notes),
         summary=_current(found["summary.json"], metrics, notes),
         warnings=(*_doctor_warnings(folder / "doctor.json", notes), *_told(events)),
