@@ -54,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     report = verbs.add_parser("report", help="write report.html of a run or a pipeline")
     report.add_argument("folder", type=Path, metavar="FOLDER")
     report.set_defaults(verb=_report)
+    mirror = verbs.add_parser("mirror", help="show a run's metrics in TensorBoard, trackio or Weights & Biases, too")
+    mirror.add_argument("folder", type=Path, metavar="FOLDER", help="a run's or a pipeline's")
+    mirror.add_argument("--to", nargs="+", required=True, choices=("tensorboard", "trackio", "wandb"))
+    mirror.add_argument("--project", help="what trackio and wandb file it under (default thinkwright)")
+    mirror.add_argument("--name", help="what they call it (default: the folder's name)")
+    mirror.add_argument("--mode", choices=("offline", "online"), help="wandb: write here (default), or send at once")
+    mirror.add_argument("--follow", action="store_true", help="go on until the run ends, or Ctrl-C")
+    mirror.set_defaults(verb=_mirror)
     doctor = verbs.add_parser("doctor", help="check this machine, a recipe, or the stages of a pipeline")
     doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
     doctor.add_argument("overrides", nargs="*", metavar="key=value")
@@ -213,6 +221,14 @@ def _report(options: argparse.Namespace) -> int:
 
     print(write_report(options.folder).resolve())
     return 0
+
+
+def _mirror(options: argparse.Namespace) -> int:
+    from thinkwright.pipeline.mirror import mirror_folder
+
+    names = ("to", "project", "name", "mode")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return 0 if mirror_folder(options.folder, given, is_followed=options.follow, say=print) else 1
 
 
 def _doctor(options: argparse.Namespace) -> int:
