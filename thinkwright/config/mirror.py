@@ -20,8 +20,8 @@ class MirrorSettings(Section):
     name: Annotated[str, Field(pattern=r"^\S[^/\\\n]*$", max_length=128)] | None = None
     """What they call it; by default as its folder is called, a pipeline's stage after the pipeline's folder, too."""
     mode: Literal["offline", "online"] = "offline"
-    """``offline``: Weights & Biases writes to the run folder, for ``wandb sync`` to send if wanted. ``online``: it sends
-    at once. TensorBoard and trackio stay on this machine always."""
+    """``offline``: Weights & Biases writes to the run folder, for ``wandb sync`` to send if wanted. ``online``: it
+    sends at once. TensorBoard and trackio stay on this machine always."""
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> "MirrorSettings":

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from thinkwright.characters import HALF_CHARACTER
 from thinkwright.config.mirror import MirrorSettings, ServiceName
 from thinkwright.errors import RunFolderError
 from thinkwright.run_folder import RECIPE_FILE, read_json, write_json_atomic
@@ -205,8 +206,11 @@ def _shown(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _short(value: Any) -> Any:
-    is_long = isinstance(value, str) and len(value) > SHOWN_CHARACTERS
-    return f"{value[:SHOWN_CHARACTERS]} ... ({len(value) - SHOWN_CHARACTERS} more characters)" if is_long else value
+    """Texts of bearable length, and without half characters, which cannot be sent."""
+    if not isinstance(value, str):
+        return value
+    text, left = HALF_CHARACTER.sub("\ufffd", value[:SHOWN_CHARACTERS]), len(value) - SHOWN_CHARACTERS
+    return f"{text} ... ({left} more characters)" if left > 0 else text
 
 
 def _status(folder: Path) -> str:
