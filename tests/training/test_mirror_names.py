@@ -117,7 +117,7 @@ def test_every_metric_of_every_kind_has_its_place_and_a_name_of_its_own(
 
 
 def test_rewards_are_told_from_what_is_counted_beside_them() -> None:
-    names = ("reward/total", "reward/accuracy", "reward/std", "reward/failed", "curriculum/active", "new/thing")
+    names = ("reward/total", "reward/accuracy", "reward/group_std", "reward/failed", "curriculum/active", "new/thing")
     assert [field_name(name) for name in names] == [
         "train/reward",
         "train/rewards/accuracy/mean",

@@ -5,7 +5,8 @@ TRL 1.x hands ``reward`` or ``kl`` to transformers, whose callbacks for TensorBo
 into the same charts. What TRL has no name for keeps ours, which says its part of the run by its prefix.
 
 Not called by TRL's name, since they are something else: ``rollout/tokens`` counts the completions of one step
-(``num_tokens`` counts prompts, too, and adds up), ``sft/epoch`` counts whole epochs (``epoch`` is a fraction).
+(``num_tokens`` counts prompts, too, and adds up), ``sft/epoch`` counts whole epochs (``epoch`` is a fraction), and groups
+that are all right or all wrong are not all that have one reward (``frac_reward_zero_std``).
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,11 @@ from typing import Any
 
 NAMES = {
     "reward/total": "train/reward",
-    "reward/std": "train/reward_std",
+    "reward/group_std": "train/reward_std",
     "rollout/response_tokens": "train/completions/mean_length",
+    "rollout/response_tokens_min": "train/completions/min_length",
+    "rollout/response_tokens_max": "train/completions/max_length",
+    "rollout/response_tokens_finished": "train/completions/mean_terminated_length",
     "rollout/truncated_rate": "train/completions/clipped_ratio",
     "policy/entropy": "train/entropy",
     "policy/kl": "train/kl",
@@ -35,6 +39,7 @@ KEPT = (
     "reward/failed",
     "reward/timeouts",
     "reward/skipped",
+    "reward/answers_per_second",
     "loss/policy",
     "loss/kl",
     "policy/version",
@@ -46,12 +51,17 @@ KEPT = (
     "rollout/reflection_rate",
     "rollout/reflection_words",
     "rollout/checking_rate",
+    "rollout/correcting_rate",
+    "rollout/response_tokens_right",
+    "rollout/response_tokens_wrong",
+    "rollout/response_tokens_truncated",
     "curriculum/",
     "general/",
     "preference/",
     "reflection/",
     "sft/",
     "time/",
+    "update/",
 )
 """Ours that stay as they are; one that ends in a slash stands for all that begin with it."""
 FIGURES = {
