@@ -5,8 +5,8 @@ TRL 1.x hands ``reward`` or ``kl`` to transformers, whose callbacks for TensorBo
 into the same charts. What TRL has no name for keeps ours, which says its part of the run by its prefix.
 
 Not called by TRL's name, since they are something else: ``rollout/tokens`` counts the completions of one step
-(``num_tokens`` counts prompts, too, and adds up), ``sft/epoch`` counts whole epochs (``epoch`` is a fraction), and groups
-that are all right or all wrong are not all that have one reward (``frac_reward_zero_std``).
+(``num_tokens`` counts prompts, too, and adds up); ``sft/epoch`` counts whole epochs (``epoch`` is a fraction); groups
+that are all right or all wrong are not all groups of one reward (``frac_reward_zero_std``).
 """
 
 from collections.abc import Mapping
