@@ -48,7 +48,7 @@ def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
     """See that a folder can be made there; or, to resume, that it is a run of the same recipe. Touches nothing.
 
     Raises RunFolderError for a folder that holds something already, for one that holds no run to resume, and for a
-    recipe that differs from the one the run began with; how a served model is reached may differ.
+    recipe that differs from the one the run began with; how a served model is reached and what mirrors it may differ.
     """
     if resume:
         _check_same_recipe(path / RECIPE_FILE, json.loads(recipe_json))

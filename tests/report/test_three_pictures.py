@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ TEST_TIME = {
 
 @pytest.fixture
 def measured(run_folder: Path) -> Path:
-    write_json(run_folder / "eval" / "test_time.json", TEST_TIME)
+    write_json(run_folder / "eval" / "R1" / "tiny_world" / "test_time.json", TEST_TIME)
     return run_folder
 
 
@@ -99,7 +100,7 @@ def test_test_time_points_frontier_plateau_and_levels_are_drawn(measured: Path) 
 
 def test_no_fit_and_no_levels_give_the_points_alone(measured: Path) -> None:
     rows = [{key: value for key, value in row.items() if key != "by_level"} for row in TEST_TIME["points"]]  # type: ignore[attr-defined]
-    write_json(measured / "eval" / "test_time.json", TEST_TIME | {"fit": None, "points": rows})
+    write_json(measured / "eval" / "R1" / "tiny_world" / "test_time.json", TEST_TIME | {"fit": None, "points": rows})
     picture = of_title(pictures_section(read_run(measured)), TITLES[1])
     assert picture.count('transform="translate(') == 4
     assert "plateau" not in picture
@@ -109,7 +110,7 @@ def test_no_fit_and_no_levels_give_the_points_alone(measured: Path) -> None:
 def test_without_its_file_the_second_says_how_to_get_it(run_folder: Path) -> None:
     page = pictures_section(read_run(run_folder))
     assert f"<h3>{TITLES[1]}</h3>" not in page
-    assert f"is measured by: thinkwright eval {run_folder} --test-time" in page
+    assert f"is measured by: thinkwright eval {run_folder} --suite NAME --test-time" in page
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_without_its_file_the_second_says_how_to_get_it(run_folder: Path) -> Non
     ],
 )
 def test_a_file_of_another_shape_is_told_and_left_out(run_folder: Path, found: dict[str, Any], told: str) -> None:
-    write_json(run_folder / "eval" / "test_time.json", found)
+    write_json(run_folder / "eval" / "R1" / "tiny_world" / "test_time.json", found)
     page = pictures_section(read_run(run_folder))
     assert told in page
     assert f"<h3>{TITLES[1]}</h3>" not in page
@@ -129,7 +130,6 @@ def test_a_file_of_another_shape_is_told_and_left_out(run_folder: Path, found: d
 
 
 def test_a_run_without_anything_has_no_such_section(run_folder: Path) -> None:
-    for path in (run_folder / "eval").iterdir():
-        path.unlink()
+    shutil.rmtree(run_folder / "eval")
     (run_folder / "metrics.jsonl").unlink()
     assert 'id="pictures"' not in render_folder(run_folder)

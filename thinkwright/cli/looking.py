@@ -1,4 +1,4 @@
-"""``report``, ``watch`` and ``eval``: what is seen of runs and models."""
+"""``report``, ``watch``, ``mirror`` and ``eval``: what is seen of runs and models."""
 
 import argparse
 from pathlib import Path
@@ -21,6 +21,14 @@ def add_looking_verbs(verbs: Any) -> None:
     )
     watch.add_argument("--port", type=port, default=8420, metavar="N", help="0 takes a free one (default 8420)")
     watch.set_defaults(verb=_watch)
+    mirror = verbs.add_parser("mirror", help="show a run's metrics in TensorBoard, trackio or Weights & Biases, too")
+    mirror.add_argument("folder", type=Path, metavar="FOLDER", help="a run's or a pipeline's")
+    mirror.add_argument("--to", nargs="+", required=True, choices=("tensorboard", "trackio", "wandb"))
+    mirror.add_argument("--project", help="what trackio and wandb file it under (default thinkwright)")
+    mirror.add_argument("--name", help="what they call it (default: the folder's name)")
+    mirror.add_argument("--mode", choices=("offline", "online"), help="wandb: write here (default), or send at once")
+    mirror.add_argument("--follow", action="store_true", help="go on until the run ends, or Ctrl-C")
+    mirror.set_defaults(verb=_mirror)
     _add_eval(verbs.add_parser("eval", help="measure models on suites: accuracy with intervals, votes, budgets"))
 
 
@@ -71,6 +79,14 @@ def _watch(options: argparse.Namespace) -> int:
 
     watch(options.folder, options.host, options.port, lambda text: print(text, flush=True))
     return 0
+
+
+def _mirror(options: argparse.Namespace) -> int:
+    from thinkwright.pipeline.mirror import mirror_folder
+
+    keys = ("to", "project", "name", "mode")
+    given = {key: value for key in keys if (value := getattr(options, key)) is not None}
+    return 0 if mirror_folder(options.folder, given, is_followed=options.follow, say=print) else 1
 
 
 def _eval(options: argparse.Namespace) -> int:

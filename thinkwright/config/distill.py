@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.endpoint import Endpoint
+from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.recipe import Evaluation, Machine, RolloutSettings, TemplateName
 from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import TaskSettings
@@ -57,6 +58,8 @@ class DistillRecipe(CosineAdamW):
     """Processes that grade answers to held-out questions."""
     program_isolation: Isolation = "bubblewrap"
     """How programs that the student wrote as answers are kept from the machine."""
+    mirror: MirrorSettings | None = None
+    """Show the metrics in other tools, too."""
 
     @model_validator(mode="after")
     def _has_one_teacher(self) -> "DistillRecipe":

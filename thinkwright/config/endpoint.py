@@ -59,11 +59,16 @@ class Endpoint(Section):
 
 
 def without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A resolved recipe without the keys that only say how a served model is reached, and when a run gives up on it.
+    """A resolved recipe without what only says how a served model is reached, when a run gives up on it, and in which
+    other tools its metrics are shown (``mirror``).
 
     Two recipes that differ in nothing else make the same, so a run may be resumed with other ones.
     """
+    return {key: value for key, value in _without_reach(recipe).items() if key != "mirror"}
+
+
+def _without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
     tables = {key: cast("dict[str, Any]", value) for key, value in recipe.items() if isinstance(value, dict)}
     is_endpoint = {"url", "key_variable", "timeout_seconds"} <= recipe.keys()
     kept = {key: value for key, value in recipe.items() if not (is_endpoint and key in _REACHES)}
-    return kept | {key: without_reach(table) for key, table in tables.items()}
+    return kept | {key: _without_reach(table) for key, table in tables.items()}

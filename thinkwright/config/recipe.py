@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.curriculum import Curriculum
 from thinkwright.config.general import General
+from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import RuledTask
@@ -197,6 +198,8 @@ class PretrainRecipe(Section):
     checkpoint_steps: PositiveInt = 250
     """Steps between checkpoints."""
     evaluation: Measurement = Measurement()
+    mirror: MirrorSettings | None = None
+    """Show the metrics in other tools, too."""
 
     @model_validator(mode="after")
     def _shape_has_effect(self) -> "PretrainRecipe":
@@ -233,6 +236,8 @@ class RLRecipe(Section):
     evaluation: Evaluation = Evaluation()
     alarms: AlarmLimits = AlarmLimits()
     """When a run says that something is wrong."""
+    mirror: MirrorSettings | None = None
+    """Show the metrics in other tools, too."""
     gate: Gate | None = None
     """Entry condition, measured before training; only the tiny world can be forced to go step by step."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.cosine_adamw import CosineAdamW
+from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.recipe import Machine, TemplateName
 from thinkwright.config.section import Section
 
@@ -50,6 +51,8 @@ class RewardModelRecipe(CosineAdamW):
     checkpoint_steps: PositiveInt = 50
     """Steps between checkpoints."""
     evaluation: RewardModelEvaluation = RewardModelEvaluation()
+    mirror: MirrorSettings | None = None
+    """Show the metrics in other tools, too."""
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> "RewardModelRecipe":

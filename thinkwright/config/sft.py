@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.cosine_adamw import CosineAdamW
+from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.recipe import Evaluation, Machine, TemplateName
 from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import RuledTask
@@ -52,6 +53,8 @@ class SFTRecipe(CosineAdamW):
     program_isolation: Isolation = "bubblewrap"
     """How programs that the model writes in answer to ``task`` are kept from the machine."""
     evaluation: SFTEvaluation = SFTEvaluation()
+    mirror: MirrorSettings | None = None
+    """Show the metrics in other tools, too."""
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> "SFTRecipe":

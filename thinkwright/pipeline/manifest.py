@@ -86,7 +86,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def differences(before: Manifest, now: Manifest) -> list[str]:
-    """In words, what of the origin has changed; how a served model is reached is no part of it."""
+    """In words, what of the origin has changed; how a served model is reached and where metrics are mirrored is no part
+    of it."""
     old, new = _flat(without_reach(before.recipe)), _flat(without_reach(now.recipe))
     changed = [
         f"{key}: {json.dumps(old.get(key))} before, {json.dumps(new.get(key))} now"

@@ -26,6 +26,7 @@ from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.evaluate import run_evaluate
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.limits import longest_prompt
+from thinkwright.pipeline.mirror import mirrored
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.pretrain import run_pretrain
 from thinkwright.pipeline.record import (
@@ -57,6 +58,11 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     torch.set_num_threads(recipe.machine.threads)
     _refuse_reward_models(recipe)
+    with mirrored(recipe, folder):
+        return _run_kind(recipe, folder, resume=resume, argv=argv)
+
+
+def _run_kind(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     if isinstance(recipe, PretrainRecipe):
         return run_pretrain(recipe, folder, resume=resume, argv=argv)
     if isinstance(recipe, SFTRecipe):

@@ -24,6 +24,7 @@ from thinkwright.pipeline.manifest import (
     read_manifest,
     write_manifest,
 )
+from thinkwright.pipeline.mirror import check_mirrors
 from thinkwright.pipeline.outside import outside_of
 from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_earlier, set_aside
 from thinkwright.pipeline.run import INTERRUPTED, run_recipe
@@ -49,11 +50,12 @@ class Extent:
 def run_pipeline(pipeline: Pipeline, folder: Path, extent: Extent, argv: list[str], say: Say) -> dict[str, Any]:
     """Run what has to be run; returns what ``summary.json`` holds.
 
-    Raises RecipeError for an extent that names no stage, RunFolderError for a folder that holds no pipeline or a stage
-    that is needed and not there, GateError, and what stages raise.
+    Raises RecipeError for an extent that names no stage or a mirror's missing library, RunFolderError for a folder that
+    holds no pipeline or a stage that is needed and not there, GateError, and what stages raise.
     """
     places = places_of(pipeline, folder)
     first, last = _bounds(pipeline, extent)
+    check_mirrors({place.stage.name: place.stage.table for place in places[first : last + 1]})
     _take_folder(pipeline, folder)
     for line in renumber(places):
         say(line)

@@ -52,8 +52,8 @@ class Run:
     """The first rows of ``examples.jsonl``, of a run that makes some."""
     events: tuple[Event, ...] = ()
     """Alarms, and the guard's stop, in the order of the file."""
-    test_time: Row = field(default_factory=dict[str, Any])
-    """Accuracy against test-time compute (``eval/test_time.json``), if it was measured."""
+    test_time: tuple[Row, ...] = ()
+    """Accuracy against test-time compute, a curve for each model and suite that ``thinkwright eval`` measured."""
     folder: Path = Path()
     """Where it was read from."""
 
@@ -178,7 +178,9 @@ def read_run(folder: Path, read_metrics: Rows | None = None, read_evaluations: R
         table=read_json_object(folder / "table.json", None, notes),
         rows=_first_rows(folder / "examples.jsonl"),
         events=events,
-        test_time=read_json_object(folder / "eval" / "test_time.json", None, notes),
+        test_time=tuple(
+            read_json_object(path, None, notes) for path in sorted((folder / "eval").glob("*/*/test_time.json"))
+        ),
         folder=folder,
     )
 

@@ -59,7 +59,7 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _TestTime:
-    """What ``eval/test_time.json`` holds."""
+    """What a ``test_time.json`` of ``thinkwright eval`` holds."""
 
     model: str
     suite: str
@@ -121,17 +121,22 @@ def _train_time(run: Run) -> str:
 def _test_time(run: Run) -> tuple[str, list[str]]:
     """Accuracy over the tokens spent on a question, and what is missing for it."""
     if not run.test_time:
-        command = f"thinkwright eval {shlex.quote(str(run.folder))} --test-time"
+        command = f"thinkwright eval {shlex.quote(str(run.folder))} --suite NAME --test-time"
         return "", [f"Accuracy against test-time compute is measured by: {command}"]
-    try:
-        found = _TEST_TIME.validate_python(run.test_time)
-    except ValidationError as error:
-        key = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "the whole"
-        return "", [f"eval/test_time.json could not be read ({key}) and is left out; measure it again."]
-    points = [point for point in found.points if point.mean_tokens > 0 and _is_finite(point)]
-    if not points:
-        return "", ["eval/test_time.json holds no points; measure it again."]
-    return _scatter(found, points), []
+    charts, missing = "", list[str]()
+    for row in run.test_time:
+        try:
+            found = _TEST_TIME.validate_python(row)
+        except ValidationError as error:
+            key = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "the whole"
+            missing.append(f"A test_time.json in eval/ could not be read ({key}) and is left out; measure it again.")
+            continue
+        points = [point for point in found.points if point.mean_tokens > 0 and _is_finite(point)]
+        if points:
+            charts += _scatter(found, points)
+        else:
+            missing.append(f"test_time.json of {found.model} on {found.suite} holds no points; measure it again.")
+    return charts, missing
 
 
 def _is_finite(point: _Point) -> bool:
