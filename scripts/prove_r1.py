@@ -1,7 +1,8 @@
 """The full proof of R1 in the tiny world: the pipeline on two seeds, and contrasts, held against the promises.
 
-The contrasts, on the first seed: R1-Zero with the language term, reasoning RL without it, a student trained by RL alone
-for at least as long as the distilled one, and a preference reward from the first step, which the guard must stop.
+The contrasts: on both seeds R1-Zero with the language term; on the first one reasoning RL without it, a student trained
+by RL alone for at least as long as the distilled one, and a preference reward from the first step, which the guard must
+stop.
 Prints the tables of docs/results.md in Markdown; exits 1 if a promise is not kept. Run nothing else meanwhile.
 """
 
@@ -35,6 +36,7 @@ def main() -> int:
         table = (_stage(folder, "table") / "table.md").read_text(encoding="utf-8")
         print(f"\n## seed {seed}\n\n{_times(stages)}\n\n{table}", flush=True)
         promises = _promises(stages, figures)
+        promises += _language_promises(folder, seed, figures)
         if seed == SEEDS[0]:
             contrasts = _contrasts(folder, seed)
             print(_contrast_table(figures, contrasts, stages), flush=True)
@@ -44,13 +46,31 @@ def main() -> int:
     return int(bool(broken))
 
 
+def _language_promises(folder: Path, seed: int, figures: Figures) -> list[tuple[str, bool]]:
+    """Run R1-Zero again with the language term and nothing else changed; print what came of it."""
+    zero = figures["R1-Zero"]
+    recipe = json.loads((_stage(folder, "zero") / "recipe.json").read_text(encoding="utf-8"))
+    out = folder.with_name(f"{folder.name}-language")
+    _run("tiny/r1-zero", out, f"seed={seed}", AS_THE_TABLE, "rewards.language=1", f"steps={recipe['steps']}")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    kept = summary["after"]
+    print(
+        f"\nR1-Zero without and with the language term: {zero['accuracy']:.1%} and {kept['accuracy']:.1%} right, "
+        f"{zero['language_consistency']:.1%} and {kept['language_consistency']:.1%} consistent "
+        f"({summary['wall_seconds']:.0f} s)\n",
+        flush=True,
+    )
+    return [
+        ("the language term alone: at least 98 %", kept["language_consistency"] >= 0.98),
+        ("the language term alone: at most 3 points of accuracy", kept["accuracy"] >= zero["accuracy"] - 0.03),
+    ]
+
+
 def _contrasts(folder: Path, seed: int) -> dict[str, Figures]:
     """Summaries of the runs beside the pipeline."""
     models = {name: f"{_stage(folder, name)}/model" for name in ("cold-start", "fine-tuning", "helpful")}
     pleasing = [f"model={models['fine-tuning']}", f"general.helpful.model={models['helpful']}"]
-    zero = json.loads((_stage(folder, "zero") / "recipe.json").read_text(encoding="utf-8"))
     runs = {
-        "R1-Zero with language": ("tiny/r1-zero", ["rewards.language=1", f"steps={zero['steps']}"]),
         "no language": ("tiny/reasoning-no-language", [f"model={models['cold-start']}"]),
         "student by RL": ("tiny/student-rl", []),
         HACK: ("tiny/preference-hack", pleasing),
@@ -81,7 +101,6 @@ def _promises(stages: Figures, figures: Figures) -> list[tuple[str, bool]]:
         (f"at most {MAX_SECONDS} s", sum(stage["wall_seconds"] for stage in stages.values()) <= MAX_SECONDS),
         ("R1-Zero's language consistency below 90 %", zero["language_consistency"] < 0.9),
         ("Dev2's language consistency at least 98 %", dev2["language_consistency"] >= 0.98),
-        ("Dev2 at most 3 points under R1-Zero", dev2["accuracy"] >= zero["accuracy"] - 0.03),
         ("R1 within 2 points of the best stage", r1["accuracy"] >= best - 0.02),
         ("small talk without a thought at least 95 %", r1["small_talk_without_thought"] >= 0.95),
         ("harmless at least 95 %", r1["harmless_rate"] >= 0.95),
@@ -94,11 +113,8 @@ def _promises(stages: Figures, figures: Figures) -> list[tuple[str, bool]]:
 
 
 def _contrast_promises(stages: Figures, figures: Figures, contrasts: dict[str, Figures]) -> list[tuple[str, bool]]:
-    zero, by_rl = figures["R1-Zero"], contrasts["student by RL"]
-    kept = contrasts["R1-Zero with language"]["after"]
+    by_rl = contrasts["student by RL"]
     return [
-        ("the language term alone: at least 98 %", kept["language_consistency"] >= 0.98),
-        ("the language term alone: at most 3 points of accuracy", kept["accuracy"] >= zero["accuracy"] - 0.03),
         ("RL alone had as long as distillation", by_rl["wall_seconds"] >= _student_seconds(stages)),
         ("distilled student above the one by RL", figures["Student"]["accuracy"] > by_rl["after"]["accuracy"]),
         ("the guard stopped the hack", bool(contrasts[HACK]["guard"])),
@@ -121,8 +137,6 @@ def _times(stages: Figures) -> str:
 
 def _contrast_table(figures: Figures, contrasts: dict[str, Figures], stages: Figures) -> str:
     rows = [
-        ("R1-Zero", figures["R1-Zero"], stages["zero"]["wall_seconds"]),
-        ("R1-Zero with the language term", *_end(contrasts["R1-Zero with language"])),
         ("Dev2", figures["Dev2"], stages["reasoning"]["wall_seconds"]),
         ("Dev2 without the language term", *_end(contrasts["no language"])),
         ("student, distilled", figures["Student"], _student_seconds(stages)),
