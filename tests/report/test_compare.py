@@ -183,11 +183,11 @@ def test_a_pipeline_is_refused_with_what_to_give_instead(folders: list[Path], tm
 
 
 def test_a_comparison_of_many_recipes_stays_under_5_mb(run_folder: Path) -> None:
-    """Twenty recipes of 2,000 steps."""
+    """Twenty recipes; steps are thinned to the same few points, however many they are."""
     rows = (run_folder / "metrics.jsonl").read_text().splitlines()
-    long = "".join(json.dumps(json.loads(rows[i % STEPS]) | {"step": i}) + "\n" for i in range(2000))
+    long = "".join(json.dumps(json.loads(rows[i % STEPS]) | {"step": i}) + "\n" for i in range(500))
     (run_folder / "metrics.jsonl").write_text(long)
-    folders = [copy(run_folder, f"recipe{chr(97 + i)}", 0, steps=2000 + i) for i in range(20)]
+    folders = [copy(run_folder, f"recipe{chr(97 + i)}", 0, steps=500 + i) for i in range(20)]
     page = render_comparison(runs_of(folders), run_folder.parent)
     assert 1_000_000 < len(page.encode()) <= MOST_BYTES
 

@@ -10,6 +10,7 @@ Format = Callable[[float], str]
 Tick = tuple[float, str]
 
 WIDTH, HEIGHT = 460, 250
+_HALF_CHARACTER = 3.5  # of a tick's name, in SVG units
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Frame:
 FRAME = Frame(WIDTH, HEIGHT, left=50, right=14, top=26, bottom=40)
 TWO_ROWS = Frame(WIDTH, HEIGHT + 16, left=50, right=14, top=26, bottom=56)
 """For a second row of ticks."""
-SMALL = Frame(220, 120, left=38, right=8, top=10, bottom=20)
+SMALL = Frame(220, 120, left=46, right=12, top=10, bottom=20)
 
 
 @dataclass(frozen=True)
@@ -96,20 +97,23 @@ def axes(
         y = f"{scale.y(value):.1f}"
         parts.append(f'<line class="grid" x1="{frame.left}" x2="{right}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text class="tick" x="{frame.left - 7}" y="{y}" dy="4" text-anchor="end">{escape(name)}</text>')
-    for row, ticks in enumerate((x_ticks, second)):
-        for value, name in ticks:
-            x = f"{scale.x(value):.1f}"
-            if row == 0:
-                parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{bottom}" y2="{bottom + 4}"/>')
-            parts.append(
-                f'<text class="tick" x="{x}" y="{bottom + 17 + 15 * row}" text-anchor="middle">{escape(name)}</text>'
-            )
+    parts += [_column(scale, value, name, 0) for value, name in x_ticks]
+    parts += [_column(scale, value, name, 1) for value, name in second]
     parts.append(f'<line class="axis" x1="{frame.left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
     if x_label:
         parts.append(
             f'<text class="label" x="{right}" y="{frame.height - 6}" text-anchor="end">{escape(x_label)}</text>'
         )
     return "".join(parts)
+
+
+def _column(scale: Scale, value: float, name: str, row: int) -> str:
+    """A tick of the horizontal axis; one of the second row has its name alone. A long name stays within the drawing."""
+    x, bottom = scale.x(value), scale.frame.height - scale.frame.bottom
+    anchor = "end" if x + _HALF_CHARACTER * len(name) > scale.frame.width else "middle"
+    mark = f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>' if row == 0 else ""
+    place = f'x="{x if anchor == "middle" else scale.frame.width - 2:.1f}" y="{bottom + 17 + 15 * row}"'
+    return f'{mark}<text class="tick" {place} text-anchor="{anchor}">{escape(name)}</text>'
 
 
 def drawing(frame: Frame, label: str, parts: Sequence[str]) -> str:

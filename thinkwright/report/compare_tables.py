@@ -11,6 +11,7 @@ from thinkwright.report.series import Run
 from thinkwright.report.settings import meanings_of
 from thinkwright.report.text import ARROW, MISSING, duration, escape, percent
 
+_SIGNED = ("length_bias",)  # a difference of shares; the interval of a share ends at 0 and 1
 _MAX_VALUE = 300  # characters of a setting
 
 
@@ -28,7 +29,7 @@ def figures_table(groups: Sequence[RunGroup]) -> str:
     if not rows:
         return "<p>No held-out evaluation has been made in any of the runs.</p>"
     told = (
-        "In brackets the 95% interval: of several seeds that of their mean (Student's t), of one run that over its "
+        "Below each figure its 95% interval: of several seeds that of their mean (Student's t), of one run over its "
         "questions. Coloured where it lies apart from the first recipe's."
     )
     head = f"<tr><td></td>{_heads(groups)}</tr>"
@@ -91,7 +92,8 @@ def _cell(figure: Figure, told: Told | None, first: Told | None) -> str:
         return f"<td>{MISSING}</td>"
     ends = ""
     if told.ends is not None:
-        low, high = (figure.form(end, 1) for end in told.ends)
+        is_share = figure.form is percent and figure.key not in _SIGNED
+        low, high = (figure.form(min(1.0, max(0.0, end)) if is_share else end, 1) for end in told.ends)
         ends = f"<br><small>{low} to {high}</small>"
     return f'<td class="{_judged(figure, told, first)}">{figure.form(told.mean, 1)}{ends}</td>'
 

@@ -19,7 +19,7 @@ def _reward_parts(run: Run) -> Sequence[Source]:
     parts = [name for name in names if name not in _NO_PARTS]
     lines = [
         trained_source(_NAMES.get(name, name.replace("_", " ")), f"reward/{name}", series_colour(i))
-        for i, name in enumerate(parts)
+        for i, name in enumerate(parts, 1)  # the first of these colours is too near the total's
     ]
     return [*lines, trained_source("total reward", "reward/total")]
 

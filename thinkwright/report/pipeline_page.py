@@ -183,7 +183,7 @@ def _stage_table(stages: list[StageRecord]) -> str:
     rows = "".join(
         f"<tr><td>{stage.number}</td><th scope=row>{_link(stage)}<small>{KINDS.get(stage.kind, escape(stage.kind))}"
         f"</small></th><td>{escape(stage.status)}</td><td>{_seconds(stage)}</td>"
-        f"<td>{escape(', '.join(stage.inputs)) or MISSING}</td><td>{_key_figures(stage)}</td></tr>"
+        f'<td class="names">{escape(", ".join(stage.inputs)) or MISSING}</td><td>{_key_figures(stage)}</td></tr>'
         for stage in stages
     )
     names = ("", "Stage", "Status", "Time", "Takes from", "Key figures, before and after")

@@ -82,7 +82,7 @@ def pictures_section(run: Run) -> str:
     intro = (
         "<p>By these, articles on thinking models show that thought pays: in training, in use, and by its length.</p>"
     )
-    return f'{intro}<div class="charts">{train}{test}{length}</div>{told}'
+    return f'{intro}<div class="charts">{train}{length}{test}</div>{told}'
 
 
 def _train_time(run: Run) -> str:
