@@ -27,6 +27,12 @@ class _Server:
         self.told = self.process.stdout.readline()
         self.address = self.process.stdout.readline().split()[0]
         self.port = urlsplit(self.address).port
+        self.streams = []
+
+    def events(self, path="/events"):
+        """A new viewer's stream of events."""
+        self.streams.append(_Events(self.port, path))
+        return self.streams[-1]
 
     def ask(self, path, method="GET", host=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -52,6 +58,8 @@ def serve():
 
     yield start
     for server in servers:
+        for stream in server.streams:
+            stream.close()
         if server.process.poll() is None:
             server.process.kill()
         server.process.communicate()
@@ -60,10 +68,15 @@ def serve():
 class _Events:
     """The stream of events of a server."""
 
-    def __init__(self, server, path="/events"):
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    def __init__(self, port, path):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         self.connection.request("GET", path)
         self.reply = self.connection.getresponse()
+
+    def close(self):
+        """End the stream."""
+        self.reply.close()
+        self.connection.close()
 
     def next(self):
         """The data of the next event."""
@@ -148,7 +161,7 @@ def test_own_names(host, is_own):
 
 def test_every_viewer_hears_of_each_change(run_folder, serve):
     server = serve(run_folder)
-    viewers = [_Events(server) for _ in range(3)]
+    viewers = [server.events() for _ in range(3)]
     first = [viewer.next() for viewer in viewers]
     assert all(news == first[0] for news in first)
     assert first[0]["changed"] == []
@@ -166,7 +179,7 @@ def test_a_server_may_start_before_the_run(run_folder, serve):
     server = serve(run_folder)
     assert "the page waits for it" in server.told
     assert b"Waiting for the run to begin" in server.ask("/")[1]
-    events = _Events(server)
+    events = server.events()
     first = events.next()
     elsewhere.rename(run_folder)
     assert events.next()["run"] != first["run"]
@@ -175,7 +188,7 @@ def test_a_server_may_start_before_the_run(run_folder, serve):
 
 def test_an_interrupt_ends_it_cleanly_with_viewers_there(run_folder, serve):
     server = serve(run_folder)
-    events = _Events(server)
+    events = server.events()
     events.next()
     assert server.stop() == 0
     assert server.process.stderr.read() == ""
@@ -212,7 +225,7 @@ def test_the_stages_of_a_pipeline_have_pages_of_their_own(run_folder, serve, tmp
     reply, stage = server.ask("/stages/01-zero/")
     assert (reply.status, b"<h1>A model" in stage) == (200, True)
     assert json.loads(server.ask("/stages/01-zero/evaluations")[1])["steps"] == [0, 20, 40, 60]
-    assert _Events(server, "/stages/01-zero/events").next()["changed"] == []
+    assert server.events("/stages/01-zero/events").next()["changed"] == []
     assert server.ask("/stages/01-zero/report.html")[0].headers["location"] == "./"
     assert server.ask("/stages/02-more/")[0].status == 404
 

@@ -90,7 +90,7 @@ def test_a_page_is_drawn_once_for_all_viewers(run_folder, monkeypatch):
     drawn = []
     real = watch_reader.page_of
     monkeypatch.setattr(watch_reader, "page_of", lambda *given: drawn.append(1) or real(*given))
-    watched = Watched(run_folder)
+    watched = Watched(run_folder, _Clock())
     pages = [watched.html() for _ in range(3)] + [watched.sections()[1] for _ in range(3)]
     assert len(drawn) == 1
     assert "<h1>" in pages[0]

@@ -83,7 +83,7 @@ function memberFits(member, wanted, step) {
 function groupFits(group, wanted) {
   if (state.prompt !== null) return group.id === state.prompt;
   if (wanted.family && group.family !== wanted.family) return false;
-  return !wanted.spread || group.spread === wanted.spread || (wanted.spread === "any" && Boolean(group.spread));
+  return !wanted.spread || group.spread === wanted.spread || (wanted.spread === "flat" && Boolean(group.spread));
 }
 
 function matching(steps, wanted) {

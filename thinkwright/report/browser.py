@@ -5,7 +5,7 @@ from thinkwright.report.series import Row
 from thinkwright.report.text import escape
 
 _VERDICTS = (("", "any"), ("wrong", "wrong"), ("right", "right"), ("not-graded", "not graded"))
-_SPREADS = (("", "any"), ("any", "no variance"), ("all-right", "all right"), ("all-wrong", "all wrong"))
+_SPREADS = (("", "any"), ("flat", "no variance"), ("all-right", "all right"), ("all-wrong", "all wrong"))
 _REWARDS = (("", "any"), ("highest", "the step's highest"), ("lowest", "the step's lowest"))
 _KEYS = (
     ("j k", "next, previous question"),

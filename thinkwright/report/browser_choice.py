@@ -99,21 +99,22 @@ def _chosen(source: Source, files: dict[int, Path], alarms: Sequence[int], budge
 
 
 def _filled(step: Row, groups: Sequence[Group], room: int) -> Row:
-    """The step with as many of the groups, in their order, as there is room for."""
-    kept: list[Group] = []
+    """The step with as many of the groups as there is room for, the first ones of ``groups`` before others."""
+    kept: dict[str, Group] = {}
     for group in groups:
         fitting = _fitted(group, room // _GROUPS_A_STEP if len(kept) < _GROUPS_A_STEP else room)
         size = _bytes(fitting)
         if size <= room:
-            kept.append(fitting)
+            kept[group["id"]] = fitting
             room -= size
-    return step | {"groups": kept}
+    names = dict.fromkeys(group["id"] for group in step["groups"])
+    return step | {"groups": [kept[name] for name in names if name in kept]}
 
 
 def _same_questions(steps: Sequence[Row], order: Sequence[str], room: int) -> list[Row]:
     """The steps with the same questions in each, as many as there is room for in the fullest."""
     by_step = [{group["id"]: group for group in step["groups"]} for step in steps]
-    kept: list[list[Group]] = [[] for _ in steps]
+    kept: list[dict[str, Group]] = [{} for _ in steps]
     used = [0] * len(steps)
     for position, name in enumerate(order):
         limit = room // _GROUPS_A_STEP if position < _GROUPS_A_STEP else room
@@ -123,8 +124,11 @@ def _same_questions(steps: Sequence[Row], order: Sequence[str], room: int) -> li
             continue
         used = [size + before for size, before in zip(sizes, used, strict=True)]
         for groups, group in zip(kept, found, strict=True):
-            groups += [group] if group is not None else []
-    return [step | {"groups": groups} for step, groups in zip(steps, kept, strict=True)]
+            groups |= {name: group} if group is not None else {}
+    return [
+        step | {"groups": [groups[group["id"]] for group in step["groups"] if group["id"] in groups]}
+        for step, groups in zip(steps, kept, strict=True)
+    ]
 
 
 def _fitted(group: Group, room: int) -> Group:

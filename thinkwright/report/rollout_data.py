@@ -52,6 +52,8 @@ def read_step(source: Source, step: int, path: Path) -> Row:
     """The groups of a step with the highest and the lowest value among all of them; ``error`` if it cannot be read."""
     try:
         groups = source.read(path)
+        if not groups:
+            raise ValueError("it holds nothing")
     except BROKEN as error:
         return {"step": step, "groups": [], "of": 0, "error": f"{path.name} could not be read ({error})"}
     values = [value for group in groups for member in group["members"] if (value := value_of(member)) is not None]
