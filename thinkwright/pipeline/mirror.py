@@ -87,12 +87,12 @@ class Mirrors:
 
     def _start(self) -> None:
         self._has_started = True
-        (self._folder / FOLDER).mkdir(exist_ok=True)
         for service in self._settings.to:
             command = [sys.executable, "-m", _FOLLOWER, str(self._folder), service]
             command.append(self._settings.model_dump_json(exclude_defaults=True))
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             try:
+                (self._folder / FOLDER).mkdir(exist_ok=True)
                 with open(self._folder / FOLDER / f"{service}.log", "ab") as log:
                     self._processes[service] = subprocess.Popen(
                         command,
@@ -114,14 +114,13 @@ class Mirrors:
             try:
                 code = process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _kill(process)
                 self._give_up(service, f"had not sent everything {self._end_seconds:.0f} s after the end")
                 continue
             if code:
                 self._give_up(service, _last_words(process))
 
     def _give_up(self, service: ServiceName, problem: str) -> None:
-        _close(self._processes.pop(service))
+        _kill(self._processes.pop(service))
         self._tell(service, problem)
 
     def _signature(self) -> tuple[int, int, int] | None:
@@ -234,7 +233,8 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a follower that still runs, and what it started."""
+    """End a follower, if it still runs, and what it started; close what led to it."""
+    _close(process)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
