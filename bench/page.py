@@ -38,13 +38,14 @@ FLAGS = (
     "--disable-sync",
 )
 PROMPTS, GROUP, TOKENS = 16, 16, 200
-DISTINCT = 8
-"""Rollout files that differ; all others are hard links to them."""
 _WORDS = ("so", "we", "add", "the", "two", "and", "check", "it", "is", "right", "but", "wait", "this", "wrong", "then")
 
 
-def make_large_run(folder: Path, num_steps: int, every: int = 100) -> None:
-    """A run folder of that many steps, as training leaves it."""
+def make_large_run(folder: Path, num_steps: int, every: int = 100, num_distinct: int = 8) -> None:
+    """A run folder of that many steps, as training leaves it, evaluated ``every`` so many.
+
+    Of the rollout files ``num_distinct`` differ; all others are hard links to them.
+    """
     folder.mkdir(parents=True)
     said = {"type": "rl", "model": "tiny-base", "task": {"type": "tiny_world"}, "steps": num_steps}
     (folder / "recipe.json").write_text(json.dumps(RLRecipe.model_validate(said).model_dump()))
@@ -55,10 +56,10 @@ def make_large_run(folder: Path, num_steps: int, every: int = 100) -> None:
         path = folder / "eval" / f"step_{step:06d}.json"
         path.write_text(json.dumps(_evaluation(step, num_steps)))
     names = [folder / "rollouts" / f"step_{step:06d}.jsonl.zst" for step in range(num_steps)]
-    for step, path in enumerate(names[:DISTINCT]):
+    for step, path in enumerate(names[:num_distinct]):
         write_rollouts(path, _groups(step))
-    for step, path in enumerate(names[DISTINCT:]):
-        os.link(names[step % DISTINCT], path)
+    for step, path in enumerate(names[num_distinct:]):
+        os.link(names[step % num_distinct], path)
 
 
 def metrics_of(step: int) -> dict[str, float]:

@@ -154,7 +154,7 @@ def test_a_pipelines_page_leads_to_its_stages(run_folder, open_page, tmp_path):
 
 
 def test_a_large_run_opens_and_any_of_its_steps_is_shown(open_page, tmp_path):
-    make_large_run(tmp_path / "large", 2000)
+    make_large_run(tmp_path / "large", 2000, every=500, num_distinct=2)
     with watching(tmp_path / "large") as address:
         page = open_page(address)
         _status(page, "Step 1999: 16 of 16 questions.")
