@@ -240,7 +240,7 @@ def main(arguments: Sequence[str]) -> None:
     What libraries print goes where errors go. If it gives up, it ends with 1 and the reason is all that it prints.
     """
     folder, settings = Path(arguments[0]), MirrorSettings.model_validate_json(arguments[2])
-    [service] = (name for name in settings.to if name == arguments[1])
+    service = settings.to[[*settings.to].index(arguments[1])]
     words = os.dup(1)
     os.dup2(2, 1)
     os.nice(NICENESS)

@@ -150,7 +150,7 @@ class TrackioMirror:
     def finish(self, status: str) -> None:
         """Wait until all is in the database."""
         self._run.finish()
-        self._watch.__exit__()
+        self._watch.__exit__(None, None, None)
         self._heed_warnings()
 
     def _names(self, project: str) -> set[str]:
