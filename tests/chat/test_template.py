@@ -62,7 +62,7 @@ ANSWERS = (
 FRAGMENTS = st.lists(
     st.sampled_from([*TAGS, "\\boxed{", "{", "}", "\\", " ", "\n", "so", "7", "\u200b", "<THINK>", "</", "数", "***"])
 ).map("".join)
-TAGGED = ["r1_zero", "r1_zero_prefilled", "think_summary"]
+TAGGED = ["r1_zero", "r1_zero_prefilled", "think_summary", "think_summary_prefilled"]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -91,12 +91,17 @@ def test_a_budget_without_room_for_an_answer_is_refused(base: Policy, asked: tup
 
 
 def test_an_extended_thought_without_room_is_cut(base: Policy, asked: tuple[Prompt, ...]) -> None:
-    found = drawn(base, asked, Strategy("wait", 4), replace(SETTINGS, max_tokens=12))
+    """The limit is the length of the longest thought alone: taking back its end leaves no room."""
+    free = [one for completions in drawn(base, asked, Strategy()).values() for one in completions]
+    closed = [text_of(base, one.token_ids).partition("</think>")[0] for one in free if "</think>" in one.text]
+    limit = max(len(base.tokenizer.encode(thought, add_special_tokens=False)) for thought in closed) + 1
+    found = drawn(base, asked, Strategy("wait", 3), replace(SETTINGS, max_tokens=limit))
     everyone = [one for completions in found.values() for one in completions]
-    assert all(len(one.token_ids) <= 12 for one in everyone)
-    assert any(one.finish_reason == "length" and "</think>" in one.text for one in everyone)
-    # Nothing ends as if by itself with a thought whose end was taken back.
-    assert all(one.finish_reason == "length" or not one.text.endswith("</think>") for one in everyone)
+    assert all(len(one.token_ids) <= limit for one in everyone)
+    cut = [one for one in everyone if one.finish_reason == "length"]
+    assert cut
+    assert any(one.text.endswith("</think>") for one in cut)
+    assert all(not one.text.endswith("</think>") for one in everyone if one.finish_reason == "stop")
 
 
 def test_tokenizers_that_split_the_tag_lose_all_of_it(

@@ -24,7 +24,8 @@ def test_a_full_run_gives_every_chart_with_what_it_means_and_what_is_healthy(run
 
 def test_the_four_groups_stand_in_order(run_folder):
     page = curves_section(read_run(run_folder))
-    places = [page.index(f'<h3 class="group" id="{name}">') for name in ("learning", "thinking", "stability", "speed")]
+    names = ("learning", "thinking", "stability", "speed")
+    places = [page.index(f'<h3 class="chart-group" id="{name}">') for name in names]
     assert places == sorted(places)
 
 

@@ -174,4 +174,4 @@ def test_a_page_of_2_000_steps_of_long_hostile_text_stays_under_5_mb(run_folder)
     assert "characters left out]</span>" in page
     outline = _outline(page)
     assert (outline.open, outline.misplaced) == ([], [])
-    assert "script" not in outline.tags
+    assert page.count("<script") == 2  # what the page's own script reads, and the script

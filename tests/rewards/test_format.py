@@ -23,4 +23,5 @@ def test_each_template_wants_its_own_form() -> None:
     for name, template in TEMPLATES.items():
         earning = {other for other in TEMPLATES if format_score(other, template.write("3 + 4 = 7", "7")) == 1.0}
         # A summary may hold answer tags.
-        assert earning == ({"r1_zero", "think_summary"} if name == "r1_zero" else {name})
+        also = {"r1_zero": {"think_summary"}, "r1_zero_prefilled": {"think_summary_prefilled"}}
+        assert earning == {name} | also.get(name, set())

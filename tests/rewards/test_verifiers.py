@@ -38,6 +38,7 @@ REFERENCES = {
     "exact": ("] } )", "] } )"),
     "structured": ("{1: [2]}", json.dumps({"kind": "python", "value": "{1: [2]}"})),
     "instructions": ("An orange and a lemon.", INSTRUCTIONS),
+    "refusal": ("I'm sorry, but I can't help with that.", "refuse"),
     "conduct": ("Hello, Amy. Ask me more any time.", json.dumps({"language": "en", "content": ["Hello", "Amy"]})),
 }
 

@@ -97,10 +97,16 @@ class SampleStore:
     def _take(self, number: int, line: bytes) -> None:
         try:
             row = json.loads(line)
-            found = [Completion(**{**one, "token_ids": tuple(one["token_ids"])}) for one in row["completions"]]
-            self._found[row["prompt_id"]] = (row["prompt_digest"], tuple(found))
+            found = tuple(_completion(one) for one in row["completions"])
+            self._found[row["prompt_id"]] = (row["prompt_digest"], found)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{self.path}:{number}: is damaged ({type(error).__name__}); delete this line, and its question is "
                 "asked again"
             ) from error
+
+
+def _completion(row: dict[str, Any]) -> Completion:
+    return Completion(
+        row["text"], row["finish_reason"], row["num_tokens"], tuple(row["token_ids"]), row["num_thinking_tokens"]
+    )

@@ -49,7 +49,7 @@ def _completion(url: str, answer: dict[str, Any]) -> Completion:
     try:
         choice, usage = answer["choices"][0], answer["usage"]
         message, num_tokens = choice["message"], int(usage["completion_tokens"])
-        details = usage.get("completion_tokens_details") or {}
+        details: dict[str, Any] = usage.get("completion_tokens_details") or {}
         thought = next((message[name] for name in _THOUGHT_FIELDS if message.get(name)), "")
         content = message.get("content") or ""
         num_thinking = details.get("reasoning_tokens")

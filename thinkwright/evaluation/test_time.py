@@ -5,7 +5,7 @@ which a reward model chooses. Compute is the mean number of tokens sampled for a
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -114,7 +114,7 @@ def _with_frontier(points: Sequence[Point]) -> list[Point]:
     for point in points:
         is_better = point.accuracy > best
         best = max(best, point.accuracy)
-        found.append(Point(**{**point.__dict__, "on_frontier": is_better}))
+        found.append(replace(point, on_frontier=is_better))
     return found
 
 
@@ -126,7 +126,7 @@ def fit_budget(ways: Sequence[_Ways]) -> dict[str, Any] | None:
     """
     if len(ways) < 4:
         return None
-    problems = sorted(set.intersection(*(set(way.accuracy) for way in ways)))
+    problems = sorted(name for name in ways[0].accuracy if all(name in way.accuracy for way in ways))
     accuracy = np.array([[way.accuracy[name] for name in problems] for way in ways])  # (ways, problems)
     tokens = np.array([[way.tokens[name] for name in problems] for way in ways])
     order = tokens.mean(1).argsort(kind="stable")
@@ -148,14 +148,20 @@ def fit_budget(ways: Sequence[_Ways]) -> dict[str, Any] | None:
 def _saturation(tokens: Array, accuracy: Array) -> tuple[float, float, float]:
     """Plateau, drop and scale: the scale from a grid, the other two by linear least squares for each."""
     best: tuple[float, float, float, float] | None = None
-    for scale in np.geomspace(max(tokens.min(), 1.0) / 4, tokens.max() * 2, _TAUS):
+    for scale in _scales(max(float(tokens.min()), 1.0) / 4, float(tokens.max()) * 2):
         design = np.stack((np.ones_like(tokens), -np.exp(-tokens / scale)), axis=1)
         (plateau, drop), *_ = np.linalg.lstsq(design, accuracy, rcond=None)
         error = float(((design @ (plateau, drop) - accuracy) ** 2).sum())
         if best is None or error < best[0]:
-            best = error, float(plateau), float(drop), float(scale)
+            best = error, float(plateau), float(drop), scale
     assert best is not None
     return best[1:]
+
+
+def _scales(low: float, high: float) -> list[float]:
+    """Values from one to the other, each as many times the last."""
+    ratio = (high / low) ** (1 / (_TAUS - 1))
+    return [low * ratio**i for i in range(_TAUS)]
 
 
 def _stops_rising_at(mean_tokens: Array, accuracy: Array) -> float:

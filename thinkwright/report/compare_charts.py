@@ -35,7 +35,7 @@ def charts_section(groups: Sequence[RunGroup]) -> str:
             for chart in _charts(curve, groups, runs, seen)
         ]
         if drawn:
-            head = f'<h3 class="group" id="{of.anchor}">{of.title}</h3><p>{of.question}</p>'
+            head = f'<h3 class="chart-group" id="{of.anchor}">{of.title}</h3><p>{of.question}</p>'
             parts.append(f'{head}<div class="charts">{"".join(drawn)}</div>')
     return f'<p class="aside">{HOW_TO_READ}</p>{"".join(parts)}' if parts else ""
 

@@ -35,7 +35,7 @@ def curves_section(run: Run) -> str:
             drawn += [chart] if chart else []
             absent += [] if chart or curve.is_optional else [curve.title]
         if drawn:
-            head = f'<h3 class="group" id="{group.anchor}">{group.title}</h3><p>{group.question}</p>'
+            head = f'<h3 class="chart-group" id="{group.anchor}">{group.title}</h3><p>{group.question}</p>'
             parts.append(f'{head}<div class="charts">{"".join(drawn)}</div>')
     told = f'<p class="aside">Not measured in this run: {escape(", ".join(absent).lower())}.</p>' if absent else ""
     return f"{_how_to_read(run) if parts else ''}{_event_list(run.events)}{''.join(parts)}{told}"
@@ -89,7 +89,7 @@ def _event_list(events: tuple[Event, ...]) -> str:
         for event in events[:_SHOWN_EVENTS]
     )
     more = f"<p>And {len(events) - _SHOWN_EVENTS:,} more in events.jsonl.</p>" if len(events) > _SHOWN_EVENTS else ""
-    return f'<h3 class="group" id="alarms">Alarms</h3><ol class="events">{items}</ol>{more}'
+    return f'<h3 class="chart-group" id="alarms">Alarms</h3><ol class="events">{items}</ol>{more}'
 
 
 def _is_meaningless(curve: Curve, run: Run) -> bool:

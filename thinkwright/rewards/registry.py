@@ -53,6 +53,6 @@ VERIFIERS: dict[str, Verifier] = {
     "structured": structured.VERIFIER,
     "instructions": instructions.VERIFIER,
     "conduct": conduct.VERIFIER,
-    "refusal": refusal.VERIFIER,
+    "refusal": _from_box(refusal.VERIFIER),
     "reasoning_gym": _from_box(reasoning_gym.VERIFIER),
 }
