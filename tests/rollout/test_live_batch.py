@@ -96,20 +96,22 @@ def random_request(rng: random.Random, policy: Policy) -> tuple[RolloutRequest, 
 def test_what_a_request_gets_does_not_depend_on_what_runs_beside_it(policy: Policy) -> None:
     rng, client = random.Random(1), Client(often_ending(policy), num_slots=5)
     requests: dict[int, tuple[RolloutRequest, LiveSettings]] = {}
-    cancelled_early = 0
     while len(requests) < 30 or client.batch.num_running + client.batch.num_waiting:
         for _ in range(min(rng.choice([0, 0, 0, 1, 5]), 30 - len(requests))):
             request = random_request(rng, policy)
             requests[client.batch.add(*request)] = request
-        if (open_ids := [i for i in requests if client.answers[i].end is None]) and rng.random() < 0.08:
-            chosen = rng.choice(open_ids)
-            client.batch.cancel(chosen)
-            cancelled_early += not client.answers[chosen].tokens
+        unended = [i for i in requests if client.answers[i].end is None]
+        # Of those that run and of those that wait, some of each.
+        for is_begun in (True, False):
+            ids = [i for i in unended if bool(client.answers[i].tokens) == is_begun]
+            if ids and rng.random() < 0.03:
+                client.batch.cancel(rng.choice(ids))
         client.step()
     assert client.step() == []
-    ends = [client.answers[i].end for i in requests]
-    assert {*ends} == {"stop", "length", "cancelled"}
-    assert 0 < cancelled_early < ends.count("cancelled") < 15
+    cancelled = [answer for answer in client.answers.values() if answer.end == "cancelled"]
+    assert {answer.end for answer in client.answers.values()} == {"stop", "length", "cancelled"}
+    assert len(cancelled) < 15
+    assert {bool(answer.tokens) for answer in cancelled} == {True, False}
     for i, request in requests.items():
         answer, expected = client.answers[i], alone(policy, *request)
         assert answer.ids == expected.ids[: len(answer.ids)], f"request {i} with {request}"
@@ -119,11 +121,11 @@ def test_what_a_request_gets_does_not_depend_on_what_runs_beside_it(policy: Poli
 
 
 def assert_same_logprobs(tokens: list[LiveToken], expected: list[LiveToken]) -> None:
-    assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in expected], abs=1e-4)
+    assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in expected], abs=1e-6)
     for token, other in zip(tokens, expected, strict=True):
-        assert [value for _, value in token.alternatives] == pytest.approx(
-            [value for _, value in other.alternatives], abs=1e-4
-        )
+        assert [i for i, _ in token.alternatives] == [i for i, _ in other.alternatives]
+        expected_values = [value for _, value in other.alternatives]
+        assert [value for _, value in token.alternatives] == pytest.approx(expected_values, abs=1e-6)
 
 
 def test_an_answer_is_the_one_that_a_call_of_the_engine_gives(policy: Policy) -> None:
@@ -271,7 +273,7 @@ def test_what_was_not_planned_for_is_refused_and_the_rest_runs_on(qwen: Policy) 
         (client.batch, prompt_of(*[5] * 41), SETTINGS, "has 41 tokens, more than the 40 that are planned"),
         (client.batch, prompt_of(5), replace(SETTINGS, max_tokens=71), "71 tokens is more than the 70"),
         (wide, prompt_of(*[5] * 1000), replace(SETTINGS, max_tokens=25), "with 25 to come .* context of 1024"),
-        (client.batch, prompt_of(5, 512), SETTINGS, "token 512 is not one of the model's 512"),
+        (client.batch, prompt_of(5, 421), SETTINGS, "token 421 is not one of the model's 421"),
         (client.batch, prompt_of(5, -1), SETTINGS, "token -1 is not one"),
         (client.batch, prompt_of(5), replace(SETTINGS, thinking_budget=budget), "token 600 is not one"),
         (client.batch, replace(prompt_of(5), forced_start=(1,) * 20), SETTINGS, "20 tokens its completion begins with"),

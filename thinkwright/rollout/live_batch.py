@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from thinkwright.errors import ModelError
+from thinkwright.models.paged_attention import MIN_ROWS
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.completions import Completions, limit_of
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings, ThinkingBudget
@@ -50,7 +51,7 @@ class LiveSettings:
         """Raises ValueError for what cannot be sampled from."""
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
             raise ValueError(
-                f"sampling needs a temperature from 0 (the likeliest token) to {MAX_TEMPERATURE}; got {self.temperature}"
+                f"sampling needs temperature from 0 (the likeliest token) to {MAX_TEMPERATURE}; got {self.temperature}"
             )
         if not 0 <= self.num_alternatives <= MAX_ALTERNATIVES:
             raise ValueError(f"0 to {MAX_ALTERNATIVES} alternatives can be reported; got {self.num_alternatives}")
@@ -218,7 +219,9 @@ class LiveBatch:
     def _begin_waiting(self) -> None:
         if not (self._waiting and self._batch.has_free_prompts):
             return
-        slots = self._batch.read_prompts(request.prompt_ids for request, _ in self._waiting.values())
+        prompts = (request.prompt_ids for request, _ in self._waiting.values())
+        # A prompt that is read alone is rounded like one that is read with others.
+        slots = self._batch.read_prompts(prompts, min_tokens=MIN_ROWS)
         begun = list(islice(self._waiting.items(), len(slots)))
         for slot, (request_id, (request, settings)) in zip(slots.tolist(), begun, strict=True):
             del self._waiting[request_id]
@@ -247,9 +250,9 @@ class LiveBatch:
         rows = np.flatnonzero(self._num_alternatives[places])
         if len(rows) == 0:
             return {}
-        ids, logprobs = likeliest_tokens(logits[torch.from_numpy(rows).to(logits.device)])
+        tokens, logprobs = likeliest_tokens(logits[torch.from_numpy(rows).to(logits.device)])
         counts = self._num_alternatives[places[rows]].tolist()
-        lists = zip(places[rows].tolist(), counts, ids.tolist(), logprobs.tolist(), strict=True)
+        lists = zip(places[rows].tolist(), counts, tokens.tolist(), logprobs.tolist(), strict=True)
         return {place: tuple(zip(ids[:count], values[:count], strict=True)) for place, count, ids, values in lists}
 
     def _events(self, taken: Taken, alternatives: dict[int, Alternatives]) -> Iterator[LiveEvent]:

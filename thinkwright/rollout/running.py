@@ -90,10 +90,11 @@ class RunningBatch:
         return bool(self._free_slots)
 
     @torch.inference_mode()
-    def read_prompts(self, prompts: Iterable[Sequence[int]]) -> Indices:
+    def read_prompts(self, prompts: Iterable[Sequence[int]], min_tokens: int = 0) -> Indices:
         """Compute the keys and values of the next prompts, as many together as there is room for; one at least.
 
         Returns the prompt slot of each that was read, in order. The owner has seen that a slot is free.
+        ``min_tokens``: a pass of fewer is filled up to so many.
         """
         slots, rows, num_tokens = [], [], 0
         for prompt in prompts:
@@ -103,12 +104,14 @@ class RunningBatch:
             rows.append(row)
             slots.append(self._free_slots.pop())
             num_tokens += len(row)
-        tree = pack_rows(rows, self._num_prefix)
+        filler = [(0,) * (min_tokens - num_tokens)] if min_tokens > num_tokens else []
+        tree = pack_rows([*rows, *filler], self._num_prefix)
         context = PackedContext(tree, self._policy.device, self._prefix if self._num_prefix else None)
         hidden = self._policy.packed_hidden_states(tree, context)
         lengths = np.array([len(row) for row in rows])
         columns = np.concatenate([np.arange(length) for length in lengths])
-        self._store.write_prompts(context.kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
+        kept = [(keys[:, :num_tokens], values[:, :num_tokens]) for keys, values in context.kept]
+        self._store.write_prompts(kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
         self._prompt_lengths[slots] = lengths
         self._prompt_ends[slots] = hidden[self._tensor(np.cumsum(lengths) - 1)]
         return np.array(slots)
