@@ -1,11 +1,15 @@
-"""The completions of one call as they grow: what was drawn, what is forced, and when each has ended."""
+"""Completions as they grow: what was drawn, what is forced, and when each has ended.
 
-from collections.abc import Sequence
+Each stands at a place, and each may have settings of its own. A place is used again once its completion is of no more
+use.
+"""
+
 from typing import Any
 
 import numpy as np
 
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.models.policy import Policy
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings, ThinkingBudget
 from thinkwright.rollout.sampling import uniforms
 from thinkwright.types import Rollout
 
@@ -13,50 +17,56 @@ Indices = np.ndarray
 
 
 class Completions:
-    """All completions of a call, by index: request after request, member after member."""
+    """The completions of a batch, by place."""
 
-    def __init__(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, tokenizer: Any, end_ids: Sequence[int]
-    ) -> None:
-        self._requests, self._settings, self._tokenizer = requests, settings, tokenizer
-        self._end_ids = np.array([] if settings.ignore_end else end_ids, dtype=np.int64)
-        self._all_end_ids = set(end_ids)
-        shape = len(requests) * settings.group_size, settings.max_tokens
+    def __init__(self, policy: Policy, num_places: int, max_tokens: int, may_be_forced: bool) -> None:
+        """``max_tokens``: the most that any completion may take. ``may_be_forced``: whether tokens of any may be."""
+        self._tokenizer, self._all_end_ids = policy.tokenizer, set(policy.end_ids)
+        self._is_end = np.zeros(len(policy.head), dtype=bool)
+        self._is_end[[token for token in policy.end_ids if token < len(policy.head)]] = True
+        shape = num_places, max_tokens
         self._tokens = np.zeros(shape, dtype=np.int32)
         self._logprobs = np.zeros(shape, dtype=np.float32)
         self._untempered = np.zeros(shape, dtype=np.float32)
         self._uniforms = np.zeros(shape, dtype=np.float32)
         self._forced = np.full(shape, -1, dtype=np.int32)
-        self.lengths = np.zeros(shape[0], dtype=np.int64)
+        self.lengths = np.zeros(num_places, dtype=np.int64)
         """Tokens of each completion so far."""
-        self._limits = np.concatenate([self._limits_of(request) for request in requests])
-        self._has_stopped = np.zeros(shape[0], dtype=bool)
-        self._may_be_forced = settings.thinking_budget is not None or any(r.forced_start for r in requests)
+        self._limits = np.zeros(num_places, dtype=np.int64)
+        self._has_stopped = np.zeros(num_places, dtype=bool)
+        self._ignores_end = np.zeros(num_places, dtype=bool)
+        self._may_be_forced = may_be_forced
+        # Only of places that have any.
+        self._stops: dict[int, tuple[str, ...]] = {}
+        self._budgets: dict[int, ThinkingBudget] = {}
+        self._budget_tokens = np.full(num_places, -1, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def _limits_of(self, request: RolloutRequest) -> Indices:
-        group_size, limit = self._settings.group_size, self._settings.max_tokens
-        limits = np.array(request.max_tokens or [limit] * group_size, dtype=np.int64)
-        assert limits.shape == (group_size,), "a limit for each member"
-        assert 0 < limits.min() <= limits.max() <= limit
-        return limits
-
-    def begin(self, index: int) -> None:
-        """Draw the random numbers of a completion that is about to run, and queue its forced start."""
-        member, request = index % self._settings.group_size, self._requests[index // self._settings.group_size]
-        settings, limit = self._settings, int(self._limits[index])
-        draws = uniforms(settings.seed, settings.step, request.prompt_id, member, limit)
-        self._uniforms[index, :limit] = draws
-        self._forced[index, : len(request.forced_start)] = request.forced_start
+    def begin(self, place: int, request: RolloutRequest, settings: SamplingSettings, member: int) -> None:
+        """A member of a request is about to run here: draw its random numbers, and queue its forced start."""
+        limit, budget = limit_of(request, settings, member), settings.thinking_budget
+        self.lengths[place], self._limits[place] = 0, limit
+        self._has_stopped[place], self._ignores_end[place] = False, settings.ignore_end
+        self._uniforms[place, :limit] = uniforms(settings.seed, settings.step, request.prompt_id, member, limit)
+        self._forced[place] = -1
+        self._forced[place, : len(request.forced_start)] = request.forced_start
+        self._stops.pop(place, None)
+        if settings.stop:
+            self._stops[place] = settings.stop
+        self._budgets.pop(place, None)
+        self._budget_tokens[place] = min(budget.max_tokens, limit) if budget else -1
+        if budget:
+            self._budgets[place] = budget
+        assert self._may_be_forced or not (budget or request.forced_start)
 
     def next_uniforms(self, running: Indices) -> Indices:
         """The random number of the next token of each running completion."""
         return self._uniforms[running, self.lengths[running]]
 
     def next_forced(self, running: Indices) -> Indices | None:
-        """The token to be forced next on each running completion, -1 for none; None if this call forces nothing."""
+        """The token to be forced next on each running completion, -1 for none; None if none is ever forced here."""
         return self._forced[running, self.lengths[running]].astype(np.int64) if self._may_be_forced else None
 
     def append(self, running: Indices, tokens: Indices, logprobs: Indices, untempered: Indices) -> Indices:
@@ -64,48 +74,58 @@ class Completions:
         places = running, self.lengths[running]
         self._tokens[places], self._logprobs[places], self._untempered[places] = tokens, logprobs, untempered
         self.lengths[running] += 1
-        self._has_stopped[running] = np.isin(tokens, self._end_ids)
-        if self._settings.stop:
-            self._has_stopped[running] |= [self._holds_stop_text(index) for index in running]
-        has_ended = self._has_stopped[running] | (self.lengths[running] == self._limits[running])
-        if self._settings.thinking_budget is not None:
+        has_stopped = self._is_end[tokens] & ~self._ignores_end[running]
+        if self._stops:
+            has_stopped |= [self._holds_stop_text(place) for place in running.tolist()]
+        self._has_stopped[running] = has_stopped
+        has_ended = has_stopped | (self.lengths[running] == self._limits[running])
+        if self._budgets:
             self._force_ends_of_thoughts(running[~has_ended])
         return has_ended
 
-    def _holds_stop_text(self, index: int) -> bool:
+    def _holds_stop_text(self, place: int) -> bool:
         """Only the end of the text can be new: a token brings at least one byte, so so many tokens hold any stop."""
-        length, reach = self.lengths[index], max(len(text.encode()) for text in self._settings.stop) + 1
-        tail = self._decode(self._tokens[index, max(0, length - reach) : length])
-        return any(text in tail for text in self._settings.stop)
+        stops = self._stops.get(place, ())
+        if not stops:
+            return False
+        length, reach = self.lengths[place], max(len(text.encode()) for text in stops) + 1
+        tail = self._decode(self._tokens[place, max(0, length - reach) : length])
+        return any(text in tail for text in stops)
 
     def _force_ends_of_thoughts(self, running: Indices) -> None:
-        budget = self._settings.thinking_budget
-        assert budget is not None
-        for index in running[self.lengths[running] == budget.max_tokens]:
-            if budget.end not in self._decode(self._tokens[index, : budget.max_tokens]):
-                room = self._limits[index] - budget.max_tokens
+        for place in running[self.lengths[running] == self._budget_tokens[running]].tolist():
+            budget = self._budgets[place]
+            if budget.end not in self._decode(self._tokens[place, : budget.max_tokens]):
+                room = self._limits[place] - budget.max_tokens
                 forced = budget.forced[:room]
-                self._forced[index, budget.max_tokens : budget.max_tokens + len(forced)] = forced
+                self._forced[place, budget.max_tokens : budget.max_tokens + len(forced)] = forced
 
-    def group(self, request_index: int, policy_version: int) -> tuple[Rollout, ...]:
-        """The rollouts of a request whose completions have all ended."""
-        size = self._settings.group_size
-        return tuple(
-            self._rollout(index, policy_version) for index in range(request_index * size, (request_index + 1) * size)
-        )
+    def has_stopped(self, place: int) -> bool:
+        """Whether a completion that has ended did so by itself, rather than at its limit."""
+        return bool(self._has_stopped[place])
 
-    def _rollout(self, index: int, policy_version: int) -> Rollout:
-        length = int(self.lengths[index])
-        ids = self._tokens[index, :length].tolist()
+    def rollout(self, place: int, policy_version: int) -> Rollout:
+        """A completion that has ended."""
+        length = int(self.lengths[place])
+        ids = self._tokens[place, :length].tolist()
         return Rollout(
             token_ids=tuple(ids),
-            logprobs=tuple(self._logprobs[index, :length].tolist()),
-            untempered_logprobs=tuple(self._untempered[index, :length].tolist()),
-            is_forced=tuple((self._forced[index, :length] >= 0).tolist()),
+            logprobs=tuple(self._logprobs[place, :length].tolist()),
+            untempered_logprobs=tuple(self._untempered[place, :length].tolist()),
+            is_forced=tuple((self._forced[place, :length] >= 0).tolist()),
             text=self._decode(ids[:-1] if ids[-1] in self._all_end_ids else ids),
-            finish_reason="stop" if self._has_stopped[index] else "length",
+            finish_reason="stop" if self._has_stopped[place] else "length",
             policy_version=policy_version,
         )
 
     def _decode(self, ids: Any) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def limit_of(request: RolloutRequest, settings: SamplingSettings, member: int) -> int:
+    """The most tokens that a member's completion may take."""
+    if request.max_tokens is None:
+        return settings.max_tokens
+    assert len(request.max_tokens) == settings.group_size, "a limit for each member"
+    assert 0 < request.max_tokens[member] <= settings.max_tokens
+    return request.max_tokens[member]

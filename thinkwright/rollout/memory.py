@@ -95,6 +95,37 @@ def plan_memory(
     return MemoryPlan(num_slots, min(num_slots, len(requests)), prompt_tokens, round_up(num_slots * pages) + 1)
 
 
+def plan_live_memory(
+    policy: Policy, *, num_slots: int, prompt_tokens: int, completion_tokens: int, memory_bytes: int | None
+) -> MemoryPlan:
+    """For so many requests at once, each of a prompt and a completion of up to so many tokens that is not known yet.
+
+    Raises ModelError, with what would fit, if the memory or the model's context is too small.
+    """
+    if min(num_slots, prompt_tokens, completion_tokens) < 1:
+        raise ModelError("num_slots, max_prompt_tokens and max_completion_tokens must be 1 or more")
+    for name, tokens in (("max_prompt_tokens", prompt_tokens), ("max_completion_tokens", completion_tokens)):
+        if tokens >= policy.max_positions:
+            raise ModelError(
+                f"{name} = {tokens} leaves no room in the model's context of {policy.max_positions}; "
+                f"lower it to {policy.max_positions - 1} or less"
+            )
+    pages = -(-completion_tokens // PAGE)
+    budget = free_bytes(policy.device) if memory_bytes is None else memory_bytes
+
+    def needed_bytes(slots: int) -> int:
+        return (slots * prompt_tokens + (round_up(slots * pages) + 1) * PAGE) * key_value_bytes(policy)
+
+    if needed_bytes(num_slots) > budget:
+        fitting = next((slots for slots in range(num_slots, 0, -1) if needed_bytes(slots) <= budget), 0)
+        remedy = f"lower num_slots to {fitting}" if fitting else "lower max_prompt_tokens and max_completion_tokens"
+        raise ModelError(
+            f"the keys and values of {num_slots} requests of {prompt_tokens} + {completion_tokens} tokens need "
+            f"{_mib(needed_bytes(num_slots))}, and there are {_mib(budget)}; {remedy}"
+        )
+    return MemoryPlan(num_slots, num_slots, prompt_tokens, round_up(num_slots * pages) + 1)
+
+
 def key_value_bytes(policy: Policy) -> int:
     """Bytes of keys and values of one token in all layers."""
     layers, heads, size = key_value_shape(policy)

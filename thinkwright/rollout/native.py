@@ -13,8 +13,9 @@ from thinkwright.models.packed_attention import KeyValue, PackedContext
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix, pack_rows
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
-from thinkwright.rollout.memory import MemoryPlan, check_lengths, key_value_shape, plan_memory
-from thinkwright.rollout.running import RunningBatch
+from thinkwright.rollout.group_batch import GroupBatch
+from thinkwright.rollout.memory import MemoryPlan, check_lengths, plan_memory
+from thinkwright.rollout.running import empty_prefix
 from thinkwright.types import Rollout
 
 DEFAULT_SLOTS = 256
@@ -51,10 +52,10 @@ class NativeEngine:
         # Always all that the prompts share, whatever is known already: so rounding does not depend on earlier calls.
         prefix_ids = requests[0].prompt_ids[:shared] if shared >= MIN_SHARED_PREFIX else ()
         plan = self._plan(requests, settings, len(prefix_ids))
-        batch = RunningBatch(self._policy, requests, settings, plan, self._read_prefix(prefix_ids))
+        batch = GroupBatch(self._policy, requests, settings, plan, self._read_prefix(prefix_ids))
         while batch.is_running:
             for index in batch.step():
-                yield index, batch.completions.group(index, policy_version)
+                yield index, batch.group(index, policy_version)
 
     def _plan(self, requests: Sequence[RolloutRequest], settings: SamplingSettings, num_prefix: int) -> MemoryPlan:
         return plan_memory(
@@ -74,9 +75,7 @@ class NativeEngine:
     def _read_prefix(self, prefix_ids: tuple[int, ...]) -> list[KeyValue]:
         """Keys and values of the common prefix; computed anew only where it or the weights have changed."""
         if not prefix_ids:
-            layers, heads, size = key_value_shape(self._policy)
-            empty = torch.zeros(heads, 0, size, dtype=self._policy.dtype, device=self._policy.device)
-            return [(empty, empty)] * layers
+            return empty_prefix(self._policy)
         weights = self._weights_version()
         if (prefix_ids, weights) != (self._prefix_ids, self._prefix_weights):
             tree = pack_rows([prefix_ids], first_position=0)

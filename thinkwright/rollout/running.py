@@ -1,10 +1,14 @@
 """The completions that run at the same time, one decoding step after the other.
 
-A step: free slots take the next completions, every row draws a token, rows that have ended leave, the others go through
-the model. Shapes: B running rows, E hidden size.
+A step: every row goes through the model with its last token, new rows come in behind prompts that were read, every row
+draws a token, rows that have ended leave. Which completions come and how they are drawn is the owner's matter: all
+members of all groups of a call (``group_batch.py``), or requests as they arrive (``live_batch.py``).
+
+Shapes: B running rows, E hidden size, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,130 +23,161 @@ from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import pack_rows
 from thinkwright.rollout.completions import Completions, Indices
 from thinkwright.rollout.cuda_graphs import GraphedDecoder
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.memory import MemoryPlan, key_value_shape
 from thinkwright.rollout.page_table import PageTable
-from thinkwright.rollout.sampling import draw_tokens
+from thinkwright.rollout.sampling import DrawnTokens
 
 READ_AHEAD_TOKENS = 1024
 """Prompts are read together up to so many tokens, in advance where there is room: one by one they leave cores idle."""
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What one step drew, all (B,), in the order of the rows as they ran."""
+
+    places: Indices
+    """Of each row's completion."""
+    tokens: Indices
+    logprobs: Indices
+    """Under the policy itself."""
+    has_ended: Indices
+
+
 class RunningBatch:
-    """The state of one call: which completion stands in which row, and the keys and values of all of them."""
+    """Which completion stands in which row, and the keys and values of all of them.
+
+    The owner calls, in every step: ``advance``, ``begin`` for new rows, ``logits``, ``take``; and ``leave`` before
+    ``advance`` for rows that it gives up. Weights written to in place between two steps count from the next one on;
+    keys and values computed before stay as they are.
+    """
 
     @torch.inference_mode()
-    def __init__(
-        self,
-        policy: Policy,
-        requests: Sequence[RolloutRequest],
-        settings: SamplingSettings,
-        plan: MemoryPlan,
-        prefix: Sequence[KeyValue],
-    ) -> None:
-        self._policy, self._requests, self._settings = policy, requests, settings
-        self.completions = Completions(requests, settings, policy.tokenizer, policy.end_ids)
+    def __init__(self, policy: Policy, completions: Completions, plan: MemoryPlan, prefix: Sequence[KeyValue]) -> None:
+        """``completions``: those that rows may stand for. ``prefix``: of the tokens that all prompts begin with."""
+        self._policy, self._completions = policy, completions
         self._num_slots, self._prefix = plan.num_slots, prefix
         self._num_prefix = prefix[0][0].shape[1]
         self._table = PageTable(plan.num_pages)
         self._store = _empty_store(policy, plan, prefix)
         self._has_kernel = is_available(policy.device, policy.dtype)
         self._graphs = GraphedDecoder(policy, self._store) if policy.device.type == "cuda" else None
-        self._head = policy.head.float()
+        self._exact_head, self._head_version = policy.head.float(), policy.head._version
         # By row.
-        self._rows = np.zeros(0, dtype=np.int64)
+        self._places = np.zeros(0, dtype=np.int64)
         self._row_prompts = np.zeros(0, dtype=np.int64)
-        self._hidden = self._head.new_zeros(
-            0, self._head.shape[1], dtype=policy.dtype
+        self._tokens = np.zeros(0, dtype=np.int64)  # drawn last
+        self._hidden = self._exact_head.new_zeros(
+            0, self._exact_head.shape[1], dtype=policy.dtype
         )  # (B, E), what predicts the next token
-        # By request.
-        self._prompt_slots = np.full(len(requests), -1)
-        self._num_open = np.full(len(requests), settings.group_size)
         # By prompt slot.
         self._free_slots = list(range(plan.num_prompts))[::-1]
         self._prompt_lengths = np.zeros(plan.num_prompts, dtype=np.int64)
-        self._prompt_ends = self._head.new_zeros(plan.num_prompts, self._head.shape[1], dtype=policy.dtype)
-        self._next_completion = self._next_request = 0
+        self._prompt_ends = self._hidden.new_zeros(plan.num_prompts, self._hidden.shape[1])
 
     @property
-    def is_running(self) -> bool:
-        """Whether any completion has not ended."""
-        return bool(self._num_open.any())
+    def places(self) -> Indices:
+        """The place of each row's completion, (B,)."""
+        return self._places
+
+    @property
+    def num_free_rows(self) -> int:
+        """Rows that may begin now."""
+        return self._num_slots - len(self._places)
+
+    @property
+    def has_free_prompts(self) -> bool:
+        """Whether a prompt can be read now."""
+        return bool(self._free_slots)
 
     @torch.inference_mode()
-    def step(self) -> list[int]:
-        """Draw a token for each running completion; returns the requests whose groups are now complete."""
-        self._fill_slots()
-        tokens, has_ended = self._draw()
-        ended = self._rows[has_ended] // self._settings.group_size
-        np.subtract.at(self._num_open, ended, 1)
-        complete = [int(request) for request in np.unique(ended) if self._num_open[request] == 0]
-        self._free_slots += [int(self._prompt_slots[request]) for request in complete]
-        self._free_slots.sort(reverse=True)
-        if has_ended.any():
-            self._leave(has_ended)
-        self._hidden = self._forward(tokens[~has_ended]) if len(self._rows) else self._hidden[:0]
-        return complete
+    def read_prompts(self, prompts: Iterable[Sequence[int]], min_tokens: int = 0) -> Indices:
+        """Compute the keys and values of the next prompts, as many together as there is room for; one at least.
 
-    def _fill_slots(self) -> None:
-        """Give free slots to the next completions, as long as their prompts are read or can be."""
-        size, first = self._settings.group_size, self._next_completion
-        count = min(self._num_slots - len(self._rows), len(self.completions) - first)
-        while count > 0 and self._next_request * size < first + count and self._free_slots:
-            self._read_prompts()
-        new = np.arange(first, min(first + count, self._next_request * size))
-        if len(new) == 0:
-            return
-        for index in new:
-            self.completions.begin(int(index))
-        slots = self._prompt_slots[new // size]
-        self._next_completion += len(new)
-        self._rows = np.concatenate((self._rows, new))
-        self._row_prompts = np.concatenate((self._row_prompts, slots))
-        self._table.add_rows(len(new))
-        self._hidden = torch.cat((self._hidden, self._prompt_ends[self._tensor(slots)]))
-
-    def _read_prompts(self) -> None:
-        """Compute the keys and values of the next prompts, several at once, into free prompt slots."""
+        Returns the prompt slot of each that was read, in order. The owner has seen that a slot is free.
+        ``min_tokens``: a pass of fewer is filled up to so many.
+        """
         slots, rows, num_tokens = [], [], 0
-        while self._free_slots and self._next_request < len(self._requests):
-            row = self._requests[self._next_request].prompt_ids[self._num_prefix :]
-            if rows and num_tokens + len(row) > READ_AHEAD_TOKENS:
+        for prompt in prompts:
+            row = prompt[self._num_prefix :]
+            if not self._free_slots or (rows and num_tokens + len(row) > READ_AHEAD_TOKENS):
                 break
             rows.append(row)
             slots.append(self._free_slots.pop())
             num_tokens += len(row)
-            self._prompt_slots[self._next_request] = slots[-1]
-            self._next_request += 1
-        tree = pack_rows(rows, self._num_prefix)
+        filler = [(0,) * (min_tokens - num_tokens)] if min_tokens > num_tokens else []
+        tree = pack_rows([*rows, *filler], self._num_prefix)
         context = PackedContext(tree, self._policy.device, self._prefix if self._num_prefix else None)
         hidden = self._policy.packed_hidden_states(tree, context)
         lengths = np.array([len(row) for row in rows])
         columns = np.concatenate([np.arange(length) for length in lengths])
-        self._store.write_prompts(context.kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
+        kept = [(keys[:, :num_tokens], values[:, :num_tokens]) for keys, values in context.kept]
+        self._store.write_prompts(kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
         self._prompt_lengths[slots] = lengths
         self._prompt_ends[slots] = hidden[self._tensor(np.cumsum(lengths) - 1)]
+        return np.array(slots)
 
-    def _draw(self) -> tuple[Indices, Indices]:
-        """The next token of each row (B,), and whether its completion has ended with it."""
-        uniform = self._tensor(self.completions.next_uniforms(self._rows))
-        forced = self.completions.next_forced(self._rows)
+    def free_prompts(self, slots: Iterable[int]) -> None:
+        """Prompts that no row needs any more."""
+        self._free_slots += slots
+        self._free_slots.sort(reverse=True)
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """Send the token drawn last in each row through the model."""
+        self._hidden = self._forward(self._tokens) if len(self._tokens) else self._hidden[:0]
+
+    @torch.inference_mode()
+    def begin(self, places: Indices, slots: Indices) -> None:
+        """New rows behind the others, whose completions continue the prompts in these slots."""
+        self._places = np.concatenate((self._places, places))
+        self._row_prompts = np.concatenate((self._row_prompts, slots))
+        self._table.add_rows(len(places))
+        self._hidden = torch.cat((self._hidden, self._prompt_ends[self._tensor(slots)]))
+
+    @torch.inference_mode()
+    def logits(self) -> Tensor:
+        """Of each row's next token (B, V), in fp32."""
         # Padded to at least a few rows, so that a row's rounding does not depend on how many there are.
-        missing = max(0, MIN_ROWS - len(self._rows))
+        missing = max(0, MIN_ROWS - len(self._hidden))
         hidden = torch.nn.functional.pad(self._hidden, (0, 0, 0, missing))
-        logits = logits_from_hidden(hidden, self._head)[: len(self._rows)]
-        drawn = draw_tokens(logits, uniform, self._settings, None if forced is None else self._tensor(forced))
+        return logits_from_hidden(hidden, self._head())[: len(self._hidden)]
+
+    def next_uniforms(self) -> Tensor:
+        """The random number of each row's next token (B,)."""
+        return self._tensor(self._completions.next_uniforms(self._places))
+
+    def next_forced(self) -> Tensor | None:
+        """The token to be forced next in each row (B,), -1 for none; None if none is ever forced in this batch."""
+        forced = self._completions.next_forced(self._places)
+        return None if forced is None else self._tensor(forced)
+
+    @torch.inference_mode()
+    def take(self, drawn: DrawnTokens) -> Taken:
+        """Append a token to the completion of each row; those that have ended leave."""
         tokens, logprobs, untempered = (
             values.cpu().numpy() for values in (drawn.tokens, drawn.logprobs, drawn.untempered_logprobs)
         )
-        return tokens, self.completions.append(self._rows, tokens, logprobs, untempered)
+        has_ended = self._completions.append(self._places, tokens, logprobs, untempered)
+        taken = Taken(self._places, tokens, untempered, has_ended)
+        self._tokens = tokens
+        if has_ended.any():
+            self.leave(has_ended)
+        return taken
 
-    def _leave(self, has_ended: Indices) -> None:
-        """Take the rows that have ended out of the batch, and their pages out of the pool."""
-        movers, holes = self._table.keep_rows(~has_ended)
+    @torch.inference_mode()
+    def leave(self, is_leaving: Indices) -> None:
+        """Take rows (B,) out of the batch, and their pages out of the pool."""
+        movers, holes = self._table.keep_rows(~is_leaving)
         if len(movers):
             self._store.move_pages(self._tensor(movers), self._tensor(holes))
-        self._rows, self._row_prompts = self._rows[~has_ended], self._row_prompts[~has_ended]
+        self._places, self._row_prompts = self._places[~is_leaving], self._row_prompts[~is_leaving]
+        self._tokens = self._tokens[~is_leaving]
+
+    def _head(self) -> Tensor:
+        """The head's weight in fp32, which may be a copy; made anew where the weight was written to."""
+        if (head := self._policy.head)._version != self._head_version:
+            self._exact_head, self._head_version = head.float(), head._version
+        return self._exact_head
 
     def _forward(self, tokens: Indices) -> Tensor:
         """Send the drawn tokens (B,) through the model; the hidden states (B, E) predict the next ones."""
@@ -172,6 +207,13 @@ class RunningBatch:
 
     def _tensor(self, array: Indices) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
+
+
+def empty_prefix(policy: Policy) -> list[KeyValue]:
+    """The keys and values of no token, for prompts that share nothing."""
+    layers, heads, size = key_value_shape(policy)
+    empty = torch.zeros(heads, 0, size, dtype=policy.dtype, device=policy.device)
+    return [(empty, empty)] * layers
 
 
 def _empty_store(policy: Policy, plan: MemoryPlan, prefix: Sequence[KeyValue]) -> KeyValueStore:

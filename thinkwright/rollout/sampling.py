@@ -50,14 +50,8 @@ def _draw_tile(
     """The fields of ``DrawnTokens``."""
     logprobs = torch.log_softmax(logits / settings.temperature, dim=-1)
     if settings.is_cut:
-        logprobs = torch.log_softmax(logprobs.masked_fill(~_is_eligible(logprobs, settings), -torch.inf), dim=-1)
-    cumulative = logprobs.exp().cumsum(-1)
-    if cumulative.device.type != "cpu":
-        # A parallel sum may step back by a rounding error, into which a token of no probability could fall.
-        cumulative = cumulative.cummax(-1).values
-    # Scaled by the last entry, which rounding leaves near but not at 1, so that no token of zero probability is drawn.
-    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
-    tokens = tokens.clamp(max=logits.shape[-1] - 1)
+        logprobs = cut_logprobs(logprobs, settings.top_p, settings.top_k, settings.min_p)
+    tokens = tokens_at(logprobs, uniform)
     if forced is not None:
         tokens = torch.where(forced[:, None] >= 0, forced[:, None], tokens)
     drawn = logprobs.gather(-1, tokens)[:, 0]
@@ -69,14 +63,32 @@ def _draw_tile(
     return tokens[:, 0], drawn, untempered
 
 
-def _is_eligible(logprobs: Tensor, settings: SamplingSettings) -> Tensor:
-    """Which tokens (B, V) may be drawn: the ``top_k`` likeliest, of these those that make up ``top_p`` (Holtzman et
-    al., arXiv:1904.09751), of these none under ``min_p`` times the likeliest (arXiv:2407.01082)."""
+def tokens_at(logprobs: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens (B, 1) that numbers (B,) in [0, 1) fall on in the cumulative distributions of log-probabilities (B, V)."""
+    cumulative = logprobs.exp().cumsum(-1)
+    if cumulative.device.type != "cpu":
+        # A parallel sum may step back by a rounding error, into which a token of no probability could fall.
+        cumulative = cumulative.cummax(-1).values
+    # Scaled by the last entry, which rounding leaves near but not at 1, so that no token of zero probability is drawn.
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
+    return tokens.clamp(max=logprobs.shape[-1] - 1)
+
+
+def cut_logprobs(logprobs: Tensor, top_p: float | Tensor, top_k: int | Tensor, min_p: float | Tensor) -> Tensor:
+    """Log-probabilities (B, V) among the tokens that may be drawn, -inf for the others.
+
+    These are the ``top_k`` likeliest (0: all), of these those that make up ``top_p`` (Holtzman et al.,
+    arXiv:1904.09751), of these none under ``min_p`` times the likeliest (arXiv:2407.01082). Each is one number for all
+    rows, or a column (B, 1).
+    """
+    num_tokens = logprobs.shape[-1]
     ordered, order = logprobs.sort(dim=-1, descending=True, stable=True)
-    rank = torch.arange(logprobs.shape[-1], device=logprobs.device)
-    is_in = rank < (settings.top_k or logprobs.shape[-1])
+    rank = torch.arange(num_tokens, device=logprobs.device)
+    num_likeliest = top_k.where(top_k > 0, num_tokens) if isinstance(top_k, Tensor) else top_k or num_tokens
+    is_in = rank < num_likeliest
     probabilities = torch.softmax(ordered.masked_fill(~is_in, -torch.inf), dim=-1)
     # A token is in if those before it do not yet make up top_p; the likeliest always is.
-    is_in = is_in & (probabilities.cumsum(-1) - probabilities < settings.top_p)
-    is_in = is_in & (probabilities >= settings.min_p * probabilities[:, :1])
-    return torch.zeros_like(is_in).scatter(-1, order, is_in)
+    is_in = is_in & (probabilities.cumsum(-1) - probabilities < top_p)
+    is_in = is_in & (probabilities >= min_p * probabilities[:, :1])
+    is_eligible = torch.zeros_like(is_in).scatter(-1, order, is_in)
+    return torch.log_softmax(logprobs.masked_fill(~is_eligible, -torch.inf), dim=-1)
