@@ -9,12 +9,13 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
-from tests.export.run_folders import samples, write_pipeline, write_run
+from tests.export.run_folders import samples, write, write_pipeline, write_run
 from thinkwright.evaluation.estimators import estimate_share
 from thinkwright.export.card import card_text, evaluation_results
 from thinkwright.export.huggingface import make_card
 from thinkwright.export.run_facts import RunFacts, read_run
 from thinkwright.export.subject import find_subject, load_subject
+from thinkwright.pipeline.outside import content_digest
 
 
 def card_of(model: Path, license: str | None = None, template: str | None = None) -> Any:
@@ -82,7 +83,7 @@ def test_a_base_of_the_hub_is_named_and_its_license_left_open(
     assert head_of(text)["base_model"] == "Qwen/Qwen2.5-0.5B"
     assert head_of(text)["license"] == "other"
     assert "The license of Qwen/Qwen2.5-0.5B applies" in text
-    assert "Beside that (at the end of its training): replies in the trained form 75.0 %" in text
+    assert "Beside that (all questions, at the end of its training): replies in the trained form 75.0 %" in text
     assert head_of(card_text(card_of(run, license="mit")))["license"] == "mit"
 
 
@@ -98,6 +99,23 @@ def test_an_evaluation_of_an_older_model_is_not_shown(pipeline: Path) -> None:
         (pipeline / "stages/03-all/model/config.json").read_text() + "\n"
     )
     assert "beside other models" not in card_text(card_of(pipeline))
+
+
+def test_suites_that_asked_this_very_model_are_shown(pipeline: Path) -> None:
+    run = pipeline / "stages/03-all"
+    figures = {"accuracy": 0.6, "accuracy_standard_error": 0.01, "accuracy_low": 0.58, "accuracy_high": 0.62}
+    found = {
+        "suite": "gsm8k",
+        "settings": {"model": f"digest {content_digest(run / 'model')}", "temperature": 0.6, "max-tokens": 512},
+        "figures": {"free": {**figures, "num_questions": 800, "num_samples": 3200}},
+    }
+    write(run / "eval/r1/gsm8k/figures.json", found)
+    write(run / "eval/r1/math/figures.json", {**found, "suite": "math", "settings": {"model": "digest another"}})
+    card = card_of(pipeline)
+    how = "n = 800 questions, 4 samples each, temperature 0.6, at most 512 tokens"
+    assert f"| suite gsm8k | 60.0 % | 58.0 to 62.0 % | {how} |" in card_text(card)
+    assert "suite math" not in card_text(card)
+    assert yaml.safe_load(evaluation_results(card)["gsm8k.yaml"])[0]["value"] == 60.0
 
 
 @pytest.mark.parametrize("broken", ["environment.json", "summary.json", "eval/step_000030.json"])

@@ -123,7 +123,9 @@ def test_old_and_new_ollama_find_the_tags(name: str) -> None:
     assert chat.go_template is not None
     assert "<think>" in chat.jinja
     assert "</think>" in chat.jinja
-    inside = re.search(r"\{\{ range .*\}\}(.*)\{\{ end \}\}", chat.go_template, re.DOTALL)
+    inside = re.search(
+        r"\{\{ range \$i, \$_ := \.Messages \}\}(.*)\{\{ end \}\} Assistant:", chat.go_template, re.DOTALL
+    )
     assert inside
     assert "<think> {{ .Thinking }} </think>" in inside[1]
     # Blanks count: a dash in an action would eat those beside it.

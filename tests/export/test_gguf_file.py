@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from tests.model_folders import KINDS, write_model_folder
 from thinkwright.errors import ModelError, RunFolderError
@@ -33,16 +34,22 @@ def export(model: Path, out: Path, file_type: str = "f32", **settings: Any) -> P
     return next(out.glob("*.gguf"))
 
 
-def same_logits(folder: Path, file: Path, **settings: Any) -> None:
+def same_logits(folder: Path, file: Path) -> None:
     """transformers reads GGUF by code of its own, which puts Llama's rows back."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    read = load_gguf_checkpoint(file, return_tensors=True, model_to_load=model)
+    settings = {
+        key: value for key, value in read["config"].items() if key not in ("architectures", "_model_name_or_path")
+    }
+    # It does not read the size of a head.
+    head_size = f"{settings['model_type']}.attention.key_length"
+    settings["head_dim"] = gguf.GGUFReader(file).get_field(head_size).contents()
+    theirs = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings), dtype=torch.float32).eval()
+    missing = theirs.load_state_dict(read["tensors"], strict=False).missing_keys
+    assert missing == (["lm_head.weight"] if model.config.tie_word_embeddings else [])
     tokens = torch.arange(5, 45)[None]
-    models = (
-        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-        AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, **settings),
-    )
     with torch.no_grad():
-        ours, theirs = (model.eval()(input_ids=tokens).logits for model in models)
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(model(tokens).logits, theirs(tokens).logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,8 +104,10 @@ def test_llama_3_positions_are_kept(tmp_path: Path) -> None:
     factors = next(tensor.data for tensor in gguf.GGUFReader(file).tensors if tensor.name == "rope_freqs.weight")
     # Head size 16: eight frequencies; wavelengths below 256 / 4 stay, above 256 are stretched by 8.
     wavelengths = 2 * torch.pi * 10000.0 ** (torch.arange(0, 16, 2) / 16)
-    assert [float(f) for f, w in zip(factors, wavelengths, strict=True) if w < 64] == pytest.approx([1.0] * 3)
-    assert [float(f) for f, w in zip(factors, wavelengths, strict=True) if w > 256] == pytest.approx([8.0] * 3)
+    pairs = [(float(factor), float(length)) for factor, length in zip(factors, wavelengths, strict=True)]
+    assert [factor for factor, length in pairs if length < 64] == pytest.approx([1.0] * 3)
+    assert [factor for factor, length in pairs if length > 256] == pytest.approx([8.0] * 4)
+    assert [1 < factor < 8 for factor, length in pairs if 64 < length < 256] == [True]
 
 
 def test_linear_positions_are_kept(tmp_path: Path) -> None:

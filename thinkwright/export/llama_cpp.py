@@ -31,15 +31,15 @@ def is_installed() -> bool:
 class LlamaServer:
     """llama.cpp's HTTP server with one model, in this process."""
 
-    def __init__(self, address: str) -> None:
-        self._client = httpx2.Client(base_url=address, timeout=_TIMEOUT_SECONDS, trust_env=False)
+    def __init__(self, client: httpx2.Client) -> None:
+        self._client = client
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text; special tokens written in it are read as such, as transformers does."""
         return self._post("/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
 
     def greedy(self, ids: Sequence[int], num_tokens: int) -> list[int]:
-        """The likeliest tokens after ``ids``, one by one; the end is not among them."""
+        """The likeliest tokens after ``ids``, one by one, the end included."""
         body = {"prompt": list(ids), "n_predict": num_tokens, "temperature": 0.0, "return_tokens": True}
         return self._post("/completion", {**body, "cache_prompt": False})["tokens"]
 
@@ -66,7 +66,7 @@ class LlamaServer:
 
 
 @contextlib.contextmanager
-def serve(path: Path, *, num_positions: int = 1024, num_slots: int = 1, num_threads: int = 2) -> Iterator[LlamaServer]:
+def serve(path: Path, *, num_positions: int = 1024, num_slots: int = 1, num_threads: int = 1) -> Iterator[LlamaServer]:
     """Load a GGUF file. Raises ModelError if llama.cpp cannot."""
     import xllamacpp
 
@@ -82,7 +82,8 @@ def serve(path: Path, *, num_positions: int = 1024, num_slots: int = 1, num_thre
         server = xllamacpp.Server(params)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path.name}: llama.cpp cannot load it ({error}); please report this") from error
-    yield LlamaServer(server.listening_address)
+    with httpx2.Client(base_url=server.listening_address, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+        yield LlamaServer(client)
     del server
 
 
