@@ -19,6 +19,7 @@ from thinkwright.tasks.tiny_world.world import held_out_puzzles
 
 pytest.importorskip("gguf", reason="gguf is not installed: pip install 'thinkwright[export]'")
 pytestmark = pytest.mark.skipif(not is_installed(), reason="xllamacpp is not installed: pip install xllamacpp")
+THINKING = tuple(name for name in TEMPLATES if name != "boxed")
 LLAMA3_ROPE = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,
@@ -75,7 +76,8 @@ def test_greedy_replies_to_50_prompts_are_equal(tiny: Subject, server: LlamaServ
 def test_every_layout_gives_our_tokens(kind: str, is_tied: bool, tmp_path: Path) -> None:
     subject = load(str(write_model_folder(tmp_path / "m", kind, tie_word_embeddings=is_tied)), "think_summary")
     found = compare_greedy(gguf_model(subject, "f32", None), write(subject, "f32", tmp_path))
-    assert found.num_equal == found.num_tokens > 20
+    assert found.num_equal >= found.num_tokens - 2 > 20
+    assert found.largest_gap < 0.005
 
 
 @pytest.mark.parametrize("file_type", ["f16", "bf16", "q8_0", "q4_0"])
@@ -84,7 +86,11 @@ def test_every_type_is_loaded(file_type: str, kind: str, model_folder: Callable[
     subject = load(str(model_folder(kind)), "think_summary")
     found = compare_greedy(gguf_model(subject, file_type, None), write(subject, file_type, tmp_path))
     assert found.num_tokens > 20
-    assert found.largest_gap < (1.5 if file_type == "q4_0" else 0.3)
+    # Random weights bear little: of 512 tokens, chance would take ours once in 512.
+    if file_type == "q4_0":
+        assert found.num_equal > found.num_tokens / 5
+    else:
+        assert found.largest_gap < 0.3
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,8 @@ def test_every_type_is_loaded(file_type: str, kind: str, model_folder: Callable[
 def test_scaled_positions_are_llama_cpps_too(kind: str, rope: dict[str, float], tmp_path: Path) -> None:
     subject = load(str(write_model_folder(tmp_path / "m", kind, rope_parameters=rope)), "think_summary")
     found = compare_greedy(gguf_model(subject, "f32", None), write(subject, "f32", tmp_path))
-    assert found.num_equal == found.num_tokens > 20
+    assert found.num_equal >= found.num_tokens - 2 > 20
+    assert found.largest_gap < 0.005
 
 
 def test_rows_in_the_wrong_order_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,11 +136,14 @@ THOUGHT = " <think> 2 and 3 are 5 </think> "
         ("think_summary", f"{THOUGHT}It is 5.", ("2 and 3 are 5", "It is 5.")),
         ("think_summary", " Hello there!", ("", "Hello there!")),
         ("r1_zero", f"{THOUGHT}<answer> 5 </answer>", ("2 and 3 are 5", "<answer> 5 </answer>")),
+        ("r1_zero", f"{THOUGHT}It is 5.", ("2 and 3 are 5", "It is 5.")),
+        ("r1_zero", " <think> 2 and", ("2 and", "")),
         (
             "r1_zero_prefilled",
-            f"{THOUGHT.removeprefix(' <think>')}<answer> 5 </answer>",
+            " 2 and 3 are 5 </think> <answer> 5 </answer>",
             ("2 and 3 are 5", "<answer> 5 </answer>"),
         ),
+        ("think_summary_prefilled", " 2 and 3 are 5 </think> It is 5.", ("2 and 3 are 5", "It is 5.")),
     ],
 )
 def test_its_server_tells_thought_and_answer_apart(
@@ -144,8 +154,9 @@ def test_its_server_tells_thought_and_answer_apart(
     assert found == expected
 
 
-def test_its_server_honours_thinking_off(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    with serve(write(load(str(model_folder("qwen2")), "think_summary"), "f32", tmp_path)) as running:
+@pytest.mark.parametrize("name", THINKING)
+def test_its_server_honours_thinking_off(name: str, model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    with serve(write(load(str(model_folder("qwen2")), name), "f32", tmp_path)) as running:
         assert say(running, " It is 5.", chat_template_kwargs={"enable_thinking": False}) == ("", "It is 5.")
 
 

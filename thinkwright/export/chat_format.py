@@ -63,6 +63,8 @@ START
 {%- endif -%}
 """
 _PLAIN_ANSWER = "{{- ' ' + content.strip() -}}"
+# The answer stands as it is given. Were R1-Zero's tags put around one without them, llama.cpp would take them for a
+# part of every reply, and fail on one that lacks them.
 _ANSWER_AFTER_THOUGHT = """\
 {%- set thought = '' -%}
 {%- if message.reasoning_content is string -%}
@@ -75,15 +77,7 @@ _ANSWER_AFTER_THOUGHT = """\
 {%- if thought and loop.index0 > ns.last_user -%}
 {{- ' <think> ' + thought + ' </think>' -}}
 {%- endif -%}
-{%- set answer = content.split('</think>')[-1].strip() -%}
-"""
-_ANSWER = "{{- ' ' + answer -}}"
-_TAGGED_ANSWER = """\
-{%- if '<answer>' in answer -%}
-{{- ' ' + answer -}}
-{%- elif answer -%}
-{{- ' <answer> ' + answer + ' </answer>' -}}
-{%- endif -%}"""
+{{- ' ' + content.split('</think>')[-1].strip() -}}"""
 _START_AFTER_THOUGHT = """\
 {%- if enable_thinking is defined and enable_thinking is false -%}
 {{- OFF -}}
@@ -151,10 +145,6 @@ def _has_thought(template: Template) -> bool:
     return "</think>" in template.write("thought", "answer")
 
 
-def _has_answer_tags(template: Template) -> bool:
-    return "<answer>" in template.write("thought", "answer")
-
-
 def _jinja(template: Template, end_token: str) -> str:
     parts = _parts(template)
     words = {
@@ -168,8 +158,7 @@ def _jinja(template: Template, end_token: str) -> str:
     }
     answer, start = _PLAIN_ANSWER, _START
     if _has_thought(template):
-        answer = _ANSWER_AFTER_THOUGHT + (_TAGGED_ANSWER if _has_answer_tags(template) else _ANSWER)
-        start = _START_AFTER_THOUGHT
+        answer, start = _ANSWER_AFTER_THOUGHT, _START_AFTER_THOUGHT
     text = _TEXT_OF + _CONVERSATION.replace("ANSWER", answer).replace("START", start)
     # All in one pass: what is put in is not looked through again.
     return re.sub(rf"\b({'|'.join(words)})\b", lambda found: _literal(words[found[0]]), text)
