@@ -59,9 +59,9 @@ def test_what_stands_in_the_folder(model_folder: Callable[[str], Path], tmp_path
 def test_the_written_tokenizer_tells_a_reply_apart(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     export_model(Wanted(str(model_folder("qwen2")), "hf", out=tmp_path / "out", template="think_summary"))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
-    text = f"{TEMPLATES['think_summary'].prompt('q')} <think> 1 + 1 </think> 2<|endoftext|>"
-    reply = tokenizer.decode(tokenizer.encode(text))
-    found = tokenizer.parse_response(reply)
+    prompt = tokenizer.apply_chat_template([{"role": "user", "content": "q"}], add_generation_prompt=True)["input_ids"]
+    reply = tokenizer.encode(" <think> 1 + 1 </think> 2<|endoftext|>")
+    found = tokenizer.parse_response(reply, prefix=prompt)
     assert (found["role"], found["reasoning_content"].strip(), found["content"].strip()) == ("assistant", "1 + 1", "2")
 
 

@@ -209,8 +209,8 @@ model = AutoModelForCausalLM.from_pretrained("FOLDER_OR_NAME")
 prompt = tokenizer.apply_chat_template(
     [{"role": "user", "content": "What is 12 + 7 - 3?"}], add_generation_prompt=True, return_tensors="pt"
 )
-reply = model.generate(**prompt, max_new_tokens=512)[0]
-print(tokenizer.parse_response(tokenizer.decode(reply)))
+reply = model.generate(**prompt, max_new_tokens=512)[0, prompt["input_ids"].shape[1] :]
+print(tokenizer.parse_response(reply, prefix=prompt["input_ids"][0]))
 ```"""
 
 
