@@ -14,8 +14,8 @@ LAYERS = (
     ("cli", "__main__"),
 )
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
-# Read run folders only; nothing but the command line imports them.
-READERS = ("report",)
+# Read run folders and models only; nothing but the command line imports them.
+READERS = ("report", "export")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from thinkwright.cli.export import add_export_verb
 from thinkwright.cli.looking import add_looking_verbs
 from thinkwright.cli.preferences import add_preference_verbs
 from thinkwright.cli.recipes import add_recipe_verbs
@@ -43,4 +44,5 @@ def _parser() -> argparse.ArgumentParser:
     add_recipe_verbs(verbs)
     add_looking_verbs(verbs)
     add_preference_verbs(verbs)
+    add_export_verb(verbs)
     return parser

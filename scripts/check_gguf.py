@@ -1,0 +1,176 @@
+"""Asks llama.cpp the tiny world's held-out questions from GGUF files of every type, beside our own engine.
+
+    python scripts/check_gguf.py MODEL [--template NAME] [--questions N]
+
+Needs the packages gguf and xllamacpp. Greedy replies. The first table holds accuracy by type and how many replies are
+ours word for word; the second what each way to leave out the thought brings (our engine). Then llama.cpp's own server
+is asked through its chat interface, with the thought and without. The last line says whether the promises are kept:
+q8_0 within 1 point of our accuracy, f16 within half a point, and the thought always told apart.
+"""
+
+import argparse
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from thinkwright.chat.template import TEMPLATES
+from thinkwright.config.rewards import RewardWeights
+from thinkwright.config.tasks import TinyWorldTask
+from thinkwright.evaluation.figures import figures_of, samples_of
+from thinkwright.export.chat_format import THOUGHT_OFF
+from thinkwright.export.gguf import check_gguf, file_name, write_gguf
+from thinkwright.export.llama_cpp import LlamaServer, serve
+from thinkwright.export.run_export import TYPES, gguf_model
+from thinkwright.export.subject import Subject, find_subject, load_subject
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rewards.score import score_groups
+from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.tasks.prompts import load_task
+from thinkwright.types import Prompt, Rollout
+
+MAX_TOKENS = 192
+NUM_SLOTS = 8
+OFF = (THOUGHT_OFF, " <think></think>", " <think>\n\n</think>\n\n", " </think>")
+"""Ways to leave out the thought, as what the reply begins with."""
+Replies = list[tuple[Prompt, str, int]]
+"""Prompt, text and number of tokens."""
+
+
+def main() -> int:
+    """Print the tables; 1 if a promise is not kept."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--template")
+    parser.add_argument("--questions", type=int, default=256)
+    options = parser.parse_args()
+    source, config = find_subject(options.model)
+    subject = load_subject(source, config, None, options.template)
+    prompts = load_task(TinyWorldTask(type="tiny_world"), subject.chat.name).all_prompts()[: options.questions]
+    with WorkerPool(2) as pool, tempfile.TemporaryDirectory() as folder:
+        ours = _native(subject, prompts)
+        accuracy = {"ours": _figures(ours, pool)["accuracy"]}
+        print(f"{len(prompts)} questions, greedy, at most {MAX_TOKENS} tokens\n")
+        print("| weights | MiB | right answers | replies as ours |\n|---|---|---|---|")
+        print(f"| our engine | | {accuracy['ours']:.1%} | |", flush=True)
+        for file_type in TYPES:
+            path = _write(subject, file_type, Path(folder))
+            with serve(path, num_slots=NUM_SLOTS) as server:
+                theirs = _greedy(server, subject, prompts)
+            accuracy[file_type] = _figures(theirs, pool)["accuracy"]
+            same = sum(a[1] == b[1] for a, b in zip(ours, theirs, strict=True))
+            size = path.stat().st_size / 2**20
+            print(f"| {file_type} | {size:.1f} | {accuracy[file_type]:.1%} | {same} |", flush=True)
+        _print_without_thought(subject, prompts, pool)
+        kept = _chat(subject, Path(folder), prompts, pool)
+    promises = {
+        "q8_0 within 1 point": abs(accuracy["q8_0"] - accuracy["ours"]) <= 0.01,
+        "f16 within half a point": abs(accuracy["f16"] - accuracy["ours"]) <= 0.005,
+        "thought told apart": kept,
+    }
+    broken = [promise for promise, is_kept in promises.items() if not is_kept]
+    print(f"NOT KEPT: {'; '.join(broken)}" if broken else "Every promise kept.")
+    return 1 if broken else 0
+
+
+def _write(subject: Subject, file_type: str, folder: Path) -> Path:
+    model = gguf_model(subject, file_type, None)
+    path = folder / file_name(model)
+    write_gguf(model, path)
+    check_gguf(model, path)
+    return path
+
+
+def _native(subject: Subject, prompts: tuple[Prompt, ...], start: str = "") -> Replies:
+    policy = subject.policy
+    encode = policy.tokenizer.encode
+    requests = [
+        RolloutRequest(
+            prompt.prompt_id,
+            tuple(encode(prompt.text, add_special_tokens=False)),
+            forced_start=tuple(encode(start, add_special_tokens=False)) if start else (),
+        )
+        for prompt in prompts
+    ]
+    # The engine draws; at this temperature the likeliest token has all of the probability.
+    settings = SamplingSettings(1, MAX_TOKENS, 1e-4, seed=0, step=0)
+    groups = NativeEngine(policy, 256).generate(requests, settings, 0)
+    return [(p, group[0].text, len(group[0].token_ids)) for p, group in zip(prompts, groups, strict=True)]
+
+
+def _greedy(server: LlamaServer, subject: Subject, prompts: tuple[Prompt, ...]) -> Replies:
+    tokenizer, ends = subject.policy.tokenizer, set(subject.policy.end_ids)
+
+    def ask(prompt: Prompt) -> tuple[Prompt, str, int]:
+        ids = server.greedy(tokenizer.encode(prompt.text, add_special_tokens=False), MAX_TOKENS)
+        return prompt, tokenizer.decode([token for token in ids if token not in ends]), len(ids)
+
+    with ThreadPoolExecutor(NUM_SLOTS) as threads:
+        return list(threads.map(ask, prompts))
+
+
+def _figures(replies: Replies, pool: WorkerPool) -> dict[str, Any]:
+    groups = [(prompt, (), [_rollout(text, length)]) for prompt, text, length in replies]
+    return figures_of(samples_of(score_groups(groups, RewardWeights(), pool)))
+
+
+def _rollout(text: str, length: int) -> Rollout:
+    zeros = (0.0,) * length
+    return Rollout((0,) * length, zeros, zeros, (False,) * length, text, "stop", 0)
+
+
+def _print_without_thought(subject: Subject, prompts: tuple[Prompt, ...], pool: WorkerPool) -> None:
+    print("\n| the reply begins with | right answers | opens another thought | tokens |\n|---|---|---|---|")
+    for start in ("", *OFF):
+        replies = _native(subject, prompts, start)
+        figures = _figures(replies, pool)
+        again = sum(text.removeprefix(start).count("<think>") > 0 for _, text, _ in replies) / len(replies)
+        row = f"| {start!r} | {figures['accuracy']:.1%} | {again:.1%} | {figures['mean_response_tokens']:.1f} |"
+        print(row, flush=True)
+
+
+def _chat(subject: Subject, folder: Path, prompts: tuple[Prompt, ...], pool: WorkerPool) -> bool:
+    """Whether llama.cpp's server puts no tag of a thought into an answer, and no thought where none is wanted."""
+    path = _write(subject, "f16", folder)
+    template, is_kept = TEMPLATES[subject.chat.name], True
+    with serve(path, num_slots=NUM_SLOTS) as server:
+        for is_on in (True, False):
+            settings = {
+                "max_tokens": MAX_TOKENS,
+                "temperature": 0.0,
+                "chat_template_kwargs": {"enable_thinking": is_on},
+            }
+
+            def ask(prompt: Prompt, settings: dict[str, Any] = settings) -> dict[str, Any]:
+                return server.chat([{"role": "user", "content": prompt.question}], **settings)["message"]
+
+            with ThreadPoolExecutor(NUM_SLOTS) as threads:
+                found = list(threads.map(ask, prompts))
+            thoughts = [message.get("reasoning_content") or "" for message in found]
+            answers = [message.get("content") or "" for message in found]
+            # Graded as a reply with a thought of some word, so that only the answer decides.
+            replies = [
+                (replace(prompt), template.prefill + template.write("so", _bare(answer)), len(answer))
+                for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+            num_thoughts = sum(bool(thought.strip()) for thought in thoughts)
+            num_leaks = sum("think>" in answer for answer in answers)
+            is_kept &= num_leaks == 0 and (is_on or num_thoughts == 0)
+            print(
+                f"\nchat, enable_thinking={is_on}: {_figures(replies, pool)['accuracy']:.1%} right, "
+                f"{num_thoughts} thoughts, {num_leaks} answers with a tag of a thought; for instance {found[0]}"
+            )
+    return is_kept
+
+
+def _bare(answer: str) -> str:
+    return answer.replace("<answer>", "").replace("</answer>", "").strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
