@@ -68,7 +68,7 @@ class LlamaServer:
 @contextlib.contextmanager
 def serve(path: Path, *, num_positions: int = 1024, num_slots: int = 1, num_threads: int = 1) -> Iterator[LlamaServer]:
     """Load a GGUF file. Raises ModelError if llama.cpp cannot."""
-    import xllamacpp
+    xllamacpp: Any = importlib.import_module("xllamacpp")
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
