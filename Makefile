@@ -20,7 +20,8 @@ test: $(TEST_STAMP)
 	$(BIN)/pyright
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-## R1 at full size, every stage for two steps on random weights (some six minutes; needs the data sets).
+## R1 at full size, every stage for two steps on random weights, and other tests of half a minute each (some ten minutes;
+## needs the data sets).
 test-slow: $(TEST_STAMP)
 	$(BIN)/pytest -m slow
 

@@ -123,6 +123,7 @@ def refusing_hub() -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_leaves_the_folder(tmp_path: Path) -> None:
     done = push(tmp_path, "http://127.0.0.1:9", "hf_key")
     assert done.returncode == 1
@@ -132,6 +133,7 @@ def test_a_hub_that_cannot_be_reached_leaves_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "out/model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_hub_that_refuses_is_named_with_the_remedy(tmp_path: Path) -> None:
     with refusing_hub() as address:
         done = push(tmp_path, address, "hf_key")

@@ -139,6 +139,7 @@ def test_a_repeated_step_leaves_one_set_of_events_and_the_time_of_all_parts(file
     assert [event["step"] for event in events if event["event"] == "set_aside"] == [0]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_writes_the_same_rows(file: Path, tmp_path: Path) -> None:
     run(file, tmp_path / "whole", "steps=4")
     out = tmp_path / "killed"

@@ -152,6 +152,7 @@ def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_pat
     assert "general.guard.max_accuracy_drop: 0.03 in the folder, absent now" in unguarded
 
 
+@pytest.mark.slow
 def test_without_the_guard_a_run_goes_on(command: Command, tmp_path: Path) -> None:
     extra = ["steps=6", "general.first_step=0", "evaluation.every_steps=3", "checkpoint_steps=1", "general.guard=false"]
     folder = tmp_path / "r"

@@ -141,6 +141,7 @@ def test_a_stage_that_was_stopped_goes_on_in_a_folder_that_was_moved_or_is_spelt
     assert not (moved / "stages/old").exists()
 
 
+@pytest.mark.slow
 def test_stages_that_nothing_changed_for_are_not_run_again_where_others_come_and_go(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(file, out)

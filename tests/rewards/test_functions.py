@@ -408,6 +408,7 @@ def test_every_gold_of_mbpp_and_leetcode_can_be_graded(data_folder: Path) -> Non
     assert not [problem for problem in map(functions.VERIFIER.check_gold, golds) if problem]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("sandbox")
 def test_solutions_of_mbpp_and_leetcode_pass_and_wrong_answers_do_not(data_folder: Path) -> None:
     pairs = [

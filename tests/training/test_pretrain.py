@@ -43,6 +43,7 @@ def small_tokenizer_sample() -> None:
         yield
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(tmp_path: Path) -> None:
     whole, stopped = (
         fresh_policy(),
