@@ -26,10 +26,11 @@ def test_every_set_with_held_out_rows_that_has_references_is_a_suite() -> None:
     assert set(SUITES) == {TINY_WORLD, *SETS} - {"reasoning_gym", "code_contests"}
 
 
-def test_a_sample_of_the_tiny_world_keeps_its_families() -> None:
+def test_a_sample_of_the_tiny_world_is_like_the_whole() -> None:
     whole = load_suite(TINY_WORLD, "r1_zero").prompts
     some = load_suite(TINY_WORLD, "r1_zero", max_questions=64).prompts
-    assert {prompt.family for prompt in some} == {prompt.family for prompt in whole}
+    for name in ("family", "level", "language"):
+        assert {getattr(prompt, name) for prompt in some} == {getattr(prompt, name) for prompt in whole}
     assert len(some) == 64
 
 

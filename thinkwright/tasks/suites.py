@@ -1,6 +1,7 @@
 """The questions of an evaluation suite: the tiny world's held-out ones, or the held-out rows of a named set."""
 
 from dataclasses import dataclass, replace
+from random import Random
 from typing import cast
 
 from thinkwright.config.problems import did_you_mean
@@ -12,6 +13,8 @@ from thinkwright.tasks.part import check_not_empty, sample_held_out
 from thinkwright.tasks.row_prompts import to_prompts
 from thinkwright.tasks.tiny_world_prompts import load_tiny_world
 from thinkwright.types import Prompt
+
+_SAMPLE_SEED = "questions of a suite"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def load_suite(name: str, template: str, data: str | None = None, max_questions:
     check_suite(name)
     if name == TINY_WORLD:
         prompts = load_tiny_world(TinyWorldTask(type="tiny_world"), template).held_out
-        return SuiteQuestions(_spread(prompts, max_questions), f"{name}: {len(prompts)} held-out questions")
+        return SuiteQuestions(_some(prompts, max_questions), f"{name}: {len(prompts)} held-out questions")
     part = read_set(cast("SetName", name), "held_out", data)
     check_not_empty(part, f"give a folder that holds {name} with --data or the variable THINKWRIGHT_DATA")
     if max_questions is not None:
@@ -55,8 +58,9 @@ def put_in(prompts: tuple[Prompt, ...], texts: list[str], template: str) -> tupl
     return tuple(replace(prompt, text=text, template=template) for prompt, text in zip(prompts, texts, strict=True))
 
 
-def _spread(prompts: tuple[Prompt, ...], count: int | None) -> tuple[Prompt, ...]:
-    """Every nth prompt, so that all families and levels keep their share."""
+def _some(prompts: tuple[Prompt, ...], count: int | None) -> tuple[Prompt, ...]:
+    """A sample drawn once and for all, in order: every nth would keep to one language, as these stand in turn."""
     if count is None or count >= len(prompts):
         return prompts
-    return tuple(prompts[i * len(prompts) // count] for i in range(count))
+    places = sorted(Random(_SAMPLE_SEED).sample(range(len(prompts)), count))
+    return tuple(prompts[place] for place in places)
