@@ -92,3 +92,11 @@ def test_the_fit_finds_the_plateau_and_where_the_rise_ends() -> None:
 def test_a_fit_of_a_flat_curve_stops_at_the_first_budget() -> None:
     same = {Strategy("budget", b): samples(0.5, b) for b in (8, 16, 32, 64)}
     assert curve_of(same)["fit"]["stops_rising_at"] in (8.5, 16.5)
+
+
+def test_a_plateau_is_no_accuracy_above_one() -> None:
+    """Four points on a straight line would let the exponential rise without end."""
+    rising = {Strategy("budget", b): samples(b / 80, b, num_questions=12) for b in (20, 40, 60, 78)}
+    fit = curve_of(rising)["fit"]
+    assert fit["plateau_low"] <= fit["plateau"] <= 1
+    assert fit["plateau_high"] <= 1

@@ -146,11 +146,14 @@ def fit_budget(ways: Sequence[_Ways]) -> dict[str, Any] | None:
 
 
 def _saturation(tokens: Array, accuracy: Array) -> tuple[float, float, float]:
-    """Plateau, drop and scale: the scale from a grid, the other two by linear least squares for each."""
+    """Plateau (at most 1), drop and scale: the scale from a grid, the other two by linear least squares for each."""
     best: tuple[float, float, float, float] | None = None
     for scale in _scales(max(float(tokens.min()), 1.0) / 4, float(tokens.max()) * 2):
         design = np.stack((np.ones_like(tokens), -np.exp(-tokens / scale)), axis=1)
         (plateau, drop), *_ = np.linalg.lstsq(design, accuracy, rcond=None)
+        if plateau > 1:
+            decay = -design[:, 1]
+            plateau, drop = 1.0, float(((1 - accuracy) * decay).sum() / (decay**2).sum())
         error = float(((design @ (plateau, drop) - accuracy) ** 2).sum())
         if best is None or error < best[0]:
             best = error, float(plateau), float(drop), scale
