@@ -108,6 +108,9 @@ def test_interrupted_it_goes_on_with_the_same_command(folder: Path, tmp_path: Pa
         (["tiny-base", "tiny-base", "--suite", "tiny_world"], "two models are called tiny-base"),
         (["tests", "--suite", "tiny_world"], "tests: neither a model (config.json), nor a run"),
         (["http://127.0.0.1:9/v1", "--suite", "tiny_world"], "write http://127.0.0.1:9/v1#NAME"),
+        (["tiny-base", "--suite", "tiny_world", "--key-variable", "KEY"], "--key-variable has no effect without"),
+        (["http://127.0.0.1:9/v1#m", "--suite", "tiny_world", "--template", "boxed"], "--template has no effect on"),
+        (["tiny-base", "--suite", "tiny_world", "--reward-model", "nowhere"], "nowhere: no reward model"),
         (["tiny-base", "--suite", "tiny_world", "--template", "chat"], "this model has no chat template"),
     ],
 )

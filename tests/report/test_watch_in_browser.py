@@ -135,6 +135,7 @@ def test_a_viewer_outlives_its_server(run_folder, open_page):
     with watching(run_folder, int(address.rstrip("/").rpartition(":")[2])):
         page.locator("#settings", has_text="Steps done").wait_for(state="attached")
         _is_live(page)
+        assert "the run has gone on since" in page.locator(".notes").inner_text()
 
 
 def test_a_pipelines_page_leads_to_its_stages(run_folder, open_page, tmp_path):

@@ -5,7 +5,7 @@ The only place that knows the tags. Every function is linear in the length of a 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # DeepSeek-R1 (arXiv:2501.12948v1), table 1, word for word; plain text for a base model, no chat tokens.
 R1_ZERO_PREAMBLE = (
@@ -109,11 +109,6 @@ def split_reply(completion: str) -> Reply:
     return Reply(head.replace("<think>", "").strip(), answer, is_well_formed)
 
 
-def _split_prefilled(completion: str) -> Reply:
-    """As ``split_reply``, for a completion that starts inside the thought: one more ``<think>`` spoils it."""
-    return split_reply(f"<think>{completion}")
-
-
 def _split_think_summary(completion: str) -> Reply:
     """One thought, nothing before it, and something after it, which is the answer.
 
@@ -132,11 +127,6 @@ def _split_think_summary(completion: str) -> Reply:
         and _says_something(summary)
     )
     return Reply(head.replace("<think>", "").strip(), summary or None, is_well_formed)
-
-
-def _split_prefilled_summary(completion: str) -> Reply:
-    """As ``_split_think_summary``, for a completion that starts inside the thought."""
-    return _split_think_summary(f"<think>{completion}")
 
 
 def _split_boxed(completion: str) -> Reply:
@@ -199,52 +189,46 @@ def _says_something(text: str) -> bool:
     return _VISIBLE.search(text) is not None
 
 
+def _prefilled(template: Template) -> Template:
+    """The same with the thought begun in the prompt: one more ``<think>`` in a completion spoils it."""
+    return replace(
+        template,
+        name=f"{template.name}_prefilled",
+        turn=lambda question: f"{template.turn(question)} <think>",
+        split=lambda completion: template.split(f"<think>{completion}"),
+        write=lambda thought, answer: template.write(thought, answer).removeprefix(" <think>"),
+        write_bare=None,
+        prefill="<think>",
+        thought_start="",
+    )
+
+
+_R1_ZERO = Template(
+    name="r1_zero",
+    preamble=R1_ZERO_PREAMBLE,
+    turn=conversation_turn,
+    split=split_reply,
+    write=lambda thought, answer: f" <think> {thought} </think> <answer> {answer} </answer>",
+    answer_start=" </think> <answer>",
+)
+_THINK_SUMMARY = Template(
+    name="think_summary",
+    preamble=THINK_SUMMARY_PREAMBLE,
+    turn=conversation_turn,
+    split=_split_think_summary,
+    write=lambda thought, answer: f" <think> {thought} </think> {answer}",
+    write_bare=lambda answer: f" {answer}",
+)
+_BOXED = Template(
+    name="boxed",
+    turn=lambda question: conversation_turn(f"{question} {BOXED_INSTRUCTION}").lstrip(),
+    thought_start=" ",
+    split=_split_boxed,
+    write=_write_boxed,
+    thought_end="\\boxed{",
+    answer_start=" \\boxed{",
+)
 TEMPLATES: dict[str, Template] = {
     template.name: template
-    for template in (
-        Template(
-            name="r1_zero",
-            preamble=R1_ZERO_PREAMBLE,
-            turn=conversation_turn,
-            split=split_reply,
-            write=lambda thought, answer: f" <think> {thought} </think> <answer> {answer} </answer>",
-            answer_start=" </think> <answer>",
-        ),
-        Template(
-            name="r1_zero_prefilled",
-            preamble=R1_ZERO_PREAMBLE,
-            turn=lambda question: f"{conversation_turn(question)} <think>",
-            split=_split_prefilled,
-            write=lambda thought, answer: f" {thought} </think> <answer> {answer} </answer>",
-            prefill="<think>",
-            thought_start="",
-            answer_start=" </think> <answer>",
-        ),
-        Template(
-            name="think_summary",
-            preamble=THINK_SUMMARY_PREAMBLE,
-            turn=conversation_turn,
-            split=_split_think_summary,
-            write=lambda thought, answer: f" <think> {thought} </think> {answer}",
-            write_bare=lambda answer: f" {answer}",
-        ),
-        Template(
-            name="think_summary_prefilled",
-            preamble=THINK_SUMMARY_PREAMBLE,
-            turn=lambda question: f"{conversation_turn(question)} <think>",
-            split=_split_prefilled_summary,
-            write=lambda thought, answer: f" {thought} </think> {answer}",
-            prefill="<think>",
-            thought_start="",
-        ),
-        Template(
-            name="boxed",
-            turn=lambda question: conversation_turn(f"{question} {BOXED_INSTRUCTION}").lstrip(),
-            thought_start=" ",
-            split=_split_boxed,
-            write=_write_boxed,
-            thought_end="\\boxed{",
-            answer_start=" \\boxed{",
-        ),
-    )
+    for template in (_R1_ZERO, _prefilled(_R1_ZERO), _THINK_SUMMARY, _prefilled(_THINK_SUMMARY), _BOXED)
 }

@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "thinkwright: stopped at once; what was finished is kept (run: --resume; difficulty: the same command)",
+            "thinkwright: stopped at once; what was finished is kept (run: --resume; others: the same command)",
             file=sys.stderr,
         )
         return 130

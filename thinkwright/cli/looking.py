@@ -54,8 +54,9 @@ def _add_eval(parser: Any) -> None:
     parser.add_argument("--slots", type=positive, metavar="N", help="completions sampled at the same time")
     parser.add_argument("--workers", type=positive, metavar="N", help="processes that grade")
     parser.add_argument("--isolation", choices=("bubblewrap", "process"), help="of programs that models write")
-    for name, kind in (("device", str), ("dtype", str), ("threads", positive)):
-        parser.add_argument(f"--{name}", type=kind, help=f"as machine.{name} of a recipe")
+    parser.add_argument("--device", help="as machine.device of a recipe")
+    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), help="as machine.dtype of a recipe")
+    parser.add_argument("--threads", type=positive, metavar="N", help="as machine.threads of a recipe")
     parser.set_defaults(verb=_eval)
 
 

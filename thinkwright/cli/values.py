@@ -13,7 +13,10 @@ def positive(text: str) -> int:
 
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between, each once."""
-    return tuple(dict.fromkeys(name for name in text.split(",") if name))
+    found = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    if not found:
+        raise argparse.ArgumentTypeError("at least one name")
+    return found
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from thinkwright.evaluation.canonical import CANONICAL_VERSION
 from thinkwright.evaluation.figures import Sample, figures_of
 from thinkwright.evaluation.sample_store import SampleStore
 from thinkwright.evaluation.sampler import CHAT, Drawing, LocalSampler, Sampler, ServedSampler
-from thinkwright.evaluation.scoring import prefer, score_completions
+from thinkwright.evaluation.scoring import Judge, prefer, score_completions
 from thinkwright.evaluation.strategies import Strategy
 from thinkwright.evaluation.test_time import curve_of
 from thinkwright.models.endpoint import ServedModel
@@ -60,6 +60,8 @@ class _Tools:
     template: str
     settings: EvalSettings
     pool: WorkerPool
+    judge: Judge | None
+    """A reward model that chooses among samples."""
     out: Path
     say: Say
     stop: StopRequest
@@ -79,9 +81,10 @@ def evaluate_models(sources: Sequence[ModelSource], settings: EvalSettings, out:
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         pool = stack.enter_context(WorkerPool(settings.workers, isolation=settings.isolation))
+        judge = _load_judge(settings)
         for source in sources:
             with _opened(source, settings) as (sampler, template):
-                tools = _Tools(source, sampler, template, settings, pool, out, say, stop)
+                tools = _Tools(source, sampler, template, settings, pool, judge, out, say, stop)
                 found[source.name] = {suite: _evaluate(tools, suite) for suite in settings.suites}
     return write_tables(found, out)
 
@@ -92,6 +95,11 @@ def _check(sources: Sequence[ModelSource], settings: EvalSettings) -> None:
     names = Counter(source.name for source in sources)
     if twice := [name for name, count in names.items() if count > 1]:
         raise RecipeError(f"two models are called {twice[0]}; evaluate them into different --out folders")
+    served = [source for source in sources if source.endpoint is not None]
+    if settings.key_variable is not None and not served:
+        raise RecipeError("--key-variable has no effect without a served model (URL#NAME); leave it out")
+    if settings.template is not None and len(served) == len(sources):
+        raise RecipeError("--template has no effect on served models, whose servers have their own; leave it out")
     if settings.template not in (None, CHAT, *TEMPLATES):
         raise RecipeError(
             f"--template {settings.template}: there is none of this name, only {', '.join((CHAT, *TEMPLATES))}"
@@ -134,8 +142,8 @@ def _evaluate(tools: _Tools, suite: str) -> Measured:
         rows, not_graded = score_completions(
             prompts, [store.completions(prompt) for prompt in prompts], tools.pool, tools.sampler.count_tokens
         )
-        if settings.reward_model is not None:
-            _prefer(rows, settings)
+        if tools.judge is not None:
+            prefer(rows, tools.judge)
         found[strategy] = rows
         figures[strategy] = figures_of(rows) | {
             "num_questions": len(prompts),
@@ -205,13 +213,12 @@ def _fill(
                 raise Interrupted
 
 
-def _prefer(rows: Sequence[Sample], settings: EvalSettings) -> None:
-    assert settings.reward_model is not None
+def _load_judge(settings: EvalSettings) -> Judge | None:
+    if settings.reward_model is None:
+        return None
     device = choose_device(settings.machine.device)
-    model = load_reward_model(
-        Path(settings.reward_model), device=device, dtype=choose_dtype(settings.machine.dtype, device)
-    )
-    prefer(rows, model.rewards)
+    dtype = choose_dtype(settings.machine.dtype, device)
+    return load_reward_model(Path(settings.reward_model), device=device, dtype=dtype).rewards
 
 
 def _lines(rows: Sequence[Sample]) -> bytes:
