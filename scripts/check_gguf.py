@@ -18,11 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from thinkwright.chat.formats import THOUGHT_OFF
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.tasks import TinyWorldTask
 from thinkwright.evaluation.figures import figures_of, samples_of
-from thinkwright.export.chat_format import THOUGHT_OFF
 from thinkwright.export.gguf import check_gguf, file_name, write_gguf
 from thinkwright.export.llama_cpp import LlamaServer, serve
 from thinkwright.export.run_export import TYPES, gguf_model

@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "thinkwright"
 LAYERS = (
-    ("config", "types", "characters", "errors", "run_folder", "display"),
+    ("config", "types", "characters", "errors", "run_folder", "display", "web"),
     ("chat", "algorithms", "models"),
     ("rewards", "tasks"),
     ("rollout",),
@@ -15,7 +15,7 @@ LAYERS = (
 )
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
 # Read run folders and models only; nothing but the command line imports them.
-READERS = ("report", "export")
+READERS = ("report", "export", "serving")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -15,7 +15,8 @@ import pytest
 from tests.report.browser_folder import mixed_groups, write_step
 from tests.report.conftest import write_json
 from thinkwright.report import watch_app
-from thinkwright.report.watch_app import is_own_name, make_app
+from thinkwright.report.watch_app import make_app
+from thinkwright.web import is_own_name
 
 
 class _Server:

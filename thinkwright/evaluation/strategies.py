@@ -85,7 +85,8 @@ def _budget(policy: Policy, template: str, strategy: Strategy, settings: Samplin
             f"--budgets {strategy.amount}: leaves no room for an answer within --max-tokens {settings.max_tokens}; "
             "lower it, or raise --max-tokens"
         )
-    return ThinkingBudget(strategy.amount, found.thought_end, forced)
+    start = found.thought_start if found.write_bare else ""
+    return ThinkingBudget(strategy.amount, found.thought_end, forced, start)
 
 
 def _with_waits(

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
+from thinkwright.chat.formats import ChatFormat
+from thinkwright.config.suites import TEMPERATURE, TOP_P
 from thinkwright.evaluation.estimators import Estimate
-from thinkwright.export.chat_format import ChatFormat
 from thinkwright.export.measured import Measured, hub_name
 from thinkwright.export.run_facts import RunFacts
-from thinkwright.export.sampling import TEMPERATURE, TOP_P
 from thinkwright.models.shipped import SHIPPED
 
 _KINDS = {

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thinkwright.chat.formats import ChatFormat
+from thinkwright.config.suites import TEMPERATURE, TOP_P
 from thinkwright.errors import ModelError
-from thinkwright.export.chat_format import ChatFormat
 from thinkwright.export.gguf_layout import Layout, rope_factors, weights
 from thinkwright.export.gguf_tokenizer import GgufTokenizer
-from thinkwright.export.sampling import TEMPERATURE, TOP_P
 from thinkwright.models.policy import Policy
 
 TYPES = ("f16", "bf16", "q8_0", "q4_0", "f32")

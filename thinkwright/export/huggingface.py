@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from thinkwright.config.suites import TEMPERATURE, TOP_P
 from thinkwright.errors import ModelError
 from thinkwright.export.card import Card, license_of, write_card
-from thinkwright.export.sampling import TEMPERATURE, TOP_P
 from thinkwright.export.subject import Subject
 from thinkwright.models.policy import Policy
 

@@ -6,8 +6,8 @@ A Go TEMPLATE for older versions stands in comments. Ollama's own defaults would
 """
 
 from thinkwright.chat.template import NEXT_TURNS
+from thinkwright.config.suites import TEMPERATURE, TOP_P
 from thinkwright.export.gguf import GgufModel
-from thinkwright.export.sampling import TEMPERATURE, TOP_P
 
 MODELFILE = "Modelfile"
 _LONGEST_CONTEXT = 32768

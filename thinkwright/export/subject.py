@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
+from thinkwright.chat.formats import ChatFormat, chat_format, own_format
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.errors import ModelError
-from thinkwright.export.chat_format import ChatFormat, chat_format, own_format
 from thinkwright.export.run_facts import RunFacts, read_run
 from thinkwright.models.policy import Policy
 from thinkwright.models.reward_model import READING_FILE

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,19 +15,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinkwright.report.watch_reader import Watched
+from thinkwright.web import SECURITY_HEADERS, is_own_name
 
 SCAN_SECONDS = 1.0
 PING_SECONDS = 15.0
 _LOOK_SECONDS = 0.25  # how often an open stream looks for a new version; it reads no file
 _RETRY_MILLISECONDS = 2000
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": "frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
+_HEADERS = SECURITY_HEADERS | {"content-security-policy": "frame-ancestors 'none'"}
 
 
 class Watch:
@@ -86,17 +79,6 @@ class Guard:
         if self._is_loopback and not is_own_name(request.headers.get("host", "")):
             return Response("this server is asked by another name than 127.0.0.1 or localhost\n", 421)
         return None
-
-
-def is_own_name(host: str) -> bool:
-    """Whether a Host header names this machine alone: ``localhost`` or a loopback address, any port."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def make_app(folder: Path, *, is_loopback: bool, is_closing: Callable[[], bool]) -> Starlette:

@@ -95,7 +95,8 @@ class Completions:
     def _force_ends_of_thoughts(self, running: Indices) -> None:
         for place in running[self.lengths[running] == self._budget_tokens[running]].tolist():
             budget = self._budgets[place]
-            if budget.end not in self._decode(self._tokens[place, : budget.max_tokens]):
+            text = self._decode(self._tokens[place, : budget.max_tokens])
+            if budget.end not in text and budget.start in text:
                 room = self._limits[place] - budget.max_tokens
                 forced = budget.forced[:room]
                 self._forced[place, budget.max_tokens : budget.max_tokens + len(forced)] = forced

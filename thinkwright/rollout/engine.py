@@ -30,6 +30,8 @@ class ThinkingBudget:
     """Text that shows that the thought has ended, such as ``</think>``."""
     forced: tuple[int, ...]
     """Tokens that follow at once if it has not; sampling goes on after them."""
+    start: str = ""
+    """Text that shows that a thought has begun; a completion without it is left alone. Empty: it has in any case."""
 
 
 @dataclass(frozen=True)

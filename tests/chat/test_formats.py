@@ -8,8 +8,8 @@ from jinja2.exceptions import TemplateError
 from transformers.utils.chat_parsing import parse_response
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from thinkwright.chat.formats import THOUGHT_OFF, ChatFormat, chat_format
 from thinkwright.chat.template import TEMPLATES
-from thinkwright.export.chat_format import THOUGHT_OFF, ChatFormat, chat_format
 
 END = "<|endoftext|>"
 THINKING = tuple(name for name, template in TEMPLATES.items() if "</think>" in template.write("t", "a"))

@@ -1,0 +1,51 @@
+"""What ``thinkwright serve`` is told."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thinkwright.config.recipe import Machine
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How one model generates."""
+
+    slots: int | None = None
+    """Requests that run at the same time; None: as many as memory holds, at most 64."""
+    queue: int = 256
+    """Requests that may wait for a slot; one more is refused with status 429."""
+    max_prompt_tokens: int | None = None
+    """None: what the context leaves beside ``max_tokens``."""
+    max_tokens: int | None = None
+    """Of a reply, thought included; None: half of the context, at most 32,768."""
+    deadline_seconds: float = 600
+    """A request that takes longer is ended."""
+    machine: Machine = field(default_factory=Machine)
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """As the command's options of the same names."""
+
+    models: tuple[str, ...]
+    """Folders, runs, checkpoints or Hub names, each served under its name."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_key: str | None = None
+    """What clients must send; needed to listen anywhere but on this machine."""
+    template: str | None = None
+    """How models are asked whose run does not say it."""
+    follow: bool = False
+    """Take new checkpoints of a run as it writes them."""
+    vllm: str | None = None
+    """URL#NAME of a vLLM server that generates; the model given is its tokenizer and template."""
+    votes: Path = Path("runs/votes.sqlite")
+    """Where votes of compare mode are kept."""
+    log_prompts: bool = False
+    """Write what was asked and replied into the log."""
+    max_body_bytes: int = 4 << 20
+    max_messages: int = 1024
+    max_choices: int = 16
+    grace_seconds: int = 30
+    """At its end the server lets what runs go on for so long."""
+    engine: EngineSettings = field(default_factory=EngineSettings)

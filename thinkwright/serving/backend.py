@@ -1,0 +1,64 @@
+"""What generates tokens for the server: the native engine in a process of its own, or a vLLM server."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from thinkwright.rollout.live_batch import LiveSettings, LiveToken
+from thinkwright.types import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is new of a completion."""
+
+    tokens: tuple[LiveToken, ...]
+    end: FinishReason | None
+
+
+@dataclass(frozen=True)
+class Load:
+    """How busy a backend is."""
+
+    num_running: int
+    num_waiting: int
+    is_up: bool
+    """False: it cannot answer now."""
+    version: str
+    """Of the weights: what was loaded last."""
+
+
+class Backend(Protocol):
+    """One model that generates. Everything but ``generate`` is called from one event loop."""
+
+    context: int
+    """Tokens of prompt and completion together, at most."""
+    max_prompt_tokens: int
+    max_tokens: int
+    """Of a completion, at most."""
+
+    async def start(self) -> None:
+        """Ready to generate when this returns. Raises ThinkwrightError if it cannot be."""
+        ...
+
+    def generate(self, prompt_ids: tuple[int, ...], settings: LiveSettings, name: str) -> AsyncGenerator[Piece]:
+        """The completion of a prompt, piece by piece; closing the generator frees its slot at once.
+
+        ``name`` is part of the seed. Raises Overloaded if the queue is full, BackendError if generating failed.
+        """
+        ...
+
+    def load(self) -> Load:
+        """How busy it is."""
+        ...
+
+    async def reload(self) -> str:
+        """Take the newest weights of its source without dropping a request; returns their version.
+
+        Raises BackendError, and goes on with the old ones, if they cannot be loaded.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what runs and free everything."""
+        ...

@@ -1,0 +1,96 @@
+"""Renders a conversation as the model was trained to read it, and knows whether that begins a thought."""
+
+from typing import Any
+
+from jinja2 import TemplateError
+
+from thinkwright.chat.formats import chat_format
+from thinkwright.chat.template import TEMPLATES
+from thinkwright.errors import ModelError
+from thinkwright.serving.ask import Ask, BadRequest, Message, Rendered
+from thinkwright.serving.thought_splitter import CLOSE, OPEN
+
+# As DeepSeek's and Qwen's templates write it.
+_EMPTY_THOUGHT = "\n\n</think>\n\n"
+_OWN_THOUGHT_END = "\n</think>\n\n"
+
+
+class Prompter:
+    """One model's tokenizer and template."""
+
+    def __init__(self, tokenizer: Any, template: str | None) -> None:
+        """``template``: the name of one of ours; None: the model's own. Raises ModelError if there is none."""
+        self.tokenizer = tokenizer
+        self.end_ids = frozenset[int]()
+        if template is None:
+            self._jinja = tokenizer.chat_template
+            if not isinstance(self._jinja, str):
+                raise ModelError(
+                    "nothing says how this model was asked in training, and it brings no chat template; say it with "
+                    f"--template {' or '.join(TEMPLATES)}"
+                )
+            self.has_thought = OPEN in self._jinja or CLOSE in self._jinja
+            self._thought_end, self._answer_tags = _OWN_THOUGHT_END, ()
+            return
+        ours = TEMPLATES[template]
+        found = chat_format(template, tokenizer.eos_token)
+        self._jinja, self.has_thought = found.jinja, found.has_thought
+        self._thought_end = ours.answer_start
+        self._answer_tags = ("<answer>", "</answer>") if "<answer>" in ours.write("", "") else ()
+
+    def render(self, ask: Ask) -> Rendered:
+        """Raises BadRequest for what the template refuses."""
+        if ask.prompt is not None:
+            text = ask.prompt if isinstance(ask.prompt, str) else ""
+            ids = self.encode(text) if isinstance(ask.prompt, str) else ask.prompt
+            return Rendered(text, ids, opens_thought=False, has_thought=False, thought_end="")
+        text = self._conversation(ask.messages, is_on=ask.thinking.is_on)
+        return Rendered(
+            text,
+            self.encode(text),
+            # Both, so that a thought that is over before it began does not count.
+            opens_thought=self.has_thought and text.rstrip().endswith(OPEN),
+            has_thought=self.has_thought,
+            thought_end=self._thought_end,
+            answer_tags=self._answer_tags,
+        )
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids; nothing is added."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _conversation(self, messages: tuple[Message, ...], *, is_on: bool) -> str:
+        text = self._apply(messages, enable_thinking=is_on)
+        if is_on or not self.has_thought or text != self._apply(messages, enable_thinking=True):
+            return text
+        # The template knows no switch: the thought is closed before a word of it.
+        return text.rstrip() + _EMPTY_THOUGHT if text.rstrip().endswith(OPEN) else f"{text}{OPEN}{_EMPTY_THOUGHT}"
+
+    def _apply(self, messages: tuple[Message, ...], *, enable_thinking: bool) -> str:
+        try:
+            return self.tokenizer.apply_chat_template(
+                _as_dicts(messages),
+                chat_template=self._jinja,
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=enable_thinking,
+                thinking=enable_thinking,
+            )
+        except (TemplateError, TypeError, KeyError, IndexError) as error:
+            raise BadRequest(f"messages: the model's chat template refuses them ({error})") from error
+
+
+def _as_dicts(messages: tuple[Message, ...]) -> list[dict[str, str]]:
+    """Thoughts before the last question are dropped, wherever they stand: R1 never reads them again."""
+    last_question = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
+    found: list[dict[str, str]] = []
+    for i, message in enumerate(messages):
+        row = {"role": message.role, "content": message.content}
+        if message.role == "assistant":
+            inline, closed, rest = message.content.rpartition(CLOSE)
+            row["content"] = rest.strip() if closed else message.content
+            thought = message.thought or inline.partition(OPEN)[2].strip()
+            if thought and i > last_question:
+                row["reasoning_content"] = thought
+        found.append(row)
+    return found

@@ -1,0 +1,84 @@
+"""What our two servers share (``watch`` and ``serve``): listening at an address, and telling strangers from friends."""
+
+import contextlib
+import errno
+import ipaddress
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from thinkwright.errors import ThinkwrightError
+
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. Raises ThinkwrightError, with the remedy, if it cannot."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise ThinkwrightError(
+            f"--host {host}: is no address of this machine ({error}); leave it out for 127.0.0.1"
+        ) from error
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        remedy = (
+            "give another with --port, or --port 0 for a free one"
+            if error.errno == errno.EADDRINUSE
+            else ("give an address of this machine with --host, and a port from 1024 on")
+        )
+        raise ThinkwrightError(f"{host}:{port}: cannot be listened at ({error.strerror}); {remedy}") from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """``http://...`` of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can reach a listening socket."""
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def is_own_name(host: str) -> bool:
+    """Whether a Host header names this machine alone: ``localhost`` or a loopback address, any port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def make_server(app: ASGIApp, grace_seconds: int) -> uvicorn.Server:
+    """A server that says nothing of itself; at its end, open requests have ``grace_seconds``."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=grace_seconds,
+        )
+    )
+
+
+def run_server(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has ended
+        server.run(sockets=[listener])
