@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 
@@ -67,35 +67,35 @@ def prepare(desk: ModelDesk, ask: Ask) -> Prepared:
     return Prepared(ask, rendered, _settings(desk, ask, rendered, room))
 
 
-async def reply_parts(desk: ModelDesk, prepared: Prepared) -> AsyncGenerator[Part]:
-    """Parts of all choices as they come; closing the generator ends the work on all of them.
+async def reply_parts(desk: ModelDesk, prepared: Sequence[Prepared]) -> AsyncGenerator[Part]:
+    """Parts of all choices of all asks as they come, choices numbered on from ask to ask.
 
-    Raises Overloaded and BackendError as ``Backend.generate``.
+    Closing the generator ends the work on all of them. Raises Overloaded and BackendError as ``Backend.generate``.
     """
-    count = prepared.ask.sampling.num_choices
-    if count == 1:
-        async with aclosing(_choice(desk, prepared, 0)) as parts:
+    wanted = [(one, member) for one in prepared for member in range(one.ask.sampling.num_choices)]
+    if len(wanted) == 1:
+        async with aclosing(_choice(desk, *wanted[0], 0)) as parts:
             async for part in parts:
                 yield part
         return
     queue: asyncio.Queue[Part | Exception] = asyncio.Queue()
 
-    async def run(choice: int) -> None:
+    async def run(number: int) -> None:
         try:
-            async with aclosing(_choice(desk, prepared, choice)) as parts:
+            async with aclosing(_choice(desk, *wanted[number], number)) as parts:
                 async for part in parts:
                     queue.put_nowait(part)
         except Exception as error:  # raised again where parts are taken
             queue.put_nowait(error)
 
-    tasks = [asyncio.create_task(run(choice)) for choice in range(count)]
+    tasks = [asyncio.create_task(run(number)) for number in range(len(wanted))]
     try:
-        open_choices = count
-        while open_choices:
+        num_open = len(tasks)
+        while num_open:
             found = await queue.get()
             if isinstance(found, Exception):
                 raise found
-            open_choices -= found.end is not None
+            num_open -= found.end is not None
             yield found
     finally:
         for task in tasks:
@@ -103,9 +103,10 @@ async def reply_parts(desk: ModelDesk, prepared: Prepared) -> AsyncGenerator[Par
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _choice(desk: ModelDesk, prepared: Prepared, choice: int) -> AsyncGenerator[Part]:
-    reader = _Reader(desk.prompter, prepared, choice)
-    generated = desk.backend.generate(prepared.rendered.token_ids, prepared.settings, f"choice/{choice}")
+async def _choice(desk: ModelDesk, prepared: Prepared, member: int, number: int) -> AsyncGenerator[Part]:
+    """One completion of an ask, which is choice ``number`` of the reply."""
+    reader = _Reader(desk.prompter, prepared, number)
+    generated = desk.backend.generate(prepared.rendered.token_ids, prepared.settings, f"choice/{member}")
     async with aclosing(generated) as pieces:
         async for piece in pieces:
             for token in piece.tokens:
