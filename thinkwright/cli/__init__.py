@@ -7,6 +7,7 @@ from thinkwright.cli.export import add_export_verb
 from thinkwright.cli.looking import add_looking_verbs
 from thinkwright.cli.preferences import add_preference_verbs
 from thinkwright.cli.recipes import add_recipe_verbs
+from thinkwright.cli.serving import add_serve_verb
 from thinkwright.errors import ThinkwrightError
 
 
@@ -45,4 +46,5 @@ def _parser() -> argparse.ArgumentParser:
     add_looking_verbs(verbs)
     add_preference_verbs(verbs)
     add_export_verb(verbs)
+    add_serve_verb(verbs)
     return parser

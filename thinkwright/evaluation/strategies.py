@@ -19,6 +19,8 @@ WAIT = {"en": " Wait", "zh": "等等"}
 """What a thought goes on with, by the question's language; English for all others."""
 TOKENS_PER_CALL = 1 << 26
 """Places for tokens that one call of the engine may reserve: 20 bytes each."""
+PROMPTS_PER_WAIT = 32
+"""Prompts whose thoughts are taken up again together: what was sampled is handed out only once all of them are done."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def sample(
     The draws depend on (seed, step, prompt, member) and the strategy alone, not on what is sampled together.
     """
     size = max(1, TOKENS_PER_CALL // (settings.group_size * settings.max_tokens))
+    size = min(size, PROMPTS_PER_WAIT) if strategy.kind == "wait" else size
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
         encoded = [_encode(policy, prompt.text) for prompt in batch]

@@ -124,7 +124,7 @@ class NativeBackend:
                 raise BackendError(f"the engine did not load {source.name} within {RELOAD_SECONDS:g} s") from None
             finally:
                 self._reloading = None
-            self._version = _version(source)
+            self._version = version_of(source)
             return self._version
 
     async def close(self) -> None:
@@ -171,7 +171,7 @@ class NativeBackend:
             raise ModelError(f"{source.name}: was not loaded within {START_SECONDS:g} s") from None
         facts = self.facts
         self.context, self.max_prompt_tokens, self.max_tokens = facts.context, facts.max_prompt_tokens, facts.max_tokens
-        self._version, self._pipe = _version(source), ours
+        self._version, self._pipe = version_of(source), ours
 
     def _read(self, pipe: Connection) -> None:
         """A thread: messages of one engine until it ends."""
@@ -232,7 +232,8 @@ class NativeBackend:
             self._restart_task = None
 
 
-def _version(source: ModelSource) -> str:
+def version_of(source: ModelSource) -> str:
+    """What the weights of a source are called."""
     return source.checkpoint.name if source.checkpoint is not None else source.name
 
 

@@ -1,0 +1,267 @@
+"""The server's routes. One endpoint serves every API: body -> Dialect.read -> prepare -> reply_parts -> Dialect."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from thinkwright.config.serving import ServeSettings
+from thinkwright.serving import model_lists
+from thinkwright.serving.ask import BackendError, BadRequest, Overloaded, Part
+from thinkwright.serving.dialect import Dialect, Told, Wanted, gather
+from thinkwright.serving.guard import Guard, TooLarge, body_of, too_large
+from thinkwright.serving.metrics import ServingMetrics
+from thinkwright.serving.ollama_chat import OllamaChat
+from thinkwright.serving.ollama_generate import OllamaGenerate
+from thinkwright.serving.openai_chat import OpenAiChat
+from thinkwright.serving.openai_completions import OpenAiCompletions
+from thinkwright.serving.openai_responses import OpenAiResponses
+from thinkwright.serving.openapi import describe
+from thinkwright.serving.page_files import page, page_file
+from thinkwright.serving.reply import ModelDesk, Prepared, prepare, reply_parts
+from thinkwright.serving.text_stream import TextStream, left
+from thinkwright.serving.votes import VoteStore, get_votes, post_vote
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+DIALECTS: tuple[Dialect, ...] = (
+    OpenAiChat(),
+    OpenAiCompletions(),
+    OpenAiResponses(),
+    OllamaChat(),
+    OllamaGenerate(),
+)
+BODY_SECONDS = 60.0
+"""A request's body must have come by then."""
+_CLIENT_LEFT = 499
+"""As nginx logs it; nobody reads it."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What every request needs."""
+
+    desks: dict[str, ModelDesk]
+    settings: ServeSettings
+    metrics: ServingMetrics
+    votes: VoteStore
+
+    def desk(self, name: str) -> ModelDesk:
+        """The model of a name, with or without Ollama's ``:latest``. Raises BadRequest if there is none."""
+        desk = self.desks.get(name) or self.desks.get(name.removesuffix(":latest"))
+        if desk is None:
+            known = ", ".join(self.desks)
+            raise BadRequest(f"there is no model {name[:200]!r}, only {known}", code="model_not_found", status=404)
+        return desk
+
+
+def make_app(room: Room, *, is_loopback: bool) -> Starlette:
+    """The server of some models, whose backends run already."""
+    settings = room.settings
+    routes = [Route(dialect.path, _endpoint(room, dialect), methods=["POST"]) for dialect in DIALECTS]
+    routes += [
+        Route("/", page),
+        Route("/page/{file:path}", page_file),
+        Route("/v1/models", _of_models(room, model_lists.openai_models)),
+        Route("/v1/models/{name:path}", _of_model(room, model_lists.openai_model)),
+        Route("/api/tags", _of_models(room, model_lists.ollama_tags)),
+        Route("/api/version", _of_models(room, model_lists.ollama_version)),
+        Route("/api/show", _show(room), methods=["POST"]),
+        Route("/health", _health(room)),
+        Route("/metrics", lambda request: Response(room.metrics.page(), media_type="text/plain; version=0.0.4")),
+        Route("/openapi.json", lambda request: JSONResponse(describe(DIALECTS))),
+        Route("/votes", _voting(room, get_votes), methods=["GET"]),
+        Route("/votes", _voting(room, post_vote), methods=["POST"]),
+        Route("/favicon.ico", lambda request: Response(status_code=204)),
+    ]
+    guard = Middleware(
+        Guard,
+        metrics=room.metrics,
+        api_key=settings.api_key,
+        is_loopback=is_loopback,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    return Starlette(routes=routes, middleware=[guard], exception_handlers={TooLarge: _too_large(settings)})
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _endpoint(room: Room, dialect: Dialect) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        request.scope["route_path"] = dialect.path
+        started = time.monotonic()
+        try:
+            told = await _understood(room, dialect, request)
+            _log_prompts(room, told.prepared)
+            parts = room.metrics.counted(
+                told.desk.name, told.num_prompt_tokens, reply_parts(told.desk, told.prepared), started
+            )
+            if told.wanted.is_stream:
+                return await _streamed(dialect, told, parts, request)
+            return await _whole(dialect, told, parts, request)
+        except (BadRequest, Overloaded, BackendError) as error:
+            return _failed(dialect, error)
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_LEFT)
+
+    return endpoint
+
+
+async def _understood(room: Room, dialect: Dialect, request: Request) -> Told:
+    """Raises BadRequest for what cannot be read or done."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = dialect.body.model_validate(body_of(await request.body()))
+    except TimeoutError:
+        raise BadRequest(f"the body had not come after {BODY_SECONDS:g} s", status=408) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "body"
+        raise BadRequest(f"{place}: {first['msg']}") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is no JSON object that can be read ({error})") from error
+    wanted = dialect.read(body)
+    desk = _checked_desk(room, wanted)
+    return Told(desk, wanted, [prepare(desk, ask) for ask in wanted.asks])
+
+
+def _checked_desk(room: Room, wanted: Wanted) -> ModelDesk:
+    settings = room.settings
+    num_choices = sum(ask.sampling.num_choices for ask in wanted.asks)
+    if num_choices > settings.max_choices:
+        raise BadRequest(
+            f"{num_choices} replies are more than the {settings.max_choices} of one request; ask for fewer"
+        )
+    if any(len(ask.messages) > settings.max_messages for ask in wanted.asks):
+        raise BadRequest(f"messages: more than {settings.max_messages}; send fewer")
+    return room.desk(wanted.asks[0].model)
+
+
+async def _whole(dialect: Dialect, told: Told, parts: AsyncGenerator[Part], request: Request) -> Response:
+    """The reply in one piece."""
+    num_choices = sum(one.ask.sampling.num_choices for one in told.prepared)
+    choices = await _unless_left(request, parts, gather(parts, num_choices))
+    return JSONResponse(dialect.whole(told, choices))
+
+
+async def _streamed(dialect: Dialect, told: Told, parts: AsyncGenerator[Part], request: Request) -> Response:
+    """A stream, once its first part is there: until then a failure has a status of its own."""
+    first = await _unless_left(request, parts, anext(parts))
+    is_sse = dialect.stream_type == "text/event-stream"
+    return TextStream(_sent(dialect, told, first, parts), dialect.stream_type, ": ping\n\n" if is_sse else "")
+
+
+async def _unless_left(request: Request, parts: AsyncGenerator[Part], work: Awaitable[_T]) -> _T:
+    """What the work comes to. Ends it, and raises ClientDisconnect, if the client leaves before."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(left(request.receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            await parts.aclose()
+
+
+async def _sent(dialect: Dialect, told: Told, first: Part, parts: AsyncGenerator[Part]) -> AsyncGenerator[str]:
+    async def all_parts() -> AsyncIterator[Part]:
+        yield first
+        async for part in parts:
+            yield part
+
+    async with aclosing(parts):
+        try:
+            async for text in dialect.stream(told, all_parts()):
+                yield text
+        except (BadRequest, Overloaded, BackendError) as error:
+            status, code = _status(error)
+            yield dialect.stream_error(status, str(error), code)
+
+
+def _failed(dialect: Dialect, error: BadRequest | Overloaded | BackendError) -> Response:
+    status, code = _status(error)
+    headers = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, Overloaded) else None
+    return JSONResponse(dialect.error(status, str(error), code), status, headers)
+
+
+def _status(error: BadRequest | Overloaded | BackendError) -> tuple[int, str]:
+    if isinstance(error, BadRequest):
+        return error.status, error.code
+    return (429, "overloaded") if isinstance(error, Overloaded) else (503, "backend_error")
+
+
+def _log_prompts(room: Room, prepared: Sequence[Prepared]) -> None:
+    """Only if the person who runs the server asked for it: conversations are their writers' own."""
+    if room.settings.log_prompts:
+        for one in prepared:
+            _log.info("asked %s: %r", one.ask.model, one.rendered.text)
+
+
+def _of_models(room: Room, write: Callable[[Mapping[str, ModelDesk]], dict[str, Any]]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse(write(room.desks))
+
+    return endpoint
+
+
+def _of_model(room: Room, write: Callable[[ModelDesk], dict[str, Any]]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return JSONResponse(write(room.desk(request.path_params["name"])))
+        except BadRequest as error:
+            return _failed(DIALECTS[0], error)
+
+    return endpoint
+
+
+def _show(room: Room) -> Endpoint:
+    """Ollama's description of one model."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = body_of(await request.body())
+            name = body.get("model") or body.get("name") if isinstance(body, dict) else None
+            if not isinstance(name, str):
+                raise BadRequest("model: is missing; say which, such as " + next(iter(room.desks)))
+            return JSONResponse(model_lists.ollama_show(room.desk(name)))
+        except ValueError as error:
+            return _failed(OllamaChat(), BadRequest(f"the body is no JSON object that can be read ({error})"))
+        except BadRequest as error:
+            return _failed(OllamaChat(), error)
+
+    return endpoint
+
+
+def _health(room: Room) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        loads = {name: asdict(desk.backend.load()) for name, desk in room.desks.items()}
+        is_well = all(load["is_up"] for load in loads.values())
+        return JSONResponse({"status": "ok" if is_well else "down", "models": loads}, 200 if is_well else 503)
+
+    return endpoint
+
+
+def _voting(room: Room, answer: Callable[[VoteStore, Request], Awaitable[Response]]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return await answer(room.votes, request)
+
+    return endpoint
+
+
+def _too_large(settings: ServeSettings) -> Callable[[Request, Exception], Response]:
+    return lambda request, error: too_large(settings.max_body_bytes)
