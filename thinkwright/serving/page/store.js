@@ -1,0 +1,60 @@
+// Conversations and settings in this browser's local storage, one key each; the oldest conversations make room.
+
+const CHAT = "thinkwright.chat.";
+const SETTINGS = "thinkwright.settings";
+export const MAX_CHARACTERS = 4_000_000; // of all conversations; browsers keep some 5 million
+
+const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(CHAT));
+
+// All conversations, the newest first; what cannot be read is passed over.
+export function conversations() {
+  const found = keys().map((key) => parsed(localStorage.getItem(key)));
+  return found.filter((one) => Array.isArray(one?.turns)).sort((one, other) => other.updated - one.updated);
+}
+
+export const conversation = (id) => conversations().find((one) => one.id === id) ?? null;
+
+// Keeps it, at the cost of the oldest others. False if it is too long to be kept at all, or nothing can be.
+export function keep(conversation) {
+  const text = JSON.stringify(conversation);
+  const key = CHAT + conversation.id;
+  if (text.length > MAX_CHARACTERS) return false;
+  const others = conversations().filter((one) => one.id !== conversation.id);
+  const sizeOf = (one) => localStorage.getItem(CHAT + one.id).length;
+  let room = MAX_CHARACTERS - text.length - others.reduce((sum, one) => sum + sizeOf(one), 0);
+  for (;;) {
+    if (room >= 0) {
+      try {
+        localStorage.setItem(key, text);
+        return true;
+      } catch {
+        if (!others.length) return false; // full of other things, or storage is off
+      }
+    }
+    const oldest = others.pop();
+    room += sizeOf(oldest);
+    forget(oldest.id);
+  }
+}
+
+export const forget = (id) => localStorage.removeItem(CHAT + id);
+
+export function readSettings() {
+  return parsed(localStorage.getItem(SETTINGS)) ?? {};
+}
+
+export function keepSettings(settings) {
+  try {
+    localStorage.setItem(SETTINGS, JSON.stringify(settings));
+  } catch {
+    // They hold until the page is closed.
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
