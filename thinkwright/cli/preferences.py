@@ -9,7 +9,9 @@ from thinkwright.cli.values import address, count, positive, seconds, share
 
 def add_preference_verbs(verbs: Any) -> None:
     """Add them to the parser."""
-    preferences = verbs.add_parser("preferences", help="import, check, split and compare files of preference pairs")
+    preferences = verbs.add_parser(
+        "preferences", help="import, export, check, split and compare files of preference pairs"
+    )
     _add_verbs(preferences.add_subparsers(title="verbs", required=True, metavar="VERB"))
 
 
@@ -18,6 +20,12 @@ def _add_verbs(verbs: Any) -> None:
     imports.add_argument("source", metavar="SOURCE", help="such as hh_rlhf_harmless, pairs.jsonl, hub:owner/name:split")
     imports.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON lines, .gz if it ends so")
     imports.set_defaults(verb=_import_pairs)
+    export = verbs.add_parser("export", help="write pairs of the votes that thinkwright serve has kept")
+    export.add_argument("file", type=Path, metavar="FILE", help="such as runs/votes.sqlite")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON lines, .gz if it ends so")
+    export.add_argument("--model", metavar="NAME", help="only votes on replies of this model")
+    export.add_argument("--blind-only", action="store_true", help="only votes given without the models' names")
+    export.set_defaults(verb=_export_votes)
     check = verbs.add_parser("check", help="read files as a reward_model stage would, and say what may mislead it")
     check.add_argument("files", nargs="+", metavar="FILE")
     check.set_defaults(verb=_check_pairs)
@@ -50,6 +58,14 @@ def _import_pairs(options: argparse.Namespace) -> int:
     from thinkwright.pipeline.preferences import import_pairs
 
     print("\n".join(import_pairs(options.source, options.out)))
+    return 0
+
+
+def _export_votes(options: argparse.Namespace) -> int:
+    from thinkwright.serving.votes_export import export_votes
+
+    found = export_votes(options.file, options.out, model=options.model, blind_only=options.blind_only)
+    print("\n".join(found))
     return 0
 
 

@@ -26,7 +26,7 @@ def import_pairs(source: str, out: Path) -> list[str]:
 
     Raises DataError for a source or row that cannot be read, if nothing is left, and if ``out`` is there already.
     """
-    _refuse_existing(out)
+    refuse_existing(out)
     name = source.removeprefix(KNOWN_PREFIX)
     left_out: Counter[str] = Counter()
     if name in KNOWN_PAIRS or name in NOT_PAIRS or source.startswith(KNOWN_PREFIX):
@@ -41,7 +41,7 @@ def import_pairs(source: str, out: Path) -> list[str]:
         raise DataError(
             f"{source}: no row holds a preference ({'; '.join(reasons) or 'the file is empty'}); give another"
         )
-    _write_rows(out, rows)
+    write_rows(out, rows)
     lines = [f"{out}: {len(rows):,} rows from {source}", *reasons]
     if name in KNOWN_PAIRS and KNOWN_PAIRS[name].is_for_testing:
         lines.append(f"note: {name} was made to test reward models with; do not train on it")
@@ -79,7 +79,7 @@ def split_pairs(path: str, share: float, folder: Path) -> list[str]:
     """
     targets = {name: folder / f"{name}.jsonl" for name in ("training", "held_out")}
     for target in targets.values():
-        _refuse_existing(target)
+        refuse_existing(target)
     from thinkwright.training.sft_data import question_share  # brings torch
 
     every_pair([path])
@@ -90,7 +90,7 @@ def split_pairs(path: str, share: float, folder: Path) -> list[str]:
         if not rows:
             raise DataError(f"{path}: no row would be {name.replace('_', ' ')}; change --share, or give more questions")
     for name, target in targets.items():
-        _write_rows(target, sides[name])
+        write_rows(target, sides[name])
     return [
         f"{target}: {len(sides[name]):,} rows, {len({row['question'] for row in sides[name]}):,} questions"
         for name, target in targets.items()
@@ -142,11 +142,13 @@ def _position_line(firsts: Sequence[str]) -> list[str]:
     return [f"position: the one shown first chosen in {found['first_chosen']:.1%} +- {error:.1%} of {len(firsts):,}"]
 
 
-def _refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path) -> None:
+    """Raises DataError if there is a file already."""
     if path.exists():
         raise DataError(f"{path}: is there already; give another name, or take it away")
 
 
-def _write_rows(path: Path, rows: Sequence[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """JSON lines, whole or not at all; compressed if the name ends in ``.gz``."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     write_bytes_atomic(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
