@@ -1,4 +1,4 @@
-"""A server that says what it is told to, in the form of ours: what no real model can be made to say, when it is wanted."""
+"""A server that says what it is told to, in the form of ours: what no real model can be made to say."""
 
 import asyncio
 import contextlib

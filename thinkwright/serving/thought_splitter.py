@@ -34,7 +34,7 @@ class ThoughtSplitter:
         said: Said = []
         while found := self._next_tag():
             start, tag = found
-            self._say(said, self._held[:start].rstrip() if tag in (OPEN, CLOSE) else self._held[:start])
+            self._say(said, self._held[:start].rstrip())
             self._held = self._held[start + len(tag) :]
             if tag == OPEN:
                 self.kind, self._may_open = "thought", False
