@@ -1,5 +1,6 @@
 """What an API must be able to do, so that one endpoint (``app.py``) serves them all."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -38,6 +39,8 @@ class Choice:
     end: FinishReason = "stop"
     num_tokens: int = 0
     num_thinking_tokens: int = 0
+    first_at: float = 0
+    """When its first part came, as ``time.monotonic``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Told:
     desk: ModelDesk
     wanted: Wanted
     prepared: Sequence[Prepared]
+    started: float = field(default_factory=time.monotonic)
+    """When its work began, as ``time.monotonic``."""
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -89,6 +94,7 @@ async def gather(parts: AsyncIterator[Part], num_choices: int) -> list[Choice]:
     choices = [Choice() for _ in range(num_choices)]
     async for part in parts:
         choice = choices[part.choice]
+        choice.first_at = choice.first_at or time.monotonic()
         choice.thought += part.thought
         choice.answer += part.answer
         choice.tokens += part.tokens

@@ -30,6 +30,7 @@ from thinkwright.serving.dialect import Choice, Told, Wanted
 from thinkwright.serving.framing import DONE, SSE, event, to_json
 from thinkwright.serving.openai_common import (
     Usage,
+    chunk_borders,
     new_id,
     now,
     openai_error,
@@ -200,8 +201,7 @@ class _ChunkWriter:
             "created": wanted.created,
             "model": told.desk.name,
         }
-        self._head = f'data: {to_json(self._common)[:-1]},"choices":[{{"index":'
-        self._end = f"}}]{_NO_USAGE if wanted.include_usage else ''}}}\n\n"
+        self._head, self._end = chunk_borders(told, self._common)
 
     def chunks(self, part: Part) -> list[str]:
         """Thought and answer each in a chunk of its own, and so the end."""
@@ -228,8 +228,7 @@ class _ChunkWriter:
     def _chunk(self, choice: int, delta: str, tokens: Sequence[ShownToken] = (), end: str | None = None) -> str:
         logprobs = to_json(_logprobs(self._told, tokens)) if tokens else "null"
         reason = "null" if end is None else f'"{end}"'
-        return f'{self._head}{choice},"delta":{delta},"logprobs":{logprobs},"finish_reason":{reason}{self._end}'
+        return f'{self._head}"index":{choice},"delta":{delta},"logprobs":{logprobs},"finish_reason":{reason}{self._end}'
 
 
 _FIRST_DELTA = '{"role":"assistant","content":""}'
-_NO_USAGE = ',"usage":null'

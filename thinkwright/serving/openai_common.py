@@ -7,7 +7,7 @@ from typing import Any
 
 from thinkwright.serving.ask import Part, ShownToken
 from thinkwright.serving.dialect import Choice, Told
-from thinkwright.serving.framing import event, whole_characters
+from thinkwright.serving.framing import event, to_json, whole_characters
 from thinkwright.serving.token_names import TokenNames, shown_logprob
 
 _KINDS = {401: "authentication_error", 404: "not_found_error", 408: "timeout_error", 429: "rate_limit_error"}
@@ -33,6 +33,12 @@ def openai_error(status: int, message: str, code: str) -> dict[str, Any]:
 def openai_stream_error(status: int, message: str, code: str) -> str:
     """The same in a stream."""
     return event(openai_error(status, message, code))
+
+
+def chunk_borders(told: Told, common: dict[str, Any]) -> tuple[str, str]:
+    """What stands before and after the one choice in every chunk of a stream, which has a chunk for each token."""
+    no_usage = ',"usage":null' if told.wanted.include_usage else ""
+    return f'data: {to_json(common)[:-1]},"choices":[{{', f"}}]{no_usage}}}\n\n"
 
 
 class Usage:

@@ -23,18 +23,18 @@ class Prompter:
         self.tokenizer = tokenizer
         self.end_ids = frozenset[int]()
         if template is None:
-            self._jinja = tokenizer.chat_template
-            if not isinstance(self._jinja, str):
+            self.jinja = tokenizer.chat_template
+            if not isinstance(self.jinja, str):
                 raise ModelError(
                     "nothing says how this model was asked in training, and it brings no chat template; say it with "
                     f"--template {' or '.join(TEMPLATES)}"
                 )
-            self.has_thought = OPEN in self._jinja or CLOSE in self._jinja
+            self.has_thought = OPEN in self.jinja or CLOSE in self.jinja
             self._thought_end, self._answer_tags = _OWN_THOUGHT_END, ()
             return
         ours = TEMPLATES[template]
         found = chat_format(template, tokenizer.eos_token)
-        self._jinja, self.has_thought = found.jinja, found.has_thought
+        self.jinja, self.has_thought = found.jinja, found.has_thought
         self._thought_end = ours.answer_start
         self._answer_tags = ("<answer>", "</answer>") if "<answer>" in ours.write("", "") else ()
 
@@ -70,7 +70,7 @@ class Prompter:
         try:
             return self.tokenizer.apply_chat_template(
                 _as_dicts(messages),
-                chat_template=self._jinja,
+                chat_template=self.jinja,
                 tokenize=False,
                 add_generation_prompt=True,
                 enable_thinking=enable_thinking,
