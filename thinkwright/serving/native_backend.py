@@ -70,6 +70,11 @@ class NativeBackend:
         self._restart_task: asyncio.Task[None] | None = None
         self._is_closing = False
 
+    @property
+    def process_id(self) -> int:
+        """Of the engine that runs now."""
+        return self._process.pid
+
     async def start(self) -> None:
         """See ``Backend``."""
         self._loop = asyncio.get_running_loop()
