@@ -149,7 +149,7 @@ class SamplingBody(Body):
     stream: Flag | None = None
     temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[Whole, Field(ge=-1)] | None = Field(None, description="-1 or 0: no limit.")
+    top_k: Annotated[Whole, Field(ge=-1, description="-1 or 0: no limit.")] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     seed: Annotated[Whole, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
     stop: Stop | None = None

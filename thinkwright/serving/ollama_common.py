@@ -46,7 +46,7 @@ class Options(BaseModel):
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
     top_k: Annotated[Whole, Field(ge=-1)] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    num_predict: Annotated[Whole, Field(ge=-2)] | None = Field(None, description="0 or less: what the context leaves.")
+    num_predict: Annotated[Whole, Field(ge=-2, description="0 or less: what the context leaves.")] | None = None
     seed: Annotated[Whole, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
     stop: Stop | None = None
     presence_penalty: NoPenalty = None
