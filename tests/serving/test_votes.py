@@ -33,14 +33,14 @@ from thinkwright.tasks.preferences import read_pairs
 def store(tmp_path: Path) -> Iterator[VoteStore]:
     found = VoteStore(tmp_path / "new folder" / "votes.sqlite")
     yield found
-    asyncio.run(found.close())
+    found.close()
 
 
 @pytest.fixture
 def client(store: VoteStore) -> Iterator[TestClient]:
     routes = [
-        Route("/votes", partial(post_vote, store=store), methods=["POST"]),
-        Route("/votes", partial(get_votes, store=store)),
+        Route("/votes", partial(post_vote, store), methods=["POST"]),
+        Route("/votes", partial(get_votes, store)),
     ]
     with TestClient(Starlette(routes=routes)) as found:
         yield found
@@ -51,7 +51,7 @@ def keep(path: Path, *votes: Any) -> None:
         store = VoteStore(path)
         for one in votes:
             await store.add(one)
-        await store.close()
+        store.close()
 
     asyncio.run(work())
 

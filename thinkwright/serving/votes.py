@@ -105,16 +105,16 @@ class VoteStore:
         """Of each pair of models: ``models``, ``wins`` (in the same order), ``ties``, ``neither``. No texts."""
         return await self._do(lambda: _counts(self._connection))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Finish what is under way and let go of the file."""
-        await self._do(self._connection.close)
+        self._worker.submit(self._connection.close).result()
         self._worker.shutdown()
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
 
-async def post_vote(request: Request, store: VoteStore) -> Response:
+async def post_vote(store: VoteStore, request: Request) -> Response:
     """``POST /votes``: 201 once the vote is on the disk, 200 if it was there already."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _refusal(415, "a vote is sent as application/json")
@@ -130,7 +130,7 @@ async def post_vote(request: Request, store: VoteStore) -> Response:
     return JSONResponse({"id": str(vote.id), "is_new": is_new}, 201 if is_new else 200)
 
 
-async def get_votes(request: Request, store: VoteStore) -> Response:
+async def get_votes(store: VoteStore, request: Request) -> Response:
     """``GET /votes``: how often each model won against each other one."""
     try:
         pairs = await store.counts()
