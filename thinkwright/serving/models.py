@@ -78,9 +78,9 @@ async def _open_desk(find: Callable[[], ModelSource], source: ModelSource, setti
         raise RecipeError(f"--template {template}: there is none of this name, only {', '.join(TEMPLATES)}")
     tokenizer, config = await asyncio.to_thread(_load, location)
     prompter = _prompter(source, tokenizer, template)
-    backend = _backend(find, settings)
+    backend = _backend(find, settings, prompter)
     await backend.start()
-    prompter.end_ids = frozenset(_end_ids(backend, tokenizer))
+    prompter.end_ids = frozenset(_end_ids(backend, tokenizer, Path(location)))
     return ModelDesk(
         name=source.name,
         prompter=prompter,
@@ -107,28 +107,36 @@ def _prompter(source: ModelSource, tokenizer: Any, template: str | None) -> Prom
         raise ModelError(f"{source.name}: {error}") from error
 
 
-def _backend(find: Callable[[], ModelSource], settings: ServeSettings) -> Backend:
+def _backend(find: Callable[[], ModelSource], settings: ServeSettings, prompter: Prompter) -> Backend:
     if settings.vllm is not None:
-        return VllmBackend(settings.vllm, settings.engine)
+        return VllmBackend(settings.vllm, settings.engine, prompter)
     return NativeBackend(find, settings.engine)
 
 
-def _end_ids(backend: Backend, tokenizer: Any) -> Sequence[int]:
-    return backend.facts.end_ids if isinstance(backend, NativeBackend) else (tokenizer.eos_token_id,)
+def _end_ids(backend: Backend, tokenizer: Any, folder: Path) -> Sequence[int]:
+    """As ``Policy.end_ids``: the tokenizer's, and those that generation_config.json adds."""
+    if isinstance(backend, NativeBackend):
+        return backend.facts.end_ids
+    listed = _generation_config(folder).get("eos_token_id")
+    return (tokenizer.eos_token_id, *([listed] if isinstance(listed, int) else listed or []))
 
 
 def _defaults(folder: Path, *, has_own_template: bool) -> Defaults:
     """R1's; of a model that brings its own template, those of its generation_config.json where it names any."""
     if not has_own_template:
         return Defaults()
-    try:
-        said = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return Defaults()
+    said = _generation_config(folder)
     if said.get("do_sample") is False:
         return Defaults(temperature=0.0)
     names = ("temperature", "top_p", "top_k", "min_p")
     return replace(Defaults(), **{name: said[name] for name in names if isinstance(said.get(name), int | float)})
+
+
+def _generation_config(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _details(source: ModelSource, config: Any, backend: Backend) -> dict[str, str]:
