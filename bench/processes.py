@@ -69,13 +69,12 @@ class RunningArm:
 
     def cpu_seconds(self) -> float:
         """Processor time that the arm has used so far, its helper processes with it."""
-        ticks = sum(int(fields[11]) + int(fields[12]) for fields in self._stat_fields().values())
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return session_cpu_seconds(self._process.pid)
 
     def peak_bytes(self) -> int:
         """Sum of the greatest resident memory of each of its processes."""
         total = 0
-        for pid in self._stat_fields():
+        for pid in session_stat_fields(self._process.pid):
             lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
             total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
         return total
@@ -86,7 +85,7 @@ class RunningArm:
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(LEAVE_SECONDS)
-        for pid in self._stat_fields():
+        for pid in session_stat_fields(self._process.pid):
             os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
@@ -100,17 +99,24 @@ class RunningArm:
             raise ArmError(f"{self.name}: ended when it was waited for {purpose}; see {self.log}")
         return json.loads(line)
 
-    def _stat_fields(self) -> dict[int, list[str]]:
-        """Of each live process of the session, the fields of its stat file from the state on."""
-        found = {}
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == self._process.pid and fields[0] != "Z":
-                found[int(path.parent.name)] = fields
-        return found
+
+def session_stat_fields(leader: int) -> dict[int, list[str]]:
+    """Of each live process of a session, the fields of its stat file from the state on."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found[int(path.parent.name)] = fields
+    return found
+
+
+def session_cpu_seconds(leader: int) -> float:
+    """Processor time that a session's live processes have used so far."""
+    ticks = sum(int(fields[11]) + int(fields[12]) for fields in session_stat_fields(leader).values())
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def idle_core_shares(arms: list[RunningArm], seconds: float) -> dict[str, float]:

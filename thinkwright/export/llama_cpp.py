@@ -34,6 +34,11 @@ class LlamaServer:
     def __init__(self, client: httpx2.Client) -> None:
         self._client = client
 
+    @property
+    def address(self) -> str:
+        """``http://...``, for other clients."""
+        return str(self._client.base_url).rstrip("/")
+
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text; special tokens written in it are read as such, as transformers does."""
         return self._post("/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
