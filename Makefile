@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 bench bench-growth bench-gpu bench-rewards bench-envs lock clean
+.PHONY: demo test test-slow base prove prove-r1 bench bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -53,6 +53,14 @@ bench-rewards: $(TEST_STAMP)
 ## Environments of the peers, for `make bench`.
 bench-envs:
 	PYTHON=$(PYTHON) sh bench/make_envs.sh
+
+## lm-evaluation-harness and inspect-ai, in an environment of their own.
+client-envs:
+	PYTHON=$(PYTHON) sh bench/make_envs.sh clients
+
+## The same suite by our evaluator and by those two, against `thinkwright serve`: equal marks (some minutes).
+compare-evaluators: $(STAMP) client-envs
+	$(BIN)/python scripts/compare_evaluators.py $(MODEL)
 
 ## Make the shipped base model again (about an hour); the result is runs/tiny/base-seed1/model.
 base: $(STAMP)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the peers' environments beside the project's own. Idempotent: an environment is made again only when its list of
 # packages has changed. The lists are whole, so that nothing else is installed: vLLM's build asks for torchvision,
-# torchaudio and torchcodec, whose builds do not fit the CPU build of torch; it runs without them.
+# torchaudio and torchcodec, whose builds do not fit the CPU build of torch; it runs without them. Without arguments, the
+# environments of `make bench`; with names, those (clients: what scripts/compare_evaluators.py asks a server by).
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -23,6 +24,6 @@ sys.exit(torch.version.cuda and "this torch is a CUDA build; point pip at an ind
     cp "$list" "$env/.installed"
 }
 
-make_env trl
-make_env vllm
-make_env plot
+for name in ${*:-trl vllm plot}; do
+    make_env "$name"
+done
