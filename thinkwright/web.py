@@ -1,12 +1,15 @@
 """What our two servers share (``watch`` and ``serve``): listening at an address, and telling strangers from friends."""
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
 import socket
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from thinkwright.errors import ThinkwrightError
 
@@ -17,6 +20,10 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+
+HEAD_SECONDS = 30.0
+"""The head of a request must be whole by then, from its connection's begin or its own first byte on; so must the rest
+of a body that was refused before it was read."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -70,12 +77,42 @@ def make_server(app: ASGIApp, grace_seconds: int) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=_Protocol,
             log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=grace_seconds,
         )
     )
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, which by itself waits without end for the rest of a request's head, or of a body that nobody reads."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget_head()
+
+    def _watch_head(self) -> None:
+        if self.conn.our_state not in (h11.IDLE, h11.DONE):  # a request is being answered
+            self._forget_head()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def run_server(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -19,7 +19,7 @@ from thinkwright.config.serving import ServeSettings
 from thinkwright.serving import model_lists
 from thinkwright.serving.ask import BackendError, BadRequest, Overloaded, Part
 from thinkwright.serving.dialect import Dialect, Told, Wanted, gather
-from thinkwright.serving.guard import Guard, TooLarge, body_of, too_large
+from thinkwright.serving.guard import Guard, TooLarge, TooSlow, body_of, too_large, too_slow
 from thinkwright.serving.metrics import ServingMetrics
 from thinkwright.serving.ollama_chat import OllamaChat
 from thinkwright.serving.ollama_generate import OllamaGenerate
@@ -41,8 +41,6 @@ DIALECTS: tuple[Dialect, ...] = (
     OllamaChat(),
     OllamaGenerate(),
 )
-BODY_SECONDS = 60.0
-"""A request's body must have come by then."""
 _CLIENT_LEFT = 499
 """As nginx logs it; nobody reads it."""
 
@@ -91,7 +89,7 @@ def make_app(room: Room, *, is_loopback: bool) -> Starlette:
         is_loopback=is_loopback,
         max_body_bytes=settings.max_body_bytes,
     )
-    return Starlette(routes=routes, middleware=[guard], exception_handlers={TooLarge: _too_large(settings)})
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=_refusals(settings))
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -121,10 +119,7 @@ def _endpoint(room: Room, dialect: Dialect) -> Endpoint:
 async def _understood(room: Room, dialect: Dialect, request: Request) -> Told:
     """Raises BadRequest for what cannot be read or done."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = dialect.body.model_validate(body_of(await request.body()))
-    except TimeoutError:
-        raise BadRequest(f"the body had not come after {BODY_SECONDS:g} s", status=408) from None
+        body = dialect.body.model_validate(body_of(await request.body()))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
@@ -263,5 +258,8 @@ def _voting(room: Room, answer: Callable[[VoteStore, Request], Awaitable[Respons
     return endpoint
 
 
-def _too_large(settings: ServeSettings) -> Callable[[Request, Exception], Response]:
-    return lambda request, error: too_large(settings.max_body_bytes)
+def _refusals(settings: ServeSettings) -> dict[Any, Callable[[Request, Exception], Response]]:
+    return {
+        TooLarge: lambda request, error: too_large(settings.max_body_bytes),
+        TooSlow: lambda request, error: too_slow(),
+    }

@@ -1,5 +1,6 @@
 """Who may ask and how much: keys, names, origins and sizes are checked before anything is read."""
 
+import asyncio
 import hmac
 import json
 from urllib.parse import urlsplit
@@ -14,10 +15,16 @@ from thinkwright.web import SECURITY_HEADERS, is_own_name
 # Neither tells nor changes anything: the page asks for the key itself.
 _OPEN_PATHS = frozenset({"/", "/favicon.ico", "/health"})
 _OPEN_FOLDER = "/page/"
+BODY_SECONDS = 60.0
+"""A request's body must have come by then."""
 
 
 class TooLarge(Exception):
     """A body is over the limit."""
+
+
+class TooSlow(Exception):
+    """A body had not come in time."""
 
 
 class Guard:
@@ -49,12 +56,18 @@ class Guard:
         await (refusal or self._app)(scope, self._limited(receive), send_guarded)
 
     def _limited(self, receive: Receive) -> Receive:
-        """Raises TooLarge once a body is over the limit, whatever its headers say."""
-        num_bytes = 0
+        """Raises TooLarge once a body is over the limit, whatever its headers say, and TooSlow if it does not come."""
+        num_bytes, is_whole = 0, False
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def receive_limited() -> Message:
-            nonlocal num_bytes
-            message = await receive()
+            nonlocal num_bytes, is_whole
+            try:
+                async with asyncio.timeout_at(None if is_whole else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlow from None
+            is_whole = not message.get("more_body", False)
             num_bytes += len(message.get("body", b""))
             if num_bytes > self._max_body_bytes:
                 raise TooLarge
@@ -68,7 +81,7 @@ class Guard:
         if self._is_loopback and not is_own_name(host):
             return _refused(421, "this server is asked by another name than 127.0.0.1 or localhost", "wrong_host")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _site(origin) != host:
             return _refused(403, "pages of other sites may not ask this server", "wrong_origin")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > self._max_body_bytes:
@@ -89,9 +102,23 @@ class Guard:
         return hmac.compare_digest(given.encode(errors="replace"), self._api_key.encode())
 
 
+def _site(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket without an address
+        return None
+
+
 def too_large(max_body_bytes: int) -> Response:
     """What a client gets whose body turned out too large."""
     return _refused(413, f"the body is over {max_body_bytes} bytes; send less", "body_too_large")
+
+
+def too_slow() -> Response:
+    """What a client gets whose body does not come."""
+    refused = _refused(408, f"the body had not come after {BODY_SECONDS:g} s; send it at once", "body_too_slow")
+    refused.headers["connection"] = "close"  # its rest is not waited for
+    return refused
 
 
 def _refused(status: int, message: str, code: str) -> JSONResponse:
