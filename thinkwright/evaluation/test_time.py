@@ -18,6 +18,8 @@ from thinkwright.evaluation.strategies import Strategy
 
 Array = np.ndarray
 RESAMPLES = 400
+MIN_SPAN = 1.5
+"""Times by which the dearest budget must be dearer than the cheapest: from less, a curve would only be guessed."""
 _SEED = 0
 _TAUS = 80
 
@@ -119,7 +121,9 @@ def _with_frontier(points: Sequence[Point]) -> list[Point]:
 
 
 def fit_budget(ways: Sequence[_Ways]) -> dict[str, Any] | None:
-    """Accuracy = plateau - drop * exp(-tokens / scale), by least squares, over the budgets; None for under four.
+    """Accuracy = plateau - drop * exp(-tokens / scale), by least squares, over the budgets.
+
+    None for under four, or if they differ too little in tokens (``MIN_SPAN``).
 
     The plateau's 95 % interval comes from problems drawn anew (bootstrap). Accuracy stops rising at the fewest mean
     tokens whose accuracy is not significantly under the best: the 95 % interval of the paired difference holds 0.
@@ -131,6 +135,8 @@ def fit_budget(ways: Sequence[_Ways]) -> dict[str, Any] | None:
     tokens = np.array([[way.tokens[name] for name in problems] for way in ways])
     order = tokens.mean(1).argsort(kind="stable")
     accuracy, tokens = accuracy[order], tokens[order]
+    if tokens[-1].mean() < MIN_SPAN * tokens[0].mean():
+        return None
     plateau, drop, scale = _saturation(tokens.mean(1), accuracy.mean(1))
     rng = np.random.default_rng(_SEED)
     drawn = [rng.integers(len(problems), size=len(problems)) for _ in range(RESAMPLES)]

@@ -17,6 +17,7 @@ _FORMS = (
     "M-4.8-3.4h9.6l-4.8 8.4z",
     "M-1.6-4.8h3.2v3.2h3.2v3.2h-3.2v3.2h-3.2v-3.2h-3.2v-3.2h3.2z",
 )
+_MAX_TICKS, _MAX_SMALL_TICKS = 12, 4
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def scatter_chart(
     values += [plateau.low, plateau.high] if plateau else []
     y_ticks = (0.0, 0.5, 1.0) if is_small else nice_ticks(min(0.0, *values), max(values), 5)
     scale = Scale(frame, x_ends, (y_ticks[0], y_ticks[-1]), is_log=True)
-    x_ticks = [(tick, compact(tick)) for tick in _ticks(*x_ends)]
+    x_ticks = [(tick, compact(tick)) for tick in _ticks(*x_ends, _MAX_SMALL_TICKS if is_small else _MAX_TICKS)]
     names = ("", "") if is_small else labels
     parts = [axes(scale, x_ticks, [(tick, form(tick)) for tick in y_ticks], *names)]
     parts += [_plateau(plateau, scale)] if plateau else []
@@ -87,8 +88,10 @@ def _form(kind: int) -> str:
     return _FORMS[kind % NUM_SERIES]
 
 
-def _ticks(low: float, high: float) -> Sequence[float]:
+def _ticks(low: float, high: float, most: int) -> Sequence[float]:
+    """Round values, so few that their names do not meet."""
     found = log_ticks(low, high)
+    found = found[:: -(-len(found) // most)] if found else found
     return found if len(found) > 1 else [tick for tick in nice_ticks(low, high, 3) if low <= tick <= high]
 
 

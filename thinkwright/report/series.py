@@ -53,6 +53,7 @@ class Run:
     events: tuple[Event, ...] = ()
     """Alarms, and the guard's stop, in the order of the file."""
     test_time: tuple[Row, ...] = ()
+    measured: tuple[Row, ...] = ()
     """Accuracy against test-time compute, a curve for each model and suite that ``thinkwright eval`` measured."""
     folder: Path = Path()
     """Where it was read from."""
@@ -180,6 +181,9 @@ def read_run(folder: Path, read_metrics: Rows | None = None, read_evaluations: R
         events=events,
         test_time=tuple(
             read_json_object(path, None, notes) for path in sorted((folder / "eval").glob("*/*/test_time.json"))
+        ),
+        measured=tuple(
+            read_json_object(path, None, notes) for path in sorted((folder / "eval").glob("*/*/figures.json"))
         ),
         folder=folder,
     )

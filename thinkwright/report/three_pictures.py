@@ -18,6 +18,7 @@ from thinkwright.report.curves import figure, line_of, share
 from thinkwright.report.curves_learning import ONE_RESPONSE, of_several
 from thinkwright.report.curves_thinking import CURVES as THINKING
 from thinkwright.report.series import Run
+from thinkwright.report.several_samples import several_samples
 from thinkwright.report.text import compact, escape, number, percent
 
 _STRATEGIES = {
@@ -82,7 +83,7 @@ def pictures_section(run: Run) -> str:
     intro = (
         "<p>By these, articles on thinking models show that thought pays: in training, in use, and by its length.</p>"
     )
-    return f'{intro}<div class="charts">{train}{length}{test}</div>{told}'
+    return f'{intro}<div class="charts">{train}{length}{test}{several_samples(run)}</div>{told}'
 
 
 def _train_time(run: Run) -> str:
