@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from thinkwright.cli.chat import add_chat_verb
 from thinkwright.cli.export import add_export_verb
 from thinkwright.cli.looking import add_looking_verbs
 from thinkwright.cli.preferences import add_preference_verbs
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     add_recipe_verbs(verbs)
     add_looking_verbs(verbs)
+    add_chat_verb(verbs)
     add_preference_verbs(verbs)
     add_export_verb(verbs)
     add_serve_verb(verbs)

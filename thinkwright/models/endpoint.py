@@ -59,7 +59,7 @@ class ServedModel:
     def __init__(self, settings: Endpoint) -> None:
         """Raises EndpointError if the key's variable is not set or holds what no key does."""
         self.settings = settings
-        headers = {} if settings.key_variable is None else {"Authorization": f"Bearer {_key(settings)}"}
+        headers = {} if settings.key_variable is None else {"Authorization": f"Bearer {key_of(settings)}"}
         self._client = httpx2.Client(headers=headers, timeout=settings.timeout_seconds)
 
     def __enter__(self) -> "ServedModel":
@@ -217,8 +217,8 @@ class ServedModel:
         return ChatReply(text, reason if isinstance(reason, str) else None)
 
 
-def _key(settings: Endpoint) -> str:
-    """The key, which no message ever holds."""
+def key_of(settings: Endpoint) -> str:
+    """The key, which no message ever holds. Raises EndpointError if its variable is not set, or holds no key."""
     key = os.environ.get(settings.key_variable or "", "").strip()
     if not key:
         raise EndpointError(

@@ -5,6 +5,8 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
+from thinkwright.characters import code_point
+
 MISSING = "\N{EN DASH}"
 ARROW = "\N{RIGHTWARDS ARROW}"
 _MINUS = "\N{MINUS SIGN}"
@@ -16,7 +18,7 @@ _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 def escape(value: object) -> str:
     """Any value as text for an element or a quoted attribute, hidden characters written as ``[U+202E]``."""
-    return html.escape("".join(_code_point(char) if _is_hidden(char) else char for char in str(value)))
+    return html.escape("".join(code_point(char) if _is_hidden(char) else char for char in str(value)))
 
 
 def model_text(text: str, limit: int | None = SHOWN_BYTES) -> str:
@@ -112,8 +114,4 @@ def _is_hidden(char: str) -> bool:
 
 
 def _marked(char: str) -> str:
-    return f'<span class="hidden-char" title="an invisible character">{_code_point(char)}</span>'
-
-
-def _code_point(char: str) -> str:
-    return f"[U+{ord(char):04X}]"
+    return f'<span class="hidden-char" title="an invisible character">{code_point(char)}</span>'

@@ -3,10 +3,10 @@
 What a server says is text from a stranger: whoever shows it takes care of control characters.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -185,7 +185,7 @@ class ChatClient:
         if held:
             yield held
 
-    @contextmanager
+    @contextlib.contextmanager
     def _asked(self, method: str, path: str, body: dict[str, Any] | None, what: str) -> Iterator[httpx2.Response]:
         """Ask, and see that the server does not refuse."""
         address = self._address(path)
@@ -202,7 +202,7 @@ class ChatClient:
             raise EndpointError(f"{address}: ended the connection without a reply ({error}); ask again") from error
         except (httpx2.InvalidURL, UnicodeError, RecursionError) as error:
             raise EndpointError(f"{address}: cannot be asked ({error}); correct the address") from error
-        with response:
+        with contextlib.closing(response):
             if response.status_code != 200:
                 said = _excerpt(b"\n".join(self._lines(response, "what it says")))
                 remedy = self._remedy(response.status_code, body)

@@ -16,14 +16,28 @@ Said = list[tuple[Kind, str]]
 class ThoughtSplitter:
     """One reply. Feed it text, then ``finish``; each gives what can be told by then."""
 
-    def __init__(self, *, opens_thought: bool, has_thought: bool = True, answer_tags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        opens_thought: bool,
+        has_thought: bool = True,
+        answer_tags: Sequence[str] = (),
+        pairs: Sequence[tuple[str, str]] = ((OPEN, CLOSE),),
+        is_prompt_known: bool = True,
+    ) -> None:
         """``has_thought``: False for a template without thoughts, where all is the answer.
 
-        ``answer_tags`` are taken out of the answer.
+        ``answer_tags`` are taken out of the answer. ``pairs``: tags that may stand around a thought; a thought ends
+        with the tag of the pair that began it, or of the first pair if the prompt did. ``is_prompt_known``: False for a
+        server of others. Then a tag opens a thought only where nothing was said before it, and the first pair's end
+        without a beginning shows that all before it was thought (``was_thought``).
         """
         self.kind: Kind = "thought" if opens_thought else "answer"
         """What the reply is at now."""
+        self.was_thought = False
+        """What earlier calls gave as the answer was thought; said by the call in which its end was found."""
         self._has_thought, self._may_open = has_thought, has_thought and not opens_thought
+        self._closing, self._close, self._is_prompt_known = dict(pairs), pairs[0][1], is_prompt_known
         self._answer_tags = tuple(answer_tags)
         self._held = ""
         self._has_said = {"thought": False, "answer": False}
@@ -34,12 +48,13 @@ class ThoughtSplitter:
         said: Said = []
         while found := self._next_tag():
             start, tag = found
+            of_thought = tag == self._close or tag in self._closing
             self._say(said, self._held[:start].rstrip())
             self._held = self._held[start + len(tag) :]
-            if tag == OPEN:
-                self.kind, self._may_open = "thought", False
-            elif tag == CLOSE:
-                self.kind, self._may_open = "answer", False
+            if tag in self._closing:
+                self.kind, self._may_open, self._close = "thought", False, self._closing[tag]
+            elif of_thought:
+                self._end_thought(said)
         certain = len(self._held) - self._num_uncertain()
         self._say(said, self._held[:certain])
         self._held = self._held[certain:]
@@ -52,16 +67,32 @@ class ThoughtSplitter:
         self._held = ""
         return said
 
+    def _end_thought(self, said: Said) -> None:
+        if self.kind == "answer" and self._may_open and not self._is_prompt_known:
+            self.was_thought = True
+            said[:] = [("thought", text) for _, text in said]
+            self._has_said["answer"] = False
+        self.kind, self._may_open = "answer", False
+
     def _tags(self) -> tuple[str, ...]:
         if self.kind == "thought":
-            return (CLOSE,)
+            return (self._close,)
         # A thought that was ended by force may be ended once more by the model.
-        of_thought = (OPEN, CLOSE) if self._may_open else (CLOSE,) if self._has_thought else ()
+        of_thought = (self._close,) if self._has_thought else ()
+        if self._may_open and (self._is_prompt_known or not self._has_said["answer"]):
+            of_thought = (*self._closing, *of_thought)
         return (*of_thought, *self._answer_tags)
 
     def _next_tag(self) -> tuple[int, str] | None:
-        places = [(place, tag) for tag in self._tags() if (place := self._held.find(tag)) >= 0]
+        places = [(place, tag) for tag in self._tags() if (place := self._place(tag)) >= 0]
         return min(places, default=None)
+
+    def _place(self, tag: str) -> int:
+        """Where a tag stands in what is held; -1 if nowhere, or not where it counts."""
+        place = self._held.find(tag)
+        if tag in self._closing and not self._is_prompt_known and self._held[:place].strip():
+            return -1
+        return place
 
     def _num_uncertain(self) -> int:
         """Characters at the end that may be the beginning of a tag, and the blanks before it."""
