@@ -31,9 +31,12 @@ _TAGS = re.compile(r"</?(think|answer)>|\s+")
 
 def export(run: Path, folder: Path) -> Models:
     """The run's model as the other servers read it."""
-    if not (run / "model").is_dir() and not (run / "config.json").exists():
-        raise ArmError(f"{run} is missing; make it with make demo, or name another with --model")
+    if not (run / "model").is_dir():
+        raise ArmError(f"{run} is no finished run; make it with make demo, or name another with --run")
     for target in ("gguf", "hf"):
+        made = folder / target / "README.md"
+        if made.exists() and made.stat().st_mtime > (run / "model").stat().st_mtime:
+            continue
         shutil.rmtree(folder / target, ignore_errors=True)
         command = [str(OURS), "-m", "thinkwright", "export", str(run), "--to", target, "--out", str(folder / target)]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -128,7 +131,7 @@ def verdicts(rows: dict[str, dict[str, Any]], is_soak: bool) -> list[tuple[str, 
 def main() -> int:
     """Everything; 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=ROOT / "runs" / "demo")
+    parser.add_argument("--run", type=Path, default=ROOT / "runs" / "demo")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--arms", nargs="+", choices=("thinkwright", *TARGETS), default=["thinkwright", *TARGETS])
@@ -137,7 +140,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=WORK / "serve.json")
     options = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    models, port = export(options.model, WORK / "serve"), free_port()
+    models, port = export(options.run, WORK / "serve"), free_port()
     plan = {
         "questions": questions(options.questions),
         "clients": CLIENTS,
