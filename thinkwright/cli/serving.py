@@ -46,7 +46,7 @@ def _serve(options: argparse.Namespace) -> int:
         machine=machine, **given(("slots", "queue", "max_prompt_tokens", "max_tokens", "deadline_seconds"))
     )
     names = ("host", "port", "api_key", "template", "follow", "vllm", "votes", "log_prompts")
-    key = {"api_key": value} if (value := os.environ.get(KEY_VARIABLE)) else {}
+    key: dict[str, Any] = {"api_key": value} if (value := os.environ.get(KEY_VARIABLE)) else {}
     settings = ServeSettings(models=tuple(options.models), engine=engine, **(key | given(names)))
 
     from thinkwright.serving.serve import serve
