@@ -38,7 +38,11 @@ class Engine:
         self.source = source
         self.runner = asyncio.Runner()
         self.backend = NativeBackend(lambda: self.source, settings)
-        self.runner.run(self.backend.start())
+        try:
+            self.runner.run(self.backend.start())
+        except ModelError:
+            self.runner.close()
+            raise
 
     def close(self) -> None:
         self.runner.run(self.backend.close())

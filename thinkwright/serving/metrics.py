@@ -1,5 +1,6 @@
 """What ``/metrics`` tells Prometheus."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
@@ -52,7 +53,7 @@ class ServingMetrics:
                     self._cut.labels(model).inc(part.end == "length")
                 yield part
             is_whole = True
-        except GeneratorExit:
+        except (GeneratorExit, asyncio.CancelledError):
             self._left.labels(model).inc()
             raise
         finally:
