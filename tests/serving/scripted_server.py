@@ -16,9 +16,9 @@ from starlette.routing import Route
 from thinkwright.serving.page_files import page, page_file
 from thinkwright.web import address_of, listen, make_server
 
-Step = tuple[str, str] | float
-"""("thought", text), ("answer", text), ("end", reason), ("error", message) or seconds to wait."""
-SLOW = [*[step for i in range(400) for step in (("answer", f"word{i} "), 0.05)]]
+Step = tuple[str, str]
+"""("thought", text), ("answer", text), ("wait", ""), ("end", reason), ("error", message) or ("break", "")."""
+_LOOK_SECONDS = 0.01
 
 
 class Scripted:
@@ -36,6 +36,13 @@ class Scripted:
         self.votes: list[dict[str, Any]] = []
         self.num_left = 0
         """Requests whose client left before the end."""
+        self.piece_bytes: int | None = None
+        """Streams come in pieces of this size, wherever that cuts them."""
+        self._permits = threading.Semaphore(0)
+
+    def go_on(self, num_waiting: int = 1) -> None:
+        """Let streams that wait, or will, go on."""
+        self._permits.release(num_waiting)
 
     def app(self) -> Starlette:
         """The routes that the page uses."""
@@ -67,20 +74,27 @@ class Scripted:
         question = body["messages"][-1]["content"]
         script = self.scripts.get(f"{body['model']}: {question}") or self.scripts.get(question)
         return StreamingResponse(
-            self._said(script or [("thought", f"I think of {question}."), ("answer", f"Reply to {question}.")]),
+            self._pieces(script or [("thought", f"I think of {question}."), ("answer", f"Reply to {question}.")]),
             media_type="text/event-stream",
         )
+
+    async def _pieces(self, script: list[Step]) -> AsyncIterator[bytes]:
+        async for text in self._said(script):
+            data = text.encode()
+            size = self.piece_bytes or len(data)
+            for start in range(0, len(data), size):
+                yield data[start : start + size]
+                await asyncio.sleep(0)
 
     async def _said(self, script: list[Step]) -> AsyncIterator[str]:
         counts, end = {"thought": 0, "answer": 0}, "stop"
         yield _chunk({"role": "assistant", "content": ""})
         try:
-            for step in script:
-                if isinstance(step, float):
-                    await asyncio.sleep(step)
-                    continue
-                kind, text = step
-                if kind == "end":
+            for kind, text in script:
+                if kind == "wait":
+                    while not self._permits.acquire(blocking=False):
+                        await asyncio.sleep(_LOOK_SECONDS)
+                elif kind == "end":
                     end = text
                 elif kind == "error":
                     yield f"data: {json.dumps({'error': {'message': text, 'code': 'backend_error'}})}\n\n"

@@ -74,6 +74,7 @@ export function uuid() {
 }
 
 export function seconds(value) {
+  if (value < 0.1) return "under 0.1 s";
   if (value < 60) return `${value.toFixed(1)} s`;
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
 }

@@ -12,6 +12,10 @@ export function bindHistory(given) {
   at("clear").addEventListener("click", clearAll);
   at("export").addEventListener("click", exportAll);
   addEventListener("storage", drawHistory); // another tab has changed it
+  addEventListener("pointerdown", ({ target }) => {
+    const isBeside = !target.closest("#history, #history-toggle");
+    if (isBeside && !isWide() && !at("history").hidden) showHistory(false);
+  });
   showHistory(isWide());
 }
 

@@ -13,8 +13,8 @@ import { addTurn, bindScrolling, drawThread, isSendKey } from "./thread.js";
 
 const EXAMPLES = [
   "Use 3, 6, 4 with + - to make 7.",
-  "What is 17 + 25?",
-  "Anna is taller than Ben. Ben is taller than Carl. Who is the shortest?",
+  "Amy beats Mia, Ben beats Leo, Mia beats Ben. Who is third?",
+  "Leo says Mia is honest. Mia says Zoe is honest. Zoe says Leo and Mia agree. Who lies?",
 ];
 const MAX_ANNOUNCED = 600;
 let conversation = newConversation();

@@ -98,7 +98,8 @@ export class ReplyView {
 export function costsOf({ model, usage, seconds: taken }) {
   if (usage === null) return model;
   const { completion, thought } = usage;
-  const tokens = thought ? `${thought} + ${counted(completion - thought, "token")}` : counted(completion, "token");
+  const answer = counted(completion - (thought ?? 0), "token");
+  const tokens = thought ? `${thought} of thought + ${answer}` : answer;
   const speed = taken > 0 ? `${(completion / taken).toFixed(0)} tokens/s` : "";
   return [model, tokens, speed, seconds(taken)].filter(Boolean).join(" \u00b7 ");
 }
