@@ -47,6 +47,8 @@ class Terminal:
         )
         os.close(theirs)
         self._ours, self.raw = ours, ""
+        self.everything = ""
+        """All that was ever written, as it was."""
 
     @property
     def text(self) -> str:
@@ -54,17 +56,18 @@ class Terminal:
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", self.raw)
 
     def wait_for(self, words: str, seconds: float = 60) -> str:
-        """All until the words were written; what came before them is forgotten."""
+        """All until the words were written, which is then forgotten."""
         deadline = time.monotonic() + seconds
         while words not in self.text:
             assert time.monotonic() < deadline, f"{words!r} is not in {self.text!r}"
             if select.select([self._ours], [], [], 0.1)[0]:
                 try:
-                    self.raw += os.read(self._ours, 65536).decode(errors="replace")
+                    piece = os.read(self._ours, 65536).decode(errors="replace")
+                    self.raw, self.everything = self.raw + piece, self.everything + piece
                 except OSError:  # the program has ended
                     assert words in self.text, self.text
-        found, self.raw = self.text, ""
-        return found
+        found, _, self.raw = self.text.partition(words)
+        return found + words
 
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
@@ -159,25 +162,18 @@ ATTACK = "\x1b]0;owned\x07\x1b[2J\x1b[31m a\rb \u202egnp.exe &#x202E; \x9b31m [b
 
 
 def test_nothing_that_a_model_writes_acts_on_the_terminal(script: Script, terminal: Callable[..., Terminal]) -> None:
-    script.events = told(
-        {"reasoning": ATTACK}, {"content": f"{ATTACK}\n\n```\n{ATTACK}\n```\n[link](http://x/\x1b[2J)"}
-    )
+    script.events = told({"reasoning": ATTACK}, {"content": f"{ATTACK}\n\n```\n{ATTACK}\n```\n\nend of it"})
     talk = terminal(script.url, "--show-thoughts", "open")
     talk.wait_for(">>> ")
     talk.type("What?\n")
-    talk.wait_for("link")
-    talk.type("/thought\n")
-    talk.wait_for("owned")
-    talk.type("/quit\n")
-    assert talk.process.wait(20) == 0
-    talk2 = terminal(script.url, "--once", "What?")
-    talk2.process.wait(20)
-    raw = talk2.raw
-    with contextlib.suppress(AssertionError):
-        talk2.wait_for("never written", 1)
-    raw += talk2.raw
-    assert "[U+001B]" in raw
-    assert not re.search(r"\x1b|\x07|\x9b|\u202e", raw)
+    said = talk.wait_for("end of it")
+    assert "]0;owned[U+0007][U+001B][2J" in said
+    # The screen was not cleared, no title set, nothing turned around; what is left is rich's own.
+    assert not re.search(r"\x1b\]|\x1b\[2J|\x07|\x9b|\u202e", talk.everything)
+    once = terminal(script.url, "--once", "What?")
+    once.wait_for("end of it")
+    assert "[U+001B]]0;owned" in once.everything
+    assert not re.search(r"\x1b|\x07|\x9b|\u202e", once.everything)
 
 
 def test_rendered_markdown_holds_no_control_character_but_styles() -> None:
