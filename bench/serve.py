@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -135,10 +136,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--arms", nargs="+", choices=("thinkwright", *TARGETS), default=["thinkwright", *TARGETS])
-    parser.add_argument("--threads", type=int, default=THREADS, help="of our engine")
+    parser.add_argument("--threads", type=int, default=THREADS, help="of each server")
     parser.add_argument("--soak", action="store_true", help="ours alone, and its memory")
     parser.add_argument("--out", type=Path, default=WORK / "serve.json")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are ended on the way out
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     models, port = export(options.run, WORK / "serve"), free_port()
     plan = {
@@ -150,12 +152,13 @@ def main() -> int:
     }
     chosen = ["thinkwright"] if options.soak else options.arms
     arms = server_arms(models, CLIENTS, port, options.threads)
+    machine = measured_facts()
     seen: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for name in chosen:
         seen[name] = measure(name, arms[name], port, plan)
         rows[name] = summarize(seen[name], seen[chosen[0]])
-        results = {"machine": measured_facts(), "rows": rows, "seen": seen}
+        results = {"machine": machine, "rows": rows, "seen": seen}
         options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
         print(f"{name}: {rows[name]['tokens_per_second']:.0f} tokens/s", file=sys.stderr, flush=True)
     print(f"{CLIENTS} clients, {options.seconds:g} s, {len(plan['questions'])} questions\n\n{table(rows)}\n")

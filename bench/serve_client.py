@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,25 +66,39 @@ class Connection:
     async def ask(self, request: bytes) -> tuple[bytes, float]:
         """The reply's events and the seconds to its first text. Raises OSError for anything but a whole reply."""
         start = time.perf_counter()
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(
-                self._address.hostname, self._address.port, limit=_NUM_HEADER_BYTES
-            )
-        reader, writer = self._streams
         try:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b" 200 " not in head.partition(b"\r\n")[0]:
-                raise OSError(f"{head[:200]!r} {await reader.read(300)!r}")
-            if b"chunked" not in head.lower():
-                raise OSError(f"no stream: {head[:300]!r}")
-            return await _read_chunks(reader, start)
+            head = await self._send(request)
+            if b" 200 " not in head.partition(b"\r\n")[0] or b"chunked" not in head.lower():
+                raise OSError(f"no stream, but {head[:300]!r}")
+            assert self._streams is not None
+            found = await _read_chunks(self._streams[0], start)
+            if b"connection: close" in head.lower():
+                self._close()
+            return found
         except BaseException as error:
-            writer.close()
-            self._streams = None
+            self._close()
             if isinstance(error, (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError)):
                 raise OSError(f"the reply broke off ({error})") from error
             raise
+
+    async def _send(self, request: bytes) -> bytes:
+        """The head of the reply. A server may have closed a connection that was kept: then once more on a new one."""
+        if self._streams is not None:
+            reader, writer = self._streams
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                writer.write(request)
+                return await reader.readuntil(b"\r\n\r\n")
+            self._close()
+        self._streams = reader, writer = await asyncio.open_connection(
+            self._address.hostname, self._address.port, limit=_NUM_HEADER_BYTES
+        )
+        writer.write(request)
+        return await reader.readuntil(b"\r\n\r\n")
+
+    def _close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
 
 
 async def _read_chunks(reader: asyncio.StreamReader, start: float) -> tuple[bytes, float]:

@@ -20,7 +20,6 @@ POSITIONS = 1024
 """The model's context."""
 _END_SECONDS = 60
 _VLLM_VARIABLES = {
-    "VLLM_CPU_OMP_THREADS_BIND": f"0-{THREADS - 1}",
     "VLLM_CPU_KVCACHE_SPACE": "2",
     "VLLM_CACHE_ROOT": str(ROOT / "build" / "bench" / "vllm-cache"),
     "VLLM_NO_USAGE_STATS": "1",
@@ -46,7 +45,7 @@ class Models:
 
 
 def server_arms(models: Models, slots: int, port: int, threads: int) -> dict[str, ServerArm]:
-    """All servers by name, each with a slot for every client. ``threads``: of our engine alone."""
+    """All servers by name, each with a slot for every client and with so many threads."""
     ours = ("-m", "thinkwright", "serve", str(models.run), "--port", str(port), "--slots", str(slots))
     llama = ("-m", "bench.arms.llama_server", str(models.gguf), "--slots", str(slots))
     vllm = ("-m", "vllm.entrypoints.openai.api_server", "--model", str(models.hf), "--served-model-name", "demo")
@@ -54,13 +53,13 @@ def server_arms(models: Models, slots: int, port: int, threads: int) -> dict[str
         "thinkwright": ServerArm(
             (str(OURS), *ours, "--threads", str(threads)), {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
         ),
-        "llama.cpp": ServerArm((str(OURS), *llama, "--positions", str(POSITIONS), "--threads", str(THREADS))),
+        "llama.cpp": ServerArm((str(OURS), *llama, "--positions", str(POSITIONS), "--threads", str(threads))),
         "vllm": ServerArm(
             (
                 *(str(VLLM), *vllm, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"),
                 *("--max-num-seqs", str(slots), "--max-num-batched-tokens", "8192", "--disable-uvicorn-access-log"),
             ),
-            _VLLM_VARIABLES,
+            {**_VLLM_VARIABLES, "VLLM_CPU_OMP_THREADS_BIND": f"0-{threads - 1}", "OMP_NUM_THREADS": str(threads)},
         ),
     }
 
