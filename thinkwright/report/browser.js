@@ -204,7 +204,7 @@ function memberCard(member, i, { group }, word) {
   const name = `Completion ${i + 1} of ${group.members.length}, ${verdict}, ${member.tokens} tokens`;
   const card = make("section", { class: "member", role: "listitem", tabindex: "-1", "aria-label": name });
   const kind = ["right", "wrong"].includes(verdict) ? verdict : "none";
-  card.append(make("h4", {}, `${i + 1}`, make("span", { class: `verdict ${kind}` }, ...modelText(verdict))), facts(member));
+  card.append(make("h4", {}, `${i + 1}`, make("span", { class: `verdict ${kind}` }, ...modelText(verdict))), facts(member, group));
   const absent = { thought: "No thought.", answer: "No answer where one is looked for." };
   for (const part of ["thought", "answer"]) {
     const text = partOf(member, part);
@@ -217,12 +217,16 @@ function memberCard(member, i, { group }, word) {
   return card;
 }
 
-function facts(member) {
+function noAdvantage(group) {
+  return group.spread ? "none: no variance in the group" : "none: no part in the update";
+}
+
+function facts(member, group) {
   const parts = Object.entries(member.scores).map(([name, score]) => `${name} ${shownNumber(score)}`).join(", ");
   const rows = [
     ["Reward", member.outcome ? "none" : shownNumber(member.reward)],
     ["Parts", parts || "none"],
-    ["Advantage", member.advantage === undefined ? "not known" : shownNumber(member.advantage)],
+    ["Advantage", member.advantage === undefined ? noAdvantage(group) : shownNumber(member.advantage)],
     ["Length", `${member.tokens} tokens`],
     ["Finish", member.finish ? `${member.finish}: cut off at the limit` : "stop: ended by itself"],
     ["Outcome", member.outcome ?? "graded"],
