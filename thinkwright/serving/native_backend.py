@@ -90,31 +90,27 @@ class NativeBackend:
         self._check_room()
         key, box = next(self._keys), _Mailbox()
         self._mailboxes[key] = box
-        deadline = self._loop.time() + self._settings.deadline_seconds
+        # One timer a request, rather than one a wait: pieces come by the thousand.
+        timer = self._loop.call_later(self._settings.deadline_seconds, box.put, self._too_late())
         is_over = False
         try:
             self._send(("add", key, prompt_ids, settings, name))
             while not is_over:
-                for found in await self._news(box, deadline):
+                for found in await box.take():
                     if isinstance(found, Exception):
-                        is_over = True
+                        is_over = isinstance(found, BadRequest)  # then the engine has never begun it
                         raise found
                     is_over = found.end is not None
                     yield found
         finally:
+            timer.cancel()
             del self._mailboxes[key]
             if not is_over:
                 with suppress(BackendError):
                     self._send(("cancel", key))
 
-    async def _news(self, box: _Mailbox, deadline: float) -> list[Piece | Exception]:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await box.take()
-        except TimeoutError:
-            raise BackendError(
-                f"the reply took over {self._settings.deadline_seconds:g} s (--deadline) and was ended"
-            ) from None
+    def _too_late(self) -> BackendError:
+        return BackendError(f"the reply took over {self._settings.deadline_seconds:g} s (--deadline) and was ended")
 
     async def reload(self) -> str:
         """See ``Backend``."""
