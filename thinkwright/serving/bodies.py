@@ -71,10 +71,11 @@ def _whole_characters(text: str) -> str:
 
 
 Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole_number)]
+WHOLE = BeforeValidator(_whole_number)
+"""Stands behind an integer's bounds, which the description would lack otherwise."""
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, AfterValidator(_whole_characters)]
-Count = Annotated[Whole, Field(ge=1)]
+Count = Annotated[int, Field(strict=True, ge=1), WHOLE]
 
 
 def one_of(expected: str) -> Discriminator:
@@ -121,10 +122,13 @@ def text_of(content: str | list[TextPart] | None) -> str:
 def _known_role(value: Any) -> Any:
     if value in ("tool", "function"):
         refuse("this server's models call no tools; send messages of system, developer, user or assistant")
+    if value not in ("system", "developer", "user", "assistant"):
+        refuse("must be system, developer, user or assistant")
     return value
 
 
-Role = Annotated[Literal["system", "developer", "user", "assistant"], BeforeValidator(_known_role)]
+ROLE = BeforeValidator(_known_role)
+Role = Annotated[Literal["system", "developer", "user", "assistant"], ROLE]
 
 
 class Body(BaseModel):
@@ -149,9 +153,9 @@ class SamplingBody(Body):
     stream: Flag | None = None
     temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[Whole, Field(ge=-1, description="-1 or 0: no limit.")] | None = None
+    top_k: Annotated[int, Field(strict=True, ge=-1, description="-1 or 0: no limit."), WHOLE] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    seed: Annotated[Whole, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
+    seed: Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63), WHOLE] | None = None
     stop: Stop | None = None
     ignore_eos: Flag | None = None
     logit_bias: Annotated[Any, Only((None, {}), "single tokens are not made likelier here; leave it out")] = None

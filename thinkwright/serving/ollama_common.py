@@ -15,6 +15,7 @@ from thinkwright.rollout.live_batch import MAX_TEMPERATURE
 from thinkwright.serving.ask import Ask, Message, Part, Sampling, ShownToken
 from thinkwright.serving.bodies import (
     MAX_TOP_LOGPROBS,
+    WHOLE,
     Body,
     Flag,
     NoPenalty,
@@ -22,7 +23,6 @@ from thinkwright.serving.bodies import (
     Number,
     Only,
     Stop,
-    Whole,
     no_limit_is_zero,
     refuse,
     stops_of,
@@ -44,10 +44,12 @@ class Options(BaseModel):
 
     temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[Whole, Field(ge=-1)] | None = None
+    top_k: Annotated[int, Field(strict=True, ge=-1), WHOLE] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    num_predict: Annotated[Whole, Field(ge=-2, description="0 or less: what the context leaves.")] | None = None
-    seed: Annotated[Whole, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
+    num_predict: (
+        Annotated[int, Field(strict=True, ge=-2, description="0 or less: what the context leaves."), WHOLE] | None
+    ) = None
+    seed: Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63), WHOLE] | None = None
     stop: Stop | None = None
     presence_penalty: NoPenalty = None
     frequency_penalty: NoPenalty = None
@@ -63,7 +65,7 @@ class OllamaBody(Body, Switches):
     stream: Flag | None = None
     options: Options | None = None
     logprobs: Flag | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
     format: Annotated[Any, Only((None, ""), _NO_FORM)] = None
     images: Annotated[Any, Only((None, []), "models of this server read text alone; leave it out")] = None
     tools: NoTools = None

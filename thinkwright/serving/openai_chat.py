@@ -5,23 +5,23 @@ The thought is written under both names that clients look for, ``reasoning_conte
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from thinkwright.serving.ask import Ask, BadRequest, Message, Part, ShownToken
 from thinkwright.serving.bodies import (
     MAX_TOP_LOGPROBS,
+    ROLE,
+    WHOLE,
     Content,
     Count,
     Flag,
     NoTools,
     Only,
-    Role,
     SamplingBody,
     StreamOptions,
     Text,
-    Whole,
     refuse,
     sampling_of,
     text_of,
@@ -42,21 +42,31 @@ from thinkwright.serving.switches import Switches, thinking_of
 from thinkwright.serving.token_names import token_names
 
 
-class ChatMessage(BaseModel):
-    """One message of a conversation."""
+class AskingMessage(BaseModel):
+    """A message to the model."""
 
-    role: Role
+    role: Annotated[Literal["system", "developer", "user"], ROLE]
+    content: Content
+
+
+class AssistantMessage(BaseModel):
+    """An earlier message of the model, with its thought under any name."""
+
+    role: Literal["assistant"]
     content: Content | None = None
     reasoning_content: Text | None = None
     reasoning: Text | None = None
     thinking: Text | None = None
     tool_calls: NoTools = None
 
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.content is None and self.role != "assistant":
-            refuse(f"content is missing; a message of {self.role} needs a text")
-        return self
+
+def _writer(value: Any) -> str:
+    return "assistant" if isinstance(value, dict) and value.get("role") == "assistant" else "other"
+
+
+ChatMessage = Annotated[
+    Annotated[AskingMessage, Tag("other")] | Annotated[AssistantMessage, Tag("assistant")], Discriminator(_writer)
+]
 
 
 class ChatBody(SamplingBody, Switches):
@@ -65,9 +75,9 @@ class ChatBody(SamplingBody, Switches):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    n: Annotated[Whole, Field(ge=1, le=16)] | None = None
+    n: Annotated[int, Field(strict=True, ge=1, le=16), WHOLE] | None = None
     logprobs: Flag | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
     stream_options: StreamOptions | None = None
     tools: NoTools = None
     functions: NoTools = None
@@ -155,10 +165,11 @@ def _max_tokens(body: ChatBody) -> int | None:
     return old if new is None else new
 
 
-def _message(message: ChatMessage) -> Message:
-    role = "system" if message.role == "developer" else message.role
+def _message(message: AskingMessage | AssistantMessage) -> Message:
+    if isinstance(message, AskingMessage):
+        return Message("user" if message.role == "user" else "system", text_of(message.content))
     thought = message.reasoning_content or message.reasoning or message.thinking or ""
-    return Message(role, text_of(message.content), thought)
+    return Message("assistant", text_of(message.content), thought)
 
 
 def _choice(told: Told, index: int, choice: Choice) -> dict[str, Any]:

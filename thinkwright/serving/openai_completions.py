@@ -13,13 +13,13 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 from thinkwright.serving.ask import Ask, Part, ShownToken
 from thinkwright.serving.bodies import (
     MAX_TOP_LOGPROBS,
+    WHOLE,
     Count,
     NoGrammar,
     Only,
     SamplingBody,
     StreamOptions,
     Text,
-    Whole,
     sampling_of,
 )
 from thinkwright.serving.dialect import Choice, Told, Wanted
@@ -40,7 +40,7 @@ def _prompt_kind(value: Any) -> str | None:
     return "texts" if isinstance(first, str) else "tokens" if isinstance(first, int | float) else None
 
 
-_Tokens = Annotated[list[Annotated[Whole, Field(ge=0, le=_MAX_TOKEN_ID)]], Field(min_length=1)]
+_Tokens = Annotated[list[Annotated[int, Field(strict=True, ge=0, le=_MAX_TOKEN_ID), WHOLE]], Field(min_length=1)]
 Prompt = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[list[Text], Field(min_length=1), Tag("texts")]
@@ -59,8 +59,8 @@ class CompletionsBody(SamplingBody):
 
     prompt: Prompt
     max_tokens: Count | None = None
-    n: Annotated[Whole, Field(ge=1, le=16)] | None = None
-    logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    n: Annotated[int, Field(strict=True, ge=1, le=16), WHOLE] | None = None
+    logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
     stream_options: StreamOptions | None = None
     echo: Annotated[Any, Only((None, False), "prompts are not given back, nor scored; leave it out")] = None
     suffix: Annotated[Any, Only((None, ""), "texts are gone on with, not filled in; leave it out")] = None

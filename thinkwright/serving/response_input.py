@@ -7,6 +7,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from thinkwright.serving.ask import Message
 from thinkwright.serving.bodies import (
     MAX_TOP_LOGPROBS,
+    WHOLE,
     Content,
     Count,
     NoTools,
@@ -14,7 +15,6 @@ from thinkwright.serving.bodies import (
     Role,
     SamplingBody,
     Text,
-    Whole,
     one_of,
     refuse,
     text_of,
@@ -83,7 +83,7 @@ class ResponsesBody(SamplingBody, Switches):
     input: Input
     instructions: Text | None = None
     max_output_tokens: Count | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
     include: list[Text] | None = None
     metadata: dict[Text, Text] | None = None
     text: TextSettings | None = None

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, Tag
 
 from thinkwright.serving.ask import BadRequest, Thinking
-from thinkwright.serving.bodies import Flag, Whole, one_of
+from thinkwright.serving.bodies import WHOLE, Flag, one_of
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORT_SHARES: dict[str, float | None] = {
@@ -40,7 +40,7 @@ EFFORT_SHARES: dict[str, float | None] = {
     "xhigh": None,
     "max": None,
 }
-_Budget = Annotated[Whole, Field(ge=-1)]
+_Budget = Annotated[int, Field(strict=True, ge=-1), WHOLE]
 Think = Annotated[Annotated[bool, Tag("flag")] | Annotated[Effort, Tag("text")], one_of("true, false or an effort")]
 _T = TypeVar("_T")
 
@@ -87,7 +87,7 @@ class Switches(BaseModel):
 
 def thinking_of(switches: Switches) -> Thinking:
     """What the switches mean together. Raises BadRequest, naming both, if two contradict each other."""
-    given = _given(switches.model_dump(exclude_none=True))
+    given = _given(switches.model_dump(include=set(Switches.model_fields), exclude_none=True))
     efforts = [(name, level) for name, level in _of(given, _EFFORTS, str) if level != "none"]
     budgets = [(name, tokens) for name, tokens in _of(given, _BUDGETS, int) if tokens != 0]
     is_on = _agreed(_claims_of_on(given))
