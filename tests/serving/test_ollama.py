@@ -74,11 +74,20 @@ def test_options_and_names() -> None:
         "num_ctx": 4096,
         "repeat_penalty": 1.0,
     }
-    ask = told_of(CHAT, messages=MESSAGES, model="tiny-base:latest", options=options).wanted.asks[0]
-    assert ask.model == "tiny-base"
-    assert ask.sampling == Sampling(0.5, 0.9, 40, 0.1, 9, 7, ("a", "b"))
+    wanted = told_of(CHAT, messages=MESSAGES, model="tiny-base:latest", options=options).wanted
+    assert wanted.model == "tiny-base"
+    assert wanted.asks[0].sampling == Sampling(0.5, 0.9, 40, 0.1, 9, 7, ("a", "b"))
     free = told_of(CHAT, messages=MESSAGES, options={"num_predict": -1, "seed": -1}).wanted.asks[0]
     assert free.sampling == Sampling()
+
+
+@pytest.mark.parametrize(("dialect", "body"), [(CHAT, {}), (CHAT, {"messages": []}), (GENERATE, {"prompt": ""})])
+def test_a_model_that_is_only_to_be_loaded_is_there(dialect: Any, body: dict[str, Any]) -> None:
+    told = told_of(dialect, **body)
+    assert told.prepared == []
+    assert not told.wanted.is_stream
+    found = dialect.whole(told, [])
+    assert (found["done"], found["done_reason"], found["model"]) == (True, "load", "tiny-base")
 
 
 def test_generate_asks_through_the_template_or_goes_on_with_a_raw_text() -> None:
@@ -106,7 +115,6 @@ def test_earlier_thoughts_are_read() -> None:
         (CHAT, {"messages": MESSAGES, "options": {"mirostat": 2}}, "drawn by temperature"),
         (CHAT, {"messages": MESSAGES, "options": {"top_p": 0}}, "greater than 0"),
         (CHAT, {"messages": MESSAGES, "top_logprobs": 2}, "without logprobs"),
-        (GENERATE, {"prompt": ""}, "at least 1"),
         (GENERATE, {"prompt": "\udc00"}, "half a surrogate"),
         (GENERATE, {"prompt": "a", "suffix": "b"}, "not filled in"),
         (GENERATE, {"prompt": "a", "context": [1]}, "nothing is kept"),

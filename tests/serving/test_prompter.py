@@ -21,7 +21,7 @@ R1_LIKE = (
 
 
 def ask(*messages: Message, is_on: bool = True) -> Ask:
-    return Ask("m", Sampling(), messages, thinking=Thinking(is_on=is_on))
+    return Ask(Sampling(), messages, thinking=Thinking(is_on=is_on))
 
 
 def own(jinja: str) -> Prompter:
@@ -72,8 +72,8 @@ def test_thinking_off_closes_the_thought_before_a_word_of_it() -> None:
 
 def test_a_text_is_taken_as_it_is() -> None:
     prompter = Prompter(TOKENIZER, "r1_zero")
-    assert prompter.render(Ask("m", Sampling(), prompt="a b")).token_ids == prompter.encode("a b")
-    assert prompter.render(Ask("m", Sampling(), prompt=(5, 6))).token_ids == (5, 6)
+    assert prompter.render(Ask(Sampling(), prompt="a b")).token_ids == prompter.encode("a b")
+    assert prompter.render(Ask(Sampling(), prompt=(5, 6))).token_ids == (5, 6)
 
 
 def test_what_a_template_refuses_is_the_clients_mistake() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from thinkwright.serving.openai_completions import OpenAiCompletions
 from thinkwright.serving.openai_responses import OpenAiResponses
 from thinkwright.serving.openapi import describe
 from thinkwright.serving.page_files import page, page_file
-from thinkwright.serving.reply import ModelDesk, Prepared, prepare, reply_parts
+from thinkwright.serving.reply import ModelDesk, prepare, reply_parts
 from thinkwright.serving.text_stream import TextStream, left
 from thinkwright.serving.votes import VoteStore, get_votes, post_vote
 
@@ -77,7 +77,7 @@ def make_app(room: Room, *, is_loopback: bool) -> Starlette:
         Route("/api/show", _show(room), methods=["POST"]),
         Route("/health", _health(room)),
         Route("/metrics", lambda request: Response(room.metrics.page(), media_type="text/plain; version=0.0.4")),
-        Route("/openapi.json", lambda request: JSONResponse(describe(DIALECTS))),
+        Route("/openapi.json", lambda request: JSONResponse(describe(DIALECTS, list(room.desks)))),
         Route("/votes", _voting(room, get_votes), methods=["GET"]),
         Route("/votes", _voting(room, post_vote), methods=["POST"]),
         Route("/favicon.ico", lambda request: Response(status_code=204)),
@@ -100,8 +100,10 @@ def _endpoint(room: Room, dialect: Dialect) -> Endpoint:
         request.scope["route_path"] = dialect.path
         started = time.monotonic()
         try:
-            told = await _understood(room, dialect, request)
-            _log_prompts(room, told.prepared)
+            told = await _understood(room, dialect, request, started)
+            if not told.prepared:
+                return JSONResponse(dialect.whole(told, []))
+            _log_prompts(room, told)
             parts = room.metrics.counted(
                 told.desk.name, told.num_prompt_tokens, reply_parts(told.desk, told.prepared), started
             )
@@ -116,7 +118,7 @@ def _endpoint(room: Room, dialect: Dialect) -> Endpoint:
     return endpoint
 
 
-async def _understood(room: Room, dialect: Dialect, request: Request) -> Told:
+async def _understood(room: Room, dialect: Dialect, request: Request, started: float) -> Told:
     """Raises BadRequest for what cannot be read or done."""
     try:
         body = dialect.body.model_validate(body_of(await request.body()))
@@ -128,7 +130,7 @@ async def _understood(room: Room, dialect: Dialect, request: Request) -> Told:
         raise BadRequest(f"the body is no JSON object that can be read ({error})") from error
     wanted = dialect.read(body)
     desk = _checked_desk(room, wanted)
-    return Told(desk, wanted, [prepare(desk, ask) for ask in wanted.asks])
+    return Told(desk, wanted, [prepare(desk, ask) for ask in wanted.asks], started)
 
 
 def _checked_desk(room: Room, wanted: Wanted) -> ModelDesk:
@@ -140,7 +142,7 @@ def _checked_desk(room: Room, wanted: Wanted) -> ModelDesk:
         )
     if any(len(ask.messages) > settings.max_messages for ask in wanted.asks):
         raise BadRequest(f"messages: more than {settings.max_messages}; send fewer")
-    return room.desk(wanted.asks[0].model)
+    return room.desk(wanted.model)
 
 
 async def _whole(dialect: Dialect, told: Told, parts: AsyncGenerator[Part], request: Request) -> Response:
@@ -200,11 +202,11 @@ def _status(error: BadRequest | Overloaded | BackendError) -> tuple[int, str]:
     return (429, "overloaded") if isinstance(error, Overloaded) else (503, "backend_error")
 
 
-def _log_prompts(room: Room, prepared: Sequence[Prepared]) -> None:
+def _log_prompts(room: Room, told: Told) -> None:
     """Only if the person who runs the server asked for it: conversations are their writers' own."""
     if room.settings.log_prompts:
-        for one in prepared:
-            _log.info("asked %s: %r", one.ask.model, one.rendered.text)
+        for one in told.prepared:
+            _log.info("asked %s: %r", told.desk.name, one.rendered.text)
 
 
 def _of_models(room: Room, write: Callable[[Mapping[str, ModelDesk]], dict[str, Any]]) -> Endpoint:

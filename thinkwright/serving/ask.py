@@ -84,7 +84,6 @@ class Sampling:
 class Ask:
     """A conversation to be replied to, or a text to be gone on with."""
 
-    model: str
     sampling: Sampling
     messages: tuple[Message, ...] = ()
     prompt: str | tuple[int, ...] | None = None

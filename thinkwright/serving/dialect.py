@@ -16,8 +16,11 @@ from thinkwright.types import FinishReason
 class Wanted:
     """A request as it was understood."""
 
+    model: str
+    """As the client calls it."""
     asks: tuple[Ask, ...]
-    """One, or one for each of several prompts of a text completion; all of one model."""
+    """One, or one for each of several prompts of a text completion. None: the model is only to be loaded, which it is
+    already; Ollama's clients ask so first."""
     is_stream: bool
     include_usage: bool = False
     """A stream ends with the counts of tokens."""

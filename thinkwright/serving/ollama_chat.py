@@ -25,7 +25,7 @@ class OllamaMessage(BaseModel):
 class OllamaChatBody(OllamaBody):
     """A request."""
 
-    messages: Annotated[list[OllamaMessage], Field(min_length=1)]
+    messages: list[OllamaMessage] = Field(default_factory=list[OllamaMessage])
 
 
 class OllamaChat:

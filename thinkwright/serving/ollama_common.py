@@ -79,9 +79,9 @@ class OllamaBody(Body, Switches):
 
 def ollama_wanted(body: OllamaBody, *, messages: tuple[Message, ...] = (), prompt: str | None = None) -> Wanted:
     """A request as it was understood."""
-    ask = Ask(body.model.removesuffix(LATEST), _sampling(body), messages, prompt, thinking_of(body))
-    is_stream = body.stream is not False
-    return Wanted((ask,), is_stream, created=now(), echo={"model": body.model})
+    model = body.model.removesuffix(LATEST)
+    asks = (Ask(_sampling(body), messages, prompt, thinking_of(body)),) if messages or prompt else ()
+    return Wanted(model, asks, bool(asks) and body.stream is not False, created=now(), echo={"model": body.model})
 
 
 def _sampling(body: OllamaBody) -> Sampling:
@@ -103,7 +103,9 @@ Write = Callable[[str, str], dict[str, Any]]
 
 
 def ollama_whole(told: Told, choices: Sequence[Choice], write: Write) -> dict[str, Any]:
-    """The reply in one piece."""
+    """The reply in one piece; without a choice, that the model is there."""
+    if not choices:
+        return _head(told) | write("", "") | {"done": True, "done_reason": "load"}
     (choice,) = choices
     texts = write(choice.thought, choice.answer) | _logprobs(told, choice.tokens)
     return _head(told) | texts | _ending(told, choice, choice.first_at, choice.end)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, model_validator
 
 from thinkwright.serving.ask import Message, Part
 from thinkwright.serving.bodies import Flag, Only, Text, refuse
@@ -15,7 +15,7 @@ from thinkwright.serving.ollama_common import OllamaBody, ollama_error, ollama_s
 class OllamaGenerateBody(OllamaBody):
     """A request."""
 
-    prompt: Annotated[Text, Field(min_length=1)]
+    prompt: Text = ""
     system: Text | None = None
     raw: Flag | None = None
     suffix: Annotated[Any, Only((None, ""), "texts are gone on with, not filled in; leave it out")] = None
@@ -38,7 +38,7 @@ class OllamaGenerate:
 
     def read(self, body: OllamaGenerateBody) -> Wanted:
         """Understand a valid body. Raises BadRequest for what contradicts itself."""
-        if body.raw:
+        if body.raw or not body.prompt:
             return ollama_wanted(body, prompt=body.prompt)
         system = (Message("system", body.system),) if body.system else ()
         return ollama_wanted(body, messages=(*system, Message("user", body.prompt)))

@@ -112,12 +112,12 @@ class OpenAiChat:
         """Understand a valid body. Raises BadRequest for what contradicts itself."""
         num_top_logprobs = (body.top_logprobs or 0) if body.logprobs else None
         ask = Ask(
-            model=body.model,
             sampling=sampling_of(body, _max_tokens(body), num_choices=body.n or 1, num_top_logprobs=num_top_logprobs),
             messages=tuple(map(_message, body.messages)),
             thinking=thinking_of(body),
         )
         return Wanted(
+            model=body.model,
             asks=(ask,),
             is_stream=bool(body.stream),
             include_usage=bool(body.stream_options and body.stream_options.include_usage),

@@ -81,7 +81,8 @@ class OpenAiCompletions:
         max_tokens = body.max_tokens or DEFAULT_MAX_TOKENS
         sampling = sampling_of(body, max_tokens, num_choices=body.n or 1, num_top_logprobs=body.logprobs)
         return Wanted(
-            asks=tuple(Ask(body.model, sampling, prompt=prompt) for prompt in _prompts(body.prompt)),
+            model=body.model,
+            asks=tuple(Ask(sampling, prompt=prompt) for prompt in _prompts(body.prompt)),
             is_stream=bool(body.stream),
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
             reply_id=new_id("cmpl-"),

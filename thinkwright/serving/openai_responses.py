@@ -31,7 +31,7 @@ class OpenAiResponses:
         """Understand a valid body. Raises BadRequest for what contradicts itself."""
         num_top_logprobs = (body.top_logprobs or 0) if LOGPROBS in (body.include or ()) else None
         sampling = sampling_of(body, body.max_output_tokens, num_top_logprobs=num_top_logprobs)
-        ask = Ask(body.model, sampling, conversation_of(body), thinking=thinking_of(body))
+        ask = Ask(sampling, conversation_of(body), thinking=thinking_of(body))
         echo = {
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
@@ -39,7 +39,7 @@ class OpenAiResponses:
             "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
             "top_logprobs": body.top_logprobs or 0,
         }
-        return Wanted((ask,), bool(body.stream), reply_id=new_id("resp_"), created=now(), echo=echo)
+        return Wanted(body.model, (ask,), bool(body.stream), reply_id=new_id("resp_"), created=now(), echo=echo)
 
     def whole(self, told: Told, choices: Sequence[Choice]) -> dict[str, Any]:
         """The reply in one piece."""
