@@ -137,7 +137,7 @@ def test_counts_that_a_server_does_not_give_are_not_made_up(usage: dict[str, Any
             {"chat_template_kwargs": {"enable_thinking": True, "thinking": True}, "thinking": {"type": "enabled"}},
         ),
         (
-            ChatOptions(is_thinking=False),
+            ChatOptions(is_thinking=False, budget=9),
             {
                 "chat_template_kwargs": {"enable_thinking": False, "thinking": False},
                 "thinking": {"type": "disabled"},

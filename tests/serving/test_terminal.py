@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -141,7 +140,8 @@ def test_a_person_talks_switches_stops_saves_and_leaves(
         system, question, {"role": "assistant", "content": "It is **two**."}, {"role": "user", "content": "And then?"},
     ]  # fmt: skip
     assert second == third
-    assert (second["reasoning_effort"], second["thinking_token_budget"]) == ("none", 9)
+    assert second["reasoning_effort"] == "none"
+    assert "thinking_token_budget" not in second  # of no thought there is no budget
     saved = json.loads((tmp_path / "talk.json").read_text())["messages"]
     assert [one["role"] for one in saved] == ["system", "user", "assistant", "user", "assistant"]
     assert (saved[2]["reasoning_content"], saved[2]["finish_reason"]) == ("I add.", "stop")
@@ -265,6 +265,7 @@ def test_lines_of_a_pipe_are_questions(script: Script, monkeypatch: pytest.Monke
         (["tiny-base", "--key-variable", "A"], "--key-variable: is for a server"),
         (["http://127.0.0.1:99999/v1"], "Port out of range"),
         (["http://127.0.0.1:1/v1#a", "--key-variable", "NO_SUCH_KEY"], "NO_SUCH_KEY is empty or not set"),
+        (["http://127.0.0.1:1/v1#a", "--thinking", "off", "--budget", "9"], "--budget: of no thought"),
         (["http://127.0.0.1:1/v1#a", "--once", " "], "--once: the question is empty"),
     ],
 )
@@ -290,12 +291,15 @@ def test_a_server_with_several_models_lists_them_and_changes_between_them(
 
 
 def test_a_shipped_model_is_served_and_talked_with() -> None:
-    pytest.importorskip("thinkwright.serving.openai_chat")
-    settings: Any = ("--once", "What is 1 + 1?", "--temperature", "0", "--max-tokens", "200")
     done = subprocess.run(
-        [sys.executable, "-m", "thinkwright", "chat", "tiny-base", *settings],
+        [sys.executable, "-m", "thinkwright", "chat", "tiny-base", "--temperature", "0", "--budget", "30"],
+        input="What is 1 + 1?\n/model\n/think off\n/retry\n",
         cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert "loading tiny-base" in done.stderr
-    assert done.stdout.strip() or "(the " in done.stderr
-    assert "Traceback" not in done.stderr
+    loading, thinking, *others = done.stderr.splitlines()
+    assert (loading, "* tiny-base" in others) == ("loading tiny-base ...", True)
+    assert thinking
+    # Of the two replies one had a thought.
+    assert done.stderr.count("Thought for ") == 1
+    assert "0 tokens" not in done.stderr
+    assert len(done.stdout.splitlines()) >= 2

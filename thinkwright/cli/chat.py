@@ -40,6 +40,8 @@ def add_chat_verb(verbs: Any) -> None:
 def _chat(options: argparse.Namespace) -> int:
     if options.once is not None and not options.once.strip():
         raise RecipeError("--once: the question is empty; write one")
+    if options.thinking == "off" and options.budget is not None:
+        raise RecipeError("--budget: of no thought there is none; leave it or --thinking off out")
     with _reached(options) as endpoint:
         from thinkwright.serving.chat_client import ChatClient, ChatOptions, only_model
         from thinkwright.serving.terminal import ask_once, chat

@@ -55,7 +55,7 @@ def _switches(is_thinking: bool | None, budget: int | None) -> dict[str, Any]:
         found["thinking"] = {"type": "enabled" if is_thinking else "disabled"}  # DeepSeek's API, ours
     if is_thinking is False:
         found["reasoning_effort"] = "none"  # Ollama, OpenRouter, OpenAI, ours
-    if budget is not None:
+    if budget is not None and is_thinking is not False:  # of no thought there is no budget: ours refuses both
         found["thinking_token_budget"] = budget  # vLLM, ours
         template["thinking_budget"] = budget  # templates that tell the model of it
     return found | ({"chat_template_kwargs": template} if template else {})
