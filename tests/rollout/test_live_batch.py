@@ -15,7 +15,7 @@ from tests.rollout.test_native import often_ending
 from thinkwright.errors import ModelError
 from thinkwright.models.packed_attention import PackedContext
 from thinkwright.models.policy import Policy, load_policy
-from thinkwright.models.token_tree import pack_rows
+from thinkwright.models.token_tree import TokenTree, pack_rows
 from thinkwright.rollout import running
 from thinkwright.rollout.engine import RolloutRequest, ThinkingBudget
 from thinkwright.rollout.live_batch import LiveBatch, LiveEvent, LiveSettings, LiveToken
@@ -41,8 +41,8 @@ class Answer:
 class Client:
     """Adds requests to a batch and sorts what comes back."""
 
-    def __init__(self, policy: Policy, num_slots: int) -> None:
-        self.batch = LiveBatch(policy, num_slots, MAX_PROMPT, MAX_COMPLETION)
+    def __init__(self, policy: Policy, num_slots: int, head_ids: tuple[int, ...] = ()) -> None:
+        self.batch = LiveBatch(policy, num_slots, MAX_PROMPT, MAX_COMPLETION, head_ids=head_ids)
         self.answers: dict[int, Answer] = defaultdict(Answer)
 
     def step(self) -> list[LiveEvent]:
@@ -126,6 +126,65 @@ def assert_same_logprobs(tokens: list[LiveToken], expected: list[LiveToken]) -> 
         assert [i for i, _ in token.alternatives] == [i for i, _ in other.alternatives]
         expected_values = [value for _, value in other.alternatives]
         assert [value for _, value in token.alternatives] == pytest.approx(expected_values, abs=1e-5)
+
+
+def test_a_head_is_read_once_and_answers_stay_the_same(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = tuple(range(20, 32))
+    prompts = [(*head, 5), (*head, 9, 8, 7), head, (4, 3), (*head[:-1], 2, 1), (*head, 6, 6), (*head, 5)]
+    requests = [prompt_of(*ids) for ids in prompts]
+    plain = [alone(policy, request, SETTINGS) for request in requests]
+
+    def answers(num_slots: int) -> list[Answer]:
+        client = Client(policy, num_slots, head)
+        added = [client.batch.add(request, SETTINGS) for request in requests]
+        client.finish()
+        return [client.answers[number] for number in added]
+
+    num_heads, num_tokens = 0, 0
+
+    def counted(policy: Policy, token_ids: tuple[int, ...]) -> list:
+        nonlocal num_heads
+        num_heads += 1
+        return running.read_alone(policy, token_ids)
+
+    pack = running.pack_rows
+
+    def packed(rows: list, first_position: int) -> TokenTree:
+        nonlocal num_tokens
+        num_tokens += sum(map(len, rows)) if first_position else 0
+        return pack(rows, first_position)
+
+    monkeypatch.setattr("thinkwright.rollout.live_batch.read_alone", counted)
+    monkeypatch.setattr(running, "pack_rows", packed)
+    together, one_by_one = answers(7), answers(1)
+    assert together == one_by_one
+    assert num_heads == 2, "once for each batch"
+    assert num_tokens >= 7 * 2, "what follows it is read behind it"
+    for found, expected in zip(together, plain, strict=True):
+        torch.testing.assert_close(
+            [token.logprob for token in found.tokens], [token.logprob for token in expected.tokens], atol=1e-3, rtol=0
+        )
+        assert found.ids == expected.ids
+
+
+def test_a_head_is_read_again_with_new_weights(model_folder: Callable[[str], Path]) -> None:
+    head, device = tuple(range(20, 32)), torch.device("cpu")
+    served, fresh = (load_policy(str(model_folder("qwen2")), device=device, dtype=torch.float32) for _ in range(2))
+    with torch.no_grad():
+        for param in fresh.model.parameters():
+            param.mul_(1.1)
+    client = Client(served, 2, head)
+    client.batch.add(prompt_of(*head, 5), SETTINGS)
+    client.finish()
+    with torch.no_grad():
+        for old, new in zip(served.model.parameters(), fresh.model.parameters(), strict=True):
+            old.copy_(new)
+    added = client.batch.add(prompt_of(*head, 5), SETTINGS)
+    client.finish()
+    other = Client(fresh, 2, head)
+    expected = other.batch.add(prompt_of(*head, 5), SETTINGS)
+    other.finish()
+    assert client.answers[added] == other.answers[expected]
 
 
 def test_an_answer_is_the_one_that_a_call_of_the_engine_gives(policy: Policy) -> None:

@@ -7,6 +7,7 @@ Shapes: B running completions, K key-value heads, D head size, L tokens of the l
 completion.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,12 @@ class KeyValueStore:
         for layer, (keys, values) in enumerate(kept):
             self.prompt_keys[layer, slots, :, columns] = keys.transpose(0, 1)
             self.prompt_values[layer, slots, :, columns] = values.transpose(0, 1)
+
+    def write_head(self, kept: Sequence[KeyValue], slots: Tensor) -> None:
+        """Store what the prompts in all these slots begin with: keys and values (K, P, D) per layer."""
+        for layer, (keys, values) in enumerate(kept):
+            self.prompt_keys[layer, slots, :, : keys.shape[1]] = keys
+            self.prompt_values[layer, slots, :, : values.shape[1]] = values
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from thinkwright.rollout.completions import Completions, limit_of
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings, ThinkingBudget
 from thinkwright.rollout.memory import plan_live_memory
 from thinkwright.rollout.row_sampling import MAX_ALTERNATIVES, RowSettings, draw_rows, likeliest_tokens
-from thinkwright.rollout.running import RunningBatch, Taken, empty_prefix
+from thinkwright.rollout.running import PromptHead, RunningBatch, Taken, empty_prefix, read_alone
 from thinkwright.types import FinishReason
 
 MAX_TEMPERATURE = 100
@@ -112,8 +112,11 @@ class LiveBatch:
         max_prompt_tokens: int,
         max_completion_tokens: int,
         memory_bytes: int | None = None,
+        head_ids: tuple[int, ...] = (),
     ) -> None:
         """``num_slots``: requests that run at the same time, at most. ``memory_bytes``: for keys and values.
+
+        ``head_ids``: tokens that most prompts begin with, as a template writes them; they are read once.
 
         Raises ModelError, with what would fit, if all slots at their limits would not fit the memory.
         """
@@ -128,6 +131,7 @@ class LiveBatch:
         self._max_prompt_tokens, self._max_completion_tokens = max_prompt_tokens, max_completion_tokens
         self._completions = Completions(policy, num_slots, max_completion_tokens, may_be_forced=True)
         self._batch = RunningBatch(policy, self._completions, plan, empty_prefix(policy))
+        self._head, self._head_weights = PromptHead(head_ids, ()), -1
         self._waiting: dict[int, tuple[RolloutRequest, LiveSettings]] = {}
         self._cancelled: set[int] = set()
         self._next_id = 0
@@ -221,7 +225,7 @@ class LiveBatch:
             return
         prompts = (request.prompt_ids for request, _ in self._waiting.values())
         # A prompt that is read alone is rounded like one that is read with others.
-        slots = self._batch.read_prompts(prompts, min_tokens=MIN_ROWS)
+        slots = self._batch.read_prompts(prompts, MIN_ROWS, self._current_head())
         begun = list(islice(self._waiting.items(), len(slots)))
         for slot, (request_id, (request, settings)) in zip(slots.tolist(), begun, strict=True):
             del self._waiting[request_id]
@@ -232,6 +236,16 @@ class LiveBatch:
             )
             self._num_alternatives[slot] = settings.num_alternatives
         self._batch.begin(slots, slots)
+
+    def _current_head(self) -> PromptHead | None:
+        """Read again where the weights have been written to: torch counts the writes of every tensor."""
+        if not self._head.token_ids:
+            return None
+        weights = sum(param._version for param in self._policy.model.parameters())
+        if weights != self._head_weights:
+            kept = read_alone(self._policy, self._head.token_ids)
+            self._head, self._head_weights = PromptHead(self._head.token_ids, kept), weights
+        return self._head
 
     def _draw(self) -> list[LiveEvent]:
         batch = self._batch

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from thinkwright.models.packed_attention import KeyValue, PackedContext
+from thinkwright.models.packed_attention import KeyValue
 from thinkwright.models.policy import Policy
-from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix, pack_rows
+from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.group_batch import GroupBatch
 from thinkwright.rollout.memory import MemoryPlan, check_lengths, plan_memory
-from thinkwright.rollout.running import empty_prefix
+from thinkwright.rollout.running import empty_prefix, read_alone
 from thinkwright.types import Rollout
 
 DEFAULT_SLOTS = 256
@@ -78,9 +78,6 @@ class NativeEngine:
             return empty_prefix(self._policy)
         weights = self._weights_version()
         if (prefix_ids, weights) != (self._prefix_ids, self._prefix_weights):
-            tree = pack_rows([prefix_ids], first_position=0)
-            context = PackedContext(tree, self._policy.device)
-            self._policy.packed_hidden_states(tree, context)
-            self._prefix = [(keys.contiguous(), values.contiguous()) for keys, values in context.kept]
+            self._prefix = read_alone(self._policy, prefix_ids)
             self._prefix_ids, self._prefix_weights = prefix_ids, weights
         return self._prefix

@@ -43,6 +43,20 @@ class Taken:
     has_ended: Indices
 
 
+@dataclass(frozen=True)
+class PromptHead:
+    """Tokens that many prompts begin with, read once and copied into each of their slots."""
+
+    token_ids: tuple[int, ...]
+    kept: Sequence[KeyValue]
+    """Keys and values (K, P, D) per layer."""
+
+    def begins(self, prompt: Sequence[int]) -> bool:
+        """Whether a prompt begins with it and goes on."""
+        length = len(self.token_ids)
+        return len(prompt) > length and tuple(prompt[:length]) == self.token_ids
+
+
 class RunningBatch:
     """Which completion stands in which row, and the keys and values of all of them.
 
@@ -90,29 +104,42 @@ class RunningBatch:
         return bool(self._free_slots)
 
     @torch.inference_mode()
-    def read_prompts(self, prompts: Iterable[Sequence[int]], min_tokens: int = 0) -> Indices:
+    def read_prompts(
+        self, prompts: Iterable[Sequence[int]], min_tokens: int = 0, head: PromptHead | None = None
+    ) -> Indices:
         """Compute the keys and values of the next prompts, as many together as there is room for; one at least.
 
         Returns the prompt slot of each that was read, in order. The owner has seen that a slot is free.
-        ``min_tokens``: a pass of fewer is filled up to so many.
+        ``min_tokens``: a pass of fewer is filled up to so many. ``head``: of prompts without a common prefix; those
+        that begin with it and those that do not are read in passes of their own.
         """
-        slots, rows, num_tokens = [], [], 0
+        slots, rows, num_tokens, is_headed = [], [], 0, None
         for prompt in prompts:
-            row = prompt[self._num_prefix :]
-            if not self._free_slots or (rows and num_tokens + len(row) > READ_AHEAD_TOKENS):
+            begins = head is not None and head.begins(prompt)
+            row = prompt[len(head.token_ids) if head and begins else self._num_prefix :]
+            is_full = bool(rows) and num_tokens + len(row) > READ_AHEAD_TOKENS
+            if not self._free_slots or is_full or is_headed not in (None, begins):
                 break
+            is_headed = begins
             rows.append(row)
             slots.append(self._free_slots.pop())
             num_tokens += len(row)
+        if not is_headed:
+            head = None
         filler = [(0,) * (min_tokens - num_tokens)] if min_tokens > num_tokens else []
-        tree = pack_rows([*rows, *filler], self._num_prefix)
-        context = PackedContext(tree, self._policy.device, self._prefix if self._num_prefix else None)
+        num_before = len(head.token_ids) if head else self._num_prefix
+        tree = pack_rows([*rows, *filler], num_before)
+        before = head.kept if head else self._prefix
+        context = PackedContext(tree, self._policy.device, before if num_before else None)
         hidden = self._policy.packed_hidden_states(tree, context)
         lengths = np.array([len(row) for row in rows])
-        columns = np.concatenate([np.arange(length) for length in lengths])
+        num_copied = len(head.token_ids) if head else 0
+        columns = np.concatenate([num_copied + np.arange(length) for length in lengths])
         kept = [(keys[:, :num_tokens], values[:, :num_tokens]) for keys, values in context.kept]
         self._store.write_prompts(kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
-        self._prompt_lengths[slots] = lengths
+        if head:
+            self._store.write_head(head.kept, self._tensor(np.array(slots)))
+        self._prompt_lengths[slots] = num_copied + lengths
         self._prompt_ends[slots] = hidden[self._tensor(np.cumsum(lengths) - 1)]
         return np.array(slots)
 
@@ -207,6 +234,15 @@ class RunningBatch:
 
     def _tensor(self, array: Indices) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
+
+
+@torch.inference_mode()
+def read_alone(policy: Policy, token_ids: Sequence[int]) -> list[KeyValue]:
+    """Keys and values (K, P, D) per layer of tokens that a prompt begins with."""
+    tree = pack_rows([token_ids], first_position=0)
+    context = PackedContext(tree, policy.device)
+    policy.packed_hidden_states(tree, context)
+    return [(keys.contiguous(), values.contiguous()) for keys, values in context.kept]
 
 
 def empty_prefix(policy: Policy) -> list[KeyValue]:

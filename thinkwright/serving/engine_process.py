@@ -40,12 +40,12 @@ class EngineFacts:
     dtype: str
 
 
-def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings) -> None:
+def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, head_ids: tuple[int, ...]) -> None:
     """What the process does, until ``close`` or until the server is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # signals are the server's matter
         signal.signal(number, signal.SIG_IGN)
     try:
-        engine = _Engine(pipe, source, settings)
+        engine = _Engine(pipe, source, settings, head_ids)
         pipe.send(("ready", engine.facts))
         engine.serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -56,13 +56,21 @@ def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings) 
 
 
 class _Engine:
-    def __init__(self, pipe: Connection, source: ModelSource, settings: EngineSettings) -> None:
+    def __init__(
+        self, pipe: Connection, source: ModelSource, settings: EngineSettings, head_ids: tuple[int, ...]
+    ) -> None:
         torch.set_num_threads(settings.machine.threads)
         self._pipe, self._device = pipe, choose_device(settings.machine.device)
         self._dtype = choose_dtype(settings.machine.dtype, self._device)
         self._policy = load_source(source, device=self._device, dtype=self._dtype)
         self.facts = _facts(self._policy, settings)
-        self._batch = LiveBatch(self._policy, self.facts.slots, self.facts.max_prompt_tokens, self.facts.max_tokens)
+        self._batch = LiveBatch(
+            self._policy,
+            self.facts.slots,
+            self.facts.max_prompt_tokens,
+            self.facts.max_tokens,
+            head_ids=head_ids if len(head_ids) < self.facts.max_prompt_tokens else (),
+        )
         self._ids: dict[int, int] = {}
         self._keys: dict[int, int] = {}
 

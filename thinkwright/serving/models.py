@@ -110,7 +110,7 @@ def _prompter(source: ModelSource, tokenizer: Any, template: str | None) -> Prom
 def _backend(find: Callable[[], ModelSource], settings: ServeSettings, prompter: Prompter) -> Backend:
     if settings.vllm is not None:
         return VllmBackend(settings.vllm, settings.engine, prompter)
-    return NativeBackend(find, settings.engine)
+    return NativeBackend(find, settings.engine, prompter.head_ids())
 
 
 def _end_ids(backend: Backend, tokenizer: Any, folder: Path) -> Sequence[int]:

@@ -52,9 +52,14 @@ class NativeBackend:
 
     context = max_prompt_tokens = max_tokens = 0
 
-    def __init__(self, find_source: Callable[[], ModelSource], settings: EngineSettings) -> None:
-        """``find_source`` names the newest weights; it is asked at every start and reload."""
-        self._find_source, self._settings = find_source, settings
+    def __init__(
+        self, find_source: Callable[[], ModelSource], settings: EngineSettings, head_ids: tuple[int, ...] = ()
+    ) -> None:
+        """``find_source`` names the newest weights; it is asked at every start and reload.
+
+        ``head_ids``: tokens that most prompts begin with.
+        """
+        self._find_source, self._settings, self._head_ids = find_source, settings, head_ids
         self.facts: EngineFacts
         self._loop: asyncio.AbstractEventLoop
         self._pipe: Connection | None = None
@@ -159,7 +164,9 @@ class NativeBackend:
         source = await asyncio.to_thread(self._find_source)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=run_engine, args=(theirs, source, self._settings), daemon=True)
+        self._process = context.Process(
+            target=run_engine, args=(theirs, source, self._settings, self._head_ids), daemon=True
+        )
         self._starting = self._loop.create_future()
         await asyncio.to_thread(self._process.start)
         theirs.close()

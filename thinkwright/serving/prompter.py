@@ -7,11 +7,13 @@ from jinja2 import TemplateError
 from thinkwright.chat.formats import chat_format
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.errors import ModelError
+from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
 from thinkwright.serving.ask import Ask, BadRequest, Message, Rendered
 from thinkwright.serving.thought_splitter import CLOSE, OPEN
 
 # As DeepSeek's and Qwen's templates write it.
 _EMPTY_THOUGHT = "\n\n</think>\n\n"
+_QUESTIONS = ("What", "1", "小", "(")  # that share no token
 _OWN_THOUGHT_END = "\n</think>\n\n"
 
 
@@ -54,6 +56,13 @@ class Prompter:
             thought_end=self._thought_end,
             answer_tags=self._answer_tags,
         )
+
+    def head_ids(self) -> tuple[int, ...]:
+        """Tokens that conversations begin with whatever is asked; empty if they hardly share any."""
+        texts = [self._conversation((Message("user", question),), is_on=True) for question in _QUESTIONS]
+        rows = [self.encode(text) for text in texts]
+        shared = common_prefix(rows)
+        return rows[0][:shared] if shared >= MIN_SHARED_PREFIX else ()
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids; nothing is added."""
