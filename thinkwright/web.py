@@ -103,6 +103,13 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
         self._forget_head()
 
+    def send_400_response(self, msg: str) -> None:
+        """Where a reply has begun, or is over and nobody waits for another, there is no place for it."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _watch_head(self) -> None:
         if self.conn.our_state not in (h11.IDLE, h11.DONE):  # a request is being answered
             self._forget_head()

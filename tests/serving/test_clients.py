@@ -243,9 +243,13 @@ def test_ollamas_client_generates_and_lists(llama: ollama.Client) -> None:
 
 @pytest.mark.parametrize("is_stream", [True, False])
 def test_a_client_that_leaves_frees_its_slots(is_stream: bool, address: str) -> None:
-    left = metric(address, "thinkwright_abandoned_requests_total", model=MODEL)
-    body = {"model": MODEL, "messages": MESSAGES, "n": 16, "max_tokens": 400, "ignore_eos": True, "stream": is_stream}
+    """Long before the replies would have been whole, as the time of a patient client shows."""
+    body = {"model": MODEL, "messages": MESSAGES, "n": 8, "max_tokens": 400, "ignore_eos": True, "stream": is_stream}
     content = json.dumps(body).encode()
+    started = time.monotonic()
+    httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=300).raise_for_status()
+    whole_seconds = time.monotonic() - started
+    left = metric(address, "thinkwright_abandoned_requests_total", model=MODEL)
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -255,8 +259,9 @@ def test_a_client_that_leaves_frees_its_slots(is_stream: bool, address: str) -> 
         else:
             wait_until(lambda: load_of(address)["num_running"] == 4)
     started = time.monotonic()
-    load = wait_until_idle(address, 5)
-    assert (load["num_running"], load["num_waiting"]) == (0, 0), f"after {time.monotonic() - started:.1f} s"
+    load = wait_until_idle(address, 300)
+    assert (load["num_running"], load["num_waiting"]) == (0, 0)
+    assert time.monotonic() - started < whole_seconds / 2
     wait_until(lambda: metric(address, "thinkwright_abandoned_requests_total", model=MODEL) == left + 1)
 
 
