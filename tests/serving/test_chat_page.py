@@ -64,6 +64,14 @@ def test_markdown_and_formulas_are_set(page, scripted):
     page.observer.assert_nothing_went_wrong()
 
 
+def test_stars_that_multiply_are_no_emphasis(page, scripted):
+    text = "2*3*4, (1+2)*(3)*x*y, 2**3**2, **1**st, *so*, \u8fd9**\u91cd\u70b9**\u5185"
+    scripted.scripts["Stars"] = [("answer", text)]
+    answer = ask_and_wait(page, "Stars").locator(".answer")
+    assert answer.inner_text() == "2*3*4, (1+2)*(3)*x*y, 2**3**2, 1st, so, \u8fd9\u91cd\u70b9\u5185"
+    assert answer.locator("strong, em").all_inner_texts() == ["1", "so", "\u91cd\u70b9"]
+
+
 def test_pieces_may_be_cut_anywhere(page, scripted):
     scripted.piece_bytes = 5
     scripted.scripts["Cut"] = [("thought", "\u6211\u60f3 \U0001f914"), ("answer", "caf\u00e9 \u4f60\u597d")]

@@ -15,6 +15,7 @@ const FENCES = [["$$", "$$", true], ["\\[", "\\]", true], ["\\(", "\\)", false],
 const markdown = markdownit({ html: false, linkify: false, breaks: true });
 markdown.validateLink = (url) => LINK.test(url.trim());
 markdown.inline.ruler.before("escape", "formula", inlineFormula);
+markdown.inline.ruler.before("emphasis", "product", product);
 markdown.block.ruler.before("fence", "formula", blockFormula, { alt: ["paragraph", "blockquote", "list"] });
 markdown.core.ruler.push("plain", withoutStyles);
 markdown.renderer.rules.formula = (tokens, i) => {
@@ -109,6 +110,16 @@ function blockFormula(state, startLine, endLine, isSilent) {
     return true;
   }
   return false;
+}
+
+// Stars between numbers, single letters and parentheses multiply: 2*3*4 has no emphasis in it.
+function product(state, isSilent) {
+  const stars = /^\*+(?=[\d(]|[A-Za-z](?![A-Za-z]))/.exec(state.src.slice(state.pos, state.pos + 8))?.[0];
+  const before = state.src.slice(Math.max(state.pos - 2, 0), state.pos);
+  if (!stars || !/[\d)]$|(?<![A-Za-z])[A-Za-z]$/.test(before)) return false;
+  if (!isSilent) state.pending += stars;
+  state.pos += stars.length;
+  return true;
 }
 
 // Columns' sides as classes: the page's policy lets no style stand in HTML.
