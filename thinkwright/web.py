@@ -104,7 +104,13 @@ class _Protocol(H11Protocol):
         self._forget_head()
 
     def send_400_response(self, msg: str) -> None:
-        """Where a reply has begun, or is over and nobody waits for another, there is no place for it."""
+        """Where a reply has begun, or is over and nobody waits for another, there is no place for it.
+
+        A request whose body turned out to be none is told that its client has gone, so that it sends no second reply.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:

@@ -264,4 +264,5 @@ def _refusals(settings: ServeSettings) -> dict[Any, Callable[[Request, Exception
     return {
         TooLarge: lambda request, error: too_large(settings.max_body_bytes),
         TooSlow: lambda request, error: too_slow(),
+        ClientDisconnect: lambda request, error: Response(status_code=_CLIENT_LEFT),
     }
