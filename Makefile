@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 bench bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -41,6 +41,10 @@ bench: $(STAMP) bench-envs
 bench-growth: $(STAMP) bench-envs
 	$(BIN)/python -m bench.growth
 	.venv-bench-plot/bin/python -m bench.plot_growth build/bench/growth.json docs/growth.svg
+
+## 64 clients against our server, llama.cpp's and vLLM's, on an otherwise idle machine (about twenty minutes).
+bench-serve: $(STAMP) bench-envs
+	$(BIN)/python -m bench.serve
 
 ## Decode and update on a CUDA GPU; on a CPU the same with tiny shapes.
 bench-gpu: $(STAMP)
