@@ -138,5 +138,9 @@ class StopFinder:
 
 def _overlap(text: str, tag: str) -> int:
     """Length of the longest end of ``text`` that is a beginning of ``tag``, but not all of it."""
-    longest = min(len(text), len(tag) - 1)
-    return next((size for size in range(longest, 0, -1) if tag.startswith(text[-size:])), 0)
+    start = max(0, len(text) - len(tag) + 1)
+    while (start := text.find(tag[0], start)) >= 0:
+        if tag.startswith(text[start:]):
+            return len(text) - start
+        start += 1
+    return 0
