@@ -1,6 +1,7 @@
 """From an ask to the parts of its reply: rendered, generated, told apart, choice by choice."""
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -106,7 +107,8 @@ async def reply_parts(desk: ModelDesk, prepared: Sequence[Prepared]) -> AsyncGen
 async def _choice(desk: ModelDesk, prepared: Prepared, member: int, number: int) -> AsyncGenerator[Part]:
     """One completion of an ask, which is choice ``number`` of the reply."""
     reader = _Reader(desk.prompter, prepared, number)
-    generated = desk.backend.generate(prepared.rendered.token_ids, prepared.settings, f"choice/{member}")
+    name = _name(prepared.rendered.token_ids, member)
+    generated = desk.backend.generate(prepared.rendered.token_ids, prepared.settings, name)
     async with aclosing(generated) as pieces:
         async for piece in pieces:
             for token in piece.tokens:
@@ -119,6 +121,15 @@ async def _choice(desk: ModelDesk, prepared: Prepared, member: int, number: int)
                 return
             if part := reader.take():
                 yield part
+
+
+def _name(prompt_ids: tuple[int, ...], member: int) -> str:
+    """A part of the seed that differs from prompt to prompt.
+
+    Evaluators send one seed with every question; were all drawn with the same numbers, their errors would go together.
+    """
+    digest = hashlib.sha256(",".join(map(str, prompt_ids)).encode()).hexdigest()
+    return f"{digest}/{member}"
 
 
 class _Reader:
