@@ -43,8 +43,8 @@ def _chat(options: argparse.Namespace) -> int:
     if options.thinking == "off" and options.budget is not None:
         raise RecipeError("--budget: of no thought there is none; leave it or --thinking off out")
     with _reached(options) as endpoint:
-        from thinkwright.serving.chat_client import ChatClient, ChatOptions, only_model
-        from thinkwright.serving.terminal import ask_once, chat
+        from thinkwright.serving.terminal.client import ChatClient, ChatOptions, only_model
+        from thinkwright.serving.terminal.talk import ask_once, chat
 
         asked = ChatOptions(
             is_thinking={"on": True, "off": False, None: None}[options.thinking],

@@ -16,17 +16,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from thinkwright.config.serving import ServeSettings
-from thinkwright.serving import model_lists
+from thinkwright.serving.apis import model_lists
+from thinkwright.serving.apis.dialect import Dialect, Told, Wanted, gather
+from thinkwright.serving.apis.ollama_chat import OllamaChat
+from thinkwright.serving.apis.ollama_generate import OllamaGenerate
+from thinkwright.serving.apis.openai_chat import OpenAiChat
+from thinkwright.serving.apis.openai_completions import OpenAiCompletions
+from thinkwright.serving.apis.openai_responses import OpenAiResponses
+from thinkwright.serving.apis.openapi import describe
 from thinkwright.serving.ask import BackendError, BadRequest, Overloaded, Part
-from thinkwright.serving.dialect import Dialect, Told, Wanted, gather
 from thinkwright.serving.guard import Guard, TooLarge, TooSlow, body_of, too_large, too_slow
 from thinkwright.serving.metrics import ServingMetrics
-from thinkwright.serving.ollama_chat import OllamaChat
-from thinkwright.serving.ollama_generate import OllamaGenerate
-from thinkwright.serving.openai_chat import OpenAiChat
-from thinkwright.serving.openai_completions import OpenAiCompletions
-from thinkwright.serving.openai_responses import OpenAiResponses
-from thinkwright.serving.openapi import describe
 from thinkwright.serving.page_files import page, page_file
 from thinkwright.serving.reply import ModelDesk, prepare, reply_parts
 from thinkwright.serving.text_stream import TextStream, left

@@ -1,7 +1,7 @@
 """What a client asks for and what it gets, whatever API it speaks.
 
-One request's way: an API (``openai_chat.py``, ``ollama.py`` ...) reads JSON into an ``Ask``; ``reply.py`` renders it
-(``prompter.py``), lets a backend generate (``backend.py``), tells thought and answer apart (``thought_splitter.py``)
+One request's way: an API (``apis/``) reads JSON into an ``Ask``; ``reply.py`` renders it
+(``prompter.py``), lets a backend generate (``engines/``), tells thought and answer apart (``chat/thought_splitter.py``)
 and yields ``Part``s; the API writes them as its JSON.
 """
 

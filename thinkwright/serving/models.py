@@ -18,11 +18,11 @@ from thinkwright.errors import ModelError, RecipeError
 from thinkwright.models.reward_model import READING_FILE
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.model_source import ModelSource, find_model
-from thinkwright.serving.backend import Backend
-from thinkwright.serving.native_backend import NativeBackend
+from thinkwright.serving.engines.backend import Backend
+from thinkwright.serving.engines.native_backend import NativeBackend
+from thinkwright.serving.engines.vllm_backend import VllmBackend
 from thinkwright.serving.prompter import Prompter
 from thinkwright.serving.reply import Defaults, ModelDesk
-from thinkwright.serving.vllm_backend import VllmBackend
 
 _CHECKPOINTS = "checkpoints/step_*"
 

@@ -6,10 +6,10 @@ from jinja2 import TemplateError
 
 from thinkwright.chat.formats import chat_format
 from thinkwright.chat.template import TEMPLATES
+from thinkwright.chat.thought_splitter import CLOSE, OPEN
 from thinkwright.errors import ModelError
 from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
 from thinkwright.serving.ask import Ask, BadRequest, Message, Rendered
-from thinkwright.serving.thought_splitter import CLOSE, OPEN
 
 # As DeepSeek's and Qwen's templates write it.
 _EMPTY_THOUGHT = "\n\n</think>\n\n"

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 
+from thinkwright.chat.thought_splitter import CLOSE, OPEN, Said, StopFinder, ThoughtSplitter
 from thinkwright.config.suites import TEMPERATURE, TOP_P
 from thinkwright.rollout.engine import ThinkingBudget
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.serving.ask import Ask, BadRequest, Part, Rendered, ShownToken, Thinking
-from thinkwright.serving.backend import Backend
+from thinkwright.serving.engines.backend import Backend
 from thinkwright.serving.prompter import Prompter
-from thinkwright.serving.thought_splitter import CLOSE, OPEN, Said, StopFinder, ThoughtSplitter
 from thinkwright.serving.token_text import TokenText
 
 _SEED_BITS = 31

@@ -16,9 +16,9 @@ from thinkwright.config.serving import ServeSettings
 from thinkwright.errors import RecipeError, ThinkwrightError
 from thinkwright.serving.app import Room, make_app
 from thinkwright.serving.ask import BackendError
+from thinkwright.serving.engines.native_backend import version_of
 from thinkwright.serving.metrics import ServingMetrics
 from thinkwright.serving.models import close_desks, newest_source, open_desks
-from thinkwright.serving.native_backend import version_of
 from thinkwright.serving.reply import ModelDesk
 from thinkwright.serving.votes import VoteStore
 from thinkwright.web import address_of, is_loopback, listen, make_server, run_server

@@ -1,0 +1,166 @@
+"""What Ollama's endpoints share: their bodies, durations, lines and errors.
+
+Streams are lines of JSON, and what a client gets unless it says ``stream: false``. Durations are measured here: the
+prompt's until the first part came, the reply's from then on.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from thinkwright.rollout.live_batch import MAX_TEMPERATURE
+from thinkwright.serving.apis.bodies import (
+    MAX_TOP_LOGPROBS,
+    WHOLE,
+    Body,
+    Flag,
+    NoPenalty,
+    NoTools,
+    Number,
+    Only,
+    Stop,
+    no_limit_is_zero,
+    refuse,
+    stops_of,
+)
+from thinkwright.serving.apis.dialect import Choice, Told, Wanted
+from thinkwright.serving.apis.framing import line, whole_characters
+from thinkwright.serving.apis.openai_common import now, split_tokens, token_rows
+from thinkwright.serving.apis.switches import Switches, thinking_of
+from thinkwright.serving.apis.token_names import token_names
+from thinkwright.serving.ask import Ask, Message, Part, Sampling, ShownToken
+
+LATEST = ":latest"
+_NO_PENALTY = "tokens are not punished here for having come before; leave it out"
+_NO_MIROSTAT = "tokens are drawn by temperature, top_p, top_k and min_p alone; leave it out"
+_NO_FORM = "replies are not held to a form here; leave it out, and say in the prompt what is wanted"
+
+
+class Options(BaseModel):
+    """``options`` of a request; those that only tell how a model is loaded change nothing here."""
+
+    temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
+    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(strict=True, ge=-1), WHOLE] | None = None
+    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    num_predict: (
+        Annotated[int, Field(strict=True, ge=-2, description="0 or less: what the context leaves."), WHOLE] | None
+    ) = None
+    seed: Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63), WHOLE] | None = None
+    stop: Stop | None = None
+    presence_penalty: NoPenalty = None
+    frequency_penalty: NoPenalty = None
+    repeat_penalty: Annotated[Any, Only((None, 0, 1), _NO_PENALTY)] = None
+    mirostat: Annotated[Any, Only((None, 0), _NO_MIROSTAT)] = None
+    tfs_z: Annotated[Any, Only((None, 0, 1), _NO_MIROSTAT)] = None
+    typical_p: Annotated[Any, Only((None, 0, 1), _NO_MIROSTAT)] = None
+
+
+class OllamaBody(Body, Switches):
+    """Of any request to Ollama's API."""
+
+    stream: Flag | None = None
+    options: Options | None = None
+    logprobs: Flag | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
+    format: Annotated[Any, Only((None, ""), _NO_FORM)] = None
+    images: Annotated[Any, Only((None, []), "models of this server read text alone; leave it out")] = None
+    tools: NoTools = None
+
+    @model_validator(mode="after")
+    def _logprobs_are_wanted(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            refuse("top_logprobs has no effect without logprobs: true; send both")
+        return self
+
+
+def ollama_wanted(body: OllamaBody, *, messages: tuple[Message, ...] = (), prompt: str | None = None) -> Wanted:
+    """A request as it was understood."""
+    model = body.model.removesuffix(LATEST)
+    asks = (Ask(_sampling(body), messages, prompt, thinking_of(body)),) if messages or prompt else ()
+    return Wanted(model, asks, bool(asks) and body.stream is not False, created=now(), echo={"model": body.model})
+
+
+def _sampling(body: OllamaBody) -> Sampling:
+    options = body.options or Options()
+    return Sampling(
+        temperature=options.temperature,
+        top_p=options.top_p,
+        top_k=no_limit_is_zero(options.top_k),
+        min_p=options.min_p,
+        max_tokens=options.num_predict if (options.num_predict or 0) > 0 else None,
+        seed=None if options.seed == -1 else options.seed,
+        stop=stops_of(options.stop),
+        num_top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+    )
+
+
+Write = Callable[[str, str], dict[str, Any]]
+"""How an endpoint writes what is new of the thought and the answer."""
+
+
+def ollama_whole(told: Told, choices: Sequence[Choice], write: Write) -> dict[str, Any]:
+    """The reply in one piece; without a choice, that the model is there."""
+    if not choices:
+        return _head(told) | write("", "") | {"done": True, "done_reason": "load"}
+    (choice,) = choices
+    texts = write(choice.thought, choice.answer) | _logprobs(told, choice.tokens)
+    return _head(told) | texts | _ending(told, choice, choice.first_at, choice.end)
+
+
+async def ollama_stream(told: Told, parts: AsyncIterator[Part], write: Write) -> AsyncIterator[str]:
+    """The reply line by line; the last one has the counts and no text."""
+    first_at: float | None = None
+    async for part in parts:
+        first_at = first_at or time.monotonic()
+        if part.thought and part.answer:
+            thought, answer = split_tokens(part.tokens)
+            yield line(_head(told) | write(part.thought, "") | _logprobs(told, thought) | {"done": False})
+            yield line(_head(told) | write("", part.answer) | _logprobs(told, answer) | {"done": False})
+        elif part.thought or part.answer or part.tokens:
+            texts = write(part.thought, part.answer)
+            yield line(_head(told) | texts | _logprobs(told, part.tokens) | {"done": False})
+        if part.end is not None:
+            yield line(_head(told) | write("", "") | _ending(told, part, first_at, part.end))
+
+
+def ollama_error(message: str) -> dict[str, Any]:
+    """How Ollama says that something went wrong."""
+    return {"error": whole_characters(message)}
+
+
+def _head(told: Told) -> dict[str, Any]:
+    return {"model": told.wanted.echo["model"], "created_at": date_time(time.time())}
+
+
+def date_time(seconds: float) -> str:
+    """As Ollama writes a time, given in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _logprobs(told: Told, tokens: Sequence[ShownToken]) -> dict[str, Any]:
+    if told.wanted.asks[0].sampling.num_top_logprobs is None:
+        return {}
+    return {"logprobs": token_rows(token_names(told.desk.prompter.tokenizer), tokens)}
+
+
+def _ending(told: Told, ended: Part | Choice, first_at: float, reason: str) -> dict[str, Any]:
+    """``first_at``: when the first part came, by the same clock as ``told.started``."""
+    ended_at = time.monotonic()
+    return {
+        "done": True,
+        "done_reason": reason,
+        "total_duration": _nanoseconds(ended_at - told.started),
+        "load_duration": 0,
+        "prompt_eval_count": told.num_prompt_tokens,
+        "prompt_eval_duration": _nanoseconds(first_at - told.started),
+        "eval_count": ended.num_tokens,
+        "eval_duration": _nanoseconds(ended_at - first_at),
+    }
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)
