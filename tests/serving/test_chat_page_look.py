@@ -78,7 +78,6 @@ def test_every_text_can_be_read(open_page, address, scripted, scheme):
         "costs",
         "title",
         "CODE",
-        "BLOCKQUOTE",
         "end",
         "temperature",
         "H3",

@@ -100,6 +100,7 @@ export function costsOf({ model, usage, seconds: taken }) {
   const { completion, thought } = usage;
   const answer = counted(completion - (thought ?? 0), "token");
   const tokens = thought ? `${thought} of thought + ${answer}` : answer;
-  const speed = taken > 0 ? `${(completion / taken).toFixed(0)} tokens/s` : "";
+  const rate = completion / taken;
+  const speed = taken > 0 ? `${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s` : "";
   return [model, tokens, speed, seconds(taken)].filter(Boolean).join(" \u00b7 ");
 }
