@@ -141,7 +141,10 @@ async def learn(plan: dict[str, Any]) -> list[dict[str, Any]]:
 async def load(plan: dict[str, Any], expected: list[dict[str, Any]]) -> dict[str, Any]:
     """All clients at once, for the warm-up and the seconds that count."""
     tally = Tally()
-    by_text = {(row["thought"], row["answer"]): number for number, row in enumerate(expected)}
+    # Two questions may have the same reply.
+    by_text: dict[tuple[str, str], set[int]] = {}
+    for number, row in enumerate(expected):
+        by_text.setdefault((row["thought"], row["answer"]), set()).add(number)
     requests = [
         request_bytes(plan["address"], plan["model"], question, plan["max_tokens"]) for question in plan["questions"]
     ]
@@ -155,8 +158,8 @@ async def load(plan: dict[str, Any], expected: list[dict[str, Any]]) -> dict[str
             try:
                 events, first_text = await connection.ask(requests[i])
                 thought, answer, num_tokens = read_reply(events)
-                number_of = by_text.get((thought, answer))
-                kind = "right" if number_of == i else "other" if number_of is None else "mixed_up"
+                fitting = by_text.get((thought, answer), set())
+                kind = "right" if i in fitting else "mixed_up" if fitting else "other"
             except OSError as error:
                 kind, num_tokens, first_text = "error", 0, 0.0
                 thought, answer = "", str(error)

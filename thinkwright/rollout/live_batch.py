@@ -26,6 +26,9 @@ from thinkwright.types import FinishReason
 
 MAX_TEMPERATURE = 100
 """Above it all tokens are about as likely, and at last fp32 overflows."""
+FEW_ROWS, FEW_PROMPTS, PATIENCE_STEPS = 8, 4, 4
+"""Where more than a few rows run, fewer prompts than a few wait for company, for so many steps at most: a pass through
+the model costs those that run about a step, however short the prompts are."""
 Alternatives = tuple[tuple[int, float], ...]
 """Tokens with their log-probabilities, likeliest first."""
 
@@ -134,7 +137,7 @@ class LiveBatch:
         self._head, self._head_weights = PromptHead(head_ids, ()), -1
         self._waiting: dict[int, tuple[RolloutRequest, LiveSettings]] = {}
         self._cancelled: set[int] = set()
-        self._next_id = 0
+        self._next_id = self._num_steps_waited = 0
         # By slot: that of the prompt, and the place of its one completion.
         self._ids: list[int | None] = [None] * num_slots
         self._row_settings = RowSettings.uncut(num_slots)
@@ -170,7 +173,7 @@ class LiveBatch:
         """One token for each running request, after those that wait have taken the free slots.
 
         Prompts are read up to ``running.READ_AHEAD_TOKENS`` a step (at least one), so that tokens keep coming while
-        many requests arrive.
+        many requests arrive; where many run, a few prompts are read together (``PATIENCE_STEPS``).
         """
         events = self._drop_cancelled()
         self._batch.advance()
@@ -221,7 +224,7 @@ class LiveBatch:
         return [LiveEvent(request_id, (), "cancelled") for request_id in sorted(cancelled)]
 
     def _begin_waiting(self) -> None:
-        if not (self._waiting and self._batch.has_free_prompts):
+        if not (self._waiting and self._batch.has_free_prompts) or self._is_company_awaited():
             return
         prompts = (request.prompt_ids for request, _ in self._waiting.values())
         # A prompt that is read alone is rounded like one that is read with others.
@@ -236,6 +239,14 @@ class LiveBatch:
             )
             self._num_alternatives[slot] = settings.num_alternatives
         self._batch.begin(slots, slots)
+
+    def _is_company_awaited(self) -> bool:
+        self._num_steps_waited += 1
+        are_few = len(self._waiting) < FEW_PROMPTS and self.num_running >= FEW_ROWS
+        if are_few and self._num_steps_waited < PATIENCE_STEPS:
+            return True
+        self._num_steps_waited = 0
+        return False
 
     def _current_head(self) -> PromptHead | None:
         """Read again where the weights have been written to: torch counts the writes of every tensor."""
