@@ -261,3 +261,17 @@ def test_a_probe_asks_for_little_and_is_an_error_where_nothing_answers() -> None
     assert [(body["model"], body["max_tokens"]) for body in seen] == [("judge", 16)]
     with ServedModel(settings(url, retries=0)) as model, pytest.raises(EndpointError, match="no reply in 1 tries"):
         model.probe()
+
+
+def test_a_server_of_this_machine_is_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with serving(lambda path, _: chat_reply("here")) as url, ServedModel(settings(url, retries=0)) as model:
+        assert model.chat([user("a")]) == [ChatReply("here", "stop")]
+    with (
+        ServedModel(settings("http://far.example/v1", retries=0)) as model,
+        pytest.raises(EndpointError, match="refused"),
+    ):
+        model.chat([user("a")])

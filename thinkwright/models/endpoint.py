@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -60,7 +61,9 @@ class ServedModel:
         """Raises EndpointError if the key's variable is not set or holds what no key does."""
         self.settings = settings
         headers = {} if settings.key_variable is None else {"Authorization": f"Bearer {key_of(settings)}"}
-        self._client = httpx2.Client(headers=headers, timeout=settings.timeout_seconds)
+        self._client = httpx2.Client(
+            headers=headers, timeout=settings.timeout_seconds, trust_env=may_be_behind_proxy(settings)
+        )
 
     def __enter__(self) -> "ServedModel":
         return self
@@ -231,6 +234,13 @@ def key_of(settings: Endpoint) -> str:
             "control character, or one outside ASCII); set it anew"
         )
     return key
+
+
+def may_be_behind_proxy(settings: Endpoint) -> bool:
+    """Whether the environment's proxy (HTTP_PROXY) is for this server: not for one of this machine."""
+    from thinkwright.web import is_own_name  # with it come a server's libraries
+
+    return not is_own_name(urlsplit(settings.url).netloc)
 
 
 def _json(address: str, content: bytes) -> dict[str, Any]:

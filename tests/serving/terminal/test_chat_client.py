@@ -251,3 +251,12 @@ def test_a_stream_ends_with_its_reason_even_without_done(script: Script) -> None
     script.events = [delta(content="Two."), json.loads(json.dumps(ending("length")[0]))]
     reply, _ = ask(script)
     assert reply.end == End("length", Usage())
+
+
+def test_a_server_of_this_machine_is_asked_without_the_proxy(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    script.events = told({"content": "Two."})
+    assert ask(script)[0].answer == "Two."

@@ -15,7 +15,7 @@ import httpx2
 from thinkwright.characters import with_controls_shown
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.errors import EndpointError
-from thinkwright.models.endpoint import MAX_REPLY_BYTES, Message, key_of
+from thinkwright.models.endpoint import MAX_REPLY_BYTES, Message, key_of, may_be_behind_proxy
 from thinkwright.serving.terminal.deltas import DeltaReader, Piece, Usage, usage_of
 
 CONNECT_SECONDS = 10.0
@@ -78,7 +78,7 @@ class ChatClient:
         self.endpoint = endpoint
         headers = {} if endpoint.key_variable is None else {"Authorization": f"Bearer {key_of(endpoint)}"}
         limits = httpx2.Timeout(endpoint.timeout_seconds, connect=min(CONNECT_SECONDS, endpoint.timeout_seconds))
-        self._client = httpx2.Client(headers=headers, timeout=limits)
+        self._client = httpx2.Client(headers=headers, timeout=limits, trust_env=may_be_behind_proxy(endpoint))
 
     def __enter__(self) -> Self:
         return self
