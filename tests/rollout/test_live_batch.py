@@ -349,9 +349,11 @@ def test_a_plan_that_does_not_fit_is_refused_with_what_would(qwen: Policy) -> No
     # Two prompts of 40 tokens, 8 pages (the pool comes in eights) of 32 and the one where fillers write.
     budget = (2 * 40 + 9 * 32) * key_value_bytes(qwen)
     LiveBatch(qwen, 2, 40, 70, memory_bytes=budget)
-    with pytest.raises(ModelError, match=r"of 3 requests of 40 \+ 70 tokens need .*; lower num_slots to 2"):
+    with pytest.raises(ModelError, match=r"of 3 requests of 40 \+ 70 tokens need .*; lower num_slots .--slots. to 2"):
         LiveBatch(qwen, 3, 40, 70, memory_bytes=budget)
-    with pytest.raises(ModelError, match="lower max_prompt_tokens and max_completion_tokens"):
+    with pytest.raises(
+        ModelError, match=r"lower max_prompt_tokens and max_completion_tokens .--max-prompt-tokens, --max-tokens"
+    ):
         LiveBatch(qwen, 1, 40, 70, memory_bytes=9 * 32 * key_value_bytes(qwen))
     with pytest.raises(ModelError, match=r"max_prompt_tokens = 1024 leaves no room .* lower it to 1023"):
         LiveBatch(qwen, 1, 1024, 70)

@@ -25,7 +25,7 @@ def add_serve_verb(verbs: Any) -> None:
     serve.add_argument("--log-prompts", action="store_true", default=None, help="write what is asked into the log")
     serve.add_argument("--slots", type=positive, metavar="N", help="requests that run together (default: up to 64)")
     serve.add_argument("--queue", type=positive, metavar="N", help="requests that may wait for a slot (default 256)")
-    serve.add_argument("--max-prompt-tokens", type=positive, metavar="N", help="default: half of the context")
+    serve.add_argument("--max-prompt-tokens", type=positive, metavar="N", help="default: what --max-tokens leaves")
     serve.add_argument("--max-tokens", type=positive, metavar="N", help="of a reply (default: half of the context)")
     serve.add_argument("--deadline", type=seconds, dest="deadline_seconds", metavar="SECONDS", help="default 600")
     serve.add_argument("--device", help="as machine.device of a recipe")

@@ -118,7 +118,9 @@ def plan_live_memory(
 
     if needed_bytes(num_slots) > budget:
         fitting = next((slots for slots in range(num_slots, 0, -1) if needed_bytes(slots) <= budget), 0)
-        remedy = f"lower num_slots to {fitting}" if fitting else "lower max_prompt_tokens and max_completion_tokens"
+        remedy = f"lower num_slots (--slots) to {fitting}"
+        if not fitting:
+            remedy = "lower max_prompt_tokens and max_completion_tokens (--max-prompt-tokens, --max-tokens)"
         raise ModelError(
             f"the keys and values of {num_slots} requests of {prompt_tokens} + {completion_tokens} tokens need "
             f"{_mib(needed_bytes(num_slots))}, and there are {_mib(budget)}; {remedy}"

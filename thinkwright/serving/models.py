@@ -118,7 +118,8 @@ def _end_ids(backend: Backend, tokenizer: Any, folder: Path) -> Sequence[int]:
     if isinstance(backend, NativeBackend):
         return backend.facts.end_ids
     listed = _generation_config(folder).get("eos_token_id")
-    return (tokenizer.eos_token_id, *([listed] if isinstance(listed, int) else listed or []))
+    found = (tokenizer.eos_token_id, *([listed] if isinstance(listed, int) else listed or []))
+    return [token_id for token_id in found if token_id is not None]
 
 
 def _defaults(folder: Path, *, has_own_template: bool) -> Defaults:

@@ -37,6 +37,7 @@ class RecordedVllm:
         """Of completions."""
         self.health_status = 200
         self.seed_tokens = [[5, 6], [5, 6]]
+        self.knows_token_ids = True
         self.num_left = 0
         """Streams whose reader went away."""
         self.connections: set[Any] = set()
@@ -70,7 +71,7 @@ class RecordedVllm:
                 _send(writer, json.dumps(RECORDING["refusal"]), self.status)
         elif path == "/v1/completions":
             tokens = self.seed_tokens.pop(0) if "seed" in body else [1]
-            _send(writer, json.dumps({"choices": [{"token_ids": tokens}]}))
+            _send(writer, json.dumps({"choices": [{"token_ids": tokens} if self.knows_token_ids else {"text": "a"}]}))
         elif path == "/tokenize":
             _send(writer, json.dumps({"tokens": self.encode(body["prompt"])}))
         elif path == "/health":

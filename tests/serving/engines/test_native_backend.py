@@ -190,5 +190,5 @@ def test_a_reply_past_its_deadline_is_ended() -> None:
 
 
 def test_a_model_that_does_not_fit_says_so_at_the_start() -> None:
-    with pytest.raises(ModelError, match="max_prompt_tokens = 5000"):
+    with pytest.raises(ModelError, match="--max-prompt-tokens 5000 leaves no room"):
         Engine(find_model("tiny-base"), replace(SETTINGS, max_prompt_tokens=5000))

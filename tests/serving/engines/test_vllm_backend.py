@@ -1,8 +1,10 @@
 """The vLLM backend against what a real vLLM server said, and (slow) against a real one."""
 
 import asyncio
+import json
 import logging
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
@@ -14,14 +16,15 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.serving.engines.recorded_vllm import PROMPT_IDS, RECORDING, RecordedVllm, recorded_ids, recorded_vllm
-from thinkwright.config.serving import EngineSettings
-from thinkwright.errors import EndpointError, ModelError
+from thinkwright.config.serving import EngineSettings, ServeSettings
+from thinkwright.errors import EndpointError, ModelError, ThinkwrightError
 from thinkwright.models.shipped import SHIPPED
 from thinkwright.rollout.engine import ThinkingBudget
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.serving.ask import BackendError, BadRequest, Overloaded
 from thinkwright.serving.engines.backend import Piece
 from thinkwright.serving.engines.vllm_backend import VllmBackend
+from thinkwright.serving.models import close_desks, open_desks
 from thinkwright.serving.prompter import Prompter
 from thinkwright.web import address_of, listen
 
@@ -221,6 +224,8 @@ def test_a_reply_past_its_deadline_is_ended(prompter: Prompter) -> None:
     [
         ({"num_events": 3}, "failed|broke a reply off"),
         ({"error_event": 'data: {"error":{"message":"EngineCore encountered an issue.","code":500}}'}, "EngineCore"),
+        ({"error_event": 'data: {"choices": [{"in'}, "cannot be read .*choices"),
+        ({"error_event": 'data: {"choices": [{"text": "a", "finish_reason": null}]}'}, "start a newer one"),
         ({"status": 503}, "status 503"),
         ({"status": 401}, "VLLM_API_KEY"),
     ],
@@ -251,7 +256,7 @@ def test_weights_are_vllms_own_matter(prompter: Prompter) -> None:
 
 
 def test_a_server_that_is_gone_is_down(prompter: Prompter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thinkwright.serving.vllm_backend.HEALTH_SECONDS", 0.05)
+    monkeypatch.setattr("thinkwright.serving.engines.vllm_backend.HEALTH_SECONDS", 0.05)
 
     async def main() -> None:
         async with recorded_vllm(prompter.encode) as vllm:
@@ -291,6 +296,44 @@ def test_another_tokenizer_is_refused(prompter: Prompter) -> None:
 
     with pytest.raises(ModelError, match="not that of the model given here"):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("server", "settings", "said"),
+    [
+        ({"knows_token_ids": False}, {}, "start a newer vLLM"),
+        ({}, {"max_tokens": 1024}, "--max-tokens 1024 leaves no room .* lower it to 1023"),
+        ({}, {"max_prompt_tokens": 5000}, "--max-prompt-tokens 5000 leaves no room"),
+    ],
+)
+def test_what_could_never_answer_is_refused_at_the_start(
+    prompter: Prompter, server: dict[str, Any], settings: dict[str, int], said: str
+) -> None:
+    async def test(backend: VllmBackend, vllm: RecordedVllm) -> None:
+        raise AssertionError("it started")
+
+    with pytest.raises(ThinkwrightError, match=said):
+        run(prompter, test, EngineSettings(**settings), **server)
+
+
+def test_a_tokenizer_without_an_end_token_leaves_those_of_the_generation_config(
+    prompter: Prompter, tmp_path: Path
+) -> None:
+    folder = tmp_path / "endless"
+    shutil.copytree(SHIPPED["tiny-base"], folder)
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"eos_token": None}), encoding="utf-8")
+    (folder / "generation_config.json").write_text('{"eos_token_id": [0, 2]}', encoding="utf-8")
+
+    async def main() -> None:
+        async with recorded_vllm(prompter.encode) as vllm:
+            settings = ServeSettings((str(folder),), template="r1_zero", vllm=f"{vllm.address}#demo")
+            desks = await open_desks(settings)
+            assert [piece async for piece in desks["endless"].backend.generate(PROMPT_IDS, SETTINGS, "choice/0")]
+            assert vllm.bodies[0]["stop_token_ids"] == [0, 2]
+            await close_desks(desks)
+
+    asyncio.run(main())
 
 
 @pytest.mark.slow

@@ -4,8 +4,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from thinkwright.config.serving import EngineSettings
+from thinkwright.errors import ModelError
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.types import FinishReason
+
+MAX_SLOTS, MAX_TOKENS = 64, 32_768
+"""Where the settings say nothing: requests that run at the same time, and tokens of a completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,19 @@ class Load:
     """False: it cannot answer now."""
     version: str
     """Of the weights: what was loaded last."""
+
+
+def planned_lengths(settings: EngineSettings, context: int) -> tuple[int, int]:
+    """Tokens of a prompt and of a completion, at most. Raises ModelError for more than the context holds."""
+    max_tokens = settings.max_tokens or max(1, min(MAX_TOKENS, context // 2))
+    max_prompt = settings.max_prompt_tokens or max(1, context - max_tokens)
+    for option, tokens in (("--max-prompt-tokens", max_prompt), ("--max-tokens", max_tokens)):
+        if tokens >= context:
+            raise ModelError(
+                f"{option} {tokens} leaves no room in the model's context of {context}; lower it to {context - 1} or "
+                "less"
+            )
+    return max_prompt, max_tokens
 
 
 class Backend(Protocol):

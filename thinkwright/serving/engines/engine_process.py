@@ -23,8 +23,8 @@ from thinkwright.pipeline.model_source import ModelSource, load_source
 from thinkwright.rollout.engine import RolloutRequest
 from thinkwright.rollout.live_batch import LiveBatch, LiveEvent
 from thinkwright.rollout.memory import free_bytes, key_value_bytes
+from thinkwright.serving.engines.backend import MAX_SLOTS, planned_lengths
 
-MAX_SLOTS, MAX_TOKENS = 64, 32_768
 MANY_ROWS, KEPT_SECONDS = 8, 0.05
 """Where more run, tokens are sent so often: 20 times a second is smooth, and every message costs the server time."""
 _IDLE_SECONDS = 3600.0  # one wait on the pipe; the server's end wakes it at once
@@ -156,8 +156,7 @@ class _Engine:
 def _facts(policy: Policy, settings: EngineSettings) -> EngineFacts:
     """Lengths and slots as they were asked for, or as context and memory allow."""
     context = policy.max_positions
-    max_tokens = settings.max_tokens or min(MAX_TOKENS, context // 2)
-    max_prompt = settings.max_prompt_tokens or max(1, context - max_tokens)
+    max_prompt, max_tokens = planned_lengths(settings, context)
     fitting = free_bytes(policy.device) // (key_value_bytes(policy) * (max_prompt + max_tokens))
     return EngineFacts(
         context=context,

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 
@@ -19,14 +19,13 @@ from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import EndpointError, ModelError
 from thinkwright.rollout.live_batch import LiveSettings
 from thinkwright.serving.ask import BackendError, BadRequest, Overloaded
-from thinkwright.serving.engines.backend import Load, Piece
+from thinkwright.serving.engines.backend import MAX_SLOTS, Load, Piece, planned_lengths
 from thinkwright.serving.engines.vllm_reply import VllmReply, choices_of
 from thinkwright.serving.prompter import Prompter
 
 _log = logging.getLogger(__name__)
 KEY_VARIABLE = "VLLM_API_KEY"
 """As vLLM itself calls the key that clients must send it."""
-MAX_TOKENS, SLOTS = 32_768, 64
 HEALTH_SECONDS = 5.0
 """Between two looks whether the server is there."""
 _CONNECT_SECONDS, _PROBE_SECONDS = 10.0, 60.0
@@ -78,7 +77,7 @@ class VllmBackend:
 
     async def generate(self, prompt_ids: tuple[int, ...], settings: LiveSettings, name: str) -> AsyncGenerator[Piece]:
         """See ``Backend``."""
-        slots = self._settings.slots or SLOTS
+        slots = self._settings.slots or MAX_SLOTS
         if self._num_open >= slots + self._settings.queue:
             raise Overloaded(1 + self._num_open // slots)
         reply = VllmReply(settings, self._prompter.tokenizer)
@@ -160,7 +159,6 @@ class VllmBackend:
             "skip_special_tokens": False,
             "stream": True,
             **({"ignore_eos": True} if settings.ignore_end else {"stop_token_ids": ends}),
-            **({"stop": settings.stop} if settings.stop else {}),
             **({"seed": _seed(settings.seed, name, len(so_far))} if is_drawn and self._takes_seeds else {}),
         }
 
@@ -177,10 +175,8 @@ class VllmBackend:
 
     async def _learn(self) -> None:
         """The model's context, that its tokens are ours, and whether it takes seeds."""
-        limits = self._settings
         self.context = await self._find_context()
-        self.max_tokens = limits.max_tokens or min(MAX_TOKENS, self.context // 2)
-        self.max_prompt_tokens = limits.max_prompt_tokens or max(1, self.context - self.max_tokens)
+        self.max_prompt_tokens, self.max_tokens = planned_lengths(self._settings, self.context)
         await self._check_tokens()
         self._takes_seeds = await self._probe_seed()
         if not self._takes_seeds:
@@ -216,7 +212,9 @@ class VllmBackend:
         """Other tokens than ours would be another text to each side."""
         body = {"model": self._name, "prompt": _SAMPLE, "add_special_tokens": False}
         response = await self._post("/tokenize", body)
-        if response.status_code == 200 and tuple(response.json()["tokens"]) != self._prompter.encode(_SAMPLE):
+        # What answers, but not as vLLM does, is found out by what is asked next.
+        tokens = _json(response).get("tokens")
+        if response.status_code == 200 and tokens is not None and tokens != list(self._prompter.encode(_SAMPLE)):
             raise ModelError(
                 f"{self._url}: the tokenizer of {self._name} is not that of the model given here; give the model "
                 "folder that vLLM has loaded"
@@ -229,13 +227,23 @@ class VllmBackend:
         plain = await self._post("/v1/completions", body)
         if plain.status_code != 200:
             raise EndpointError(f"{self._url} does not complete a prompt: {_message(plain)}; see vLLM's log")
+        self._drawn(plain)
         if await self._may_be_cpu_build():
             return False
         seeded = [await self._post("/v1/completions", body | {"seed": 1}) for _ in range(2)]
         if any(response.status_code != 200 for response in seeded):
             return False
-        first, second = (response.json()["choices"][0]["token_ids"] for response in seeded)
+        first, second = map(self._drawn, seeded)
         return first == second
+
+    def _drawn(self, response: httpx2.Response) -> list[int]:
+        try:
+            return _json(response)["choices"][0]["token_ids"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise EndpointError(
+                f"{self._url} gives no token ids with its completions; start a newer vLLM, one that knows "
+                "return_token_ids"
+            ) from error
 
     async def _may_be_cpu_build(self) -> bool:
         """In vLLM's CPU build (0.32) a request with a seed ends the engine when its prompt is read in two steps.
@@ -271,6 +279,15 @@ def _seed(seed: int, name: str, num_before: int) -> int:
     """Another one for each choice, and for what follows a thought that was ended."""
     digest = hashlib.sha256(f"{seed}/{name}/{num_before}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
+
+
+def _json(response: httpx2.Response) -> dict[str, Any]:
+    """Empty for an answer that is none."""
+    try:
+        found: Any = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _said(error: Exception) -> str:

@@ -12,6 +12,7 @@ from thinkwright.types import FinishReason
 _TOKEN = "token_id:"
 _DATA = b"data: "
 _DONE = _DATA + b"[DONE]"
+_SHOWN_BYTES = 100
 _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
@@ -74,13 +75,20 @@ def choices_of(events: Sequence[bytes]) -> Iterator[dict[str, Any]]:
     for event in events:
         if not event.startswith(_DATA) or event == _DONE:
             continue
-        read = json.loads(event[len(_DATA) :])
-        if "error" in read:
-            raise BackendError(f"vLLM failed: {read['error'].get('message', read['error'])}")
-        yield from read["choices"]
+        try:
+            read = json.loads(event[len(_DATA) :])
+            choices, error = read.get("choices", []), read.get("error")
+        except (ValueError, AttributeError, RecursionError) as problem:
+            said = event[: len(_DATA) + _SHOWN_BYTES].decode(errors="replace")
+            raise BackendError(f"vLLM sent what cannot be read ({said!r}); see its log") from problem
+        if error is not None:
+            raise BackendError(f"vLLM failed: {error.get('message', error) if isinstance(error, dict) else error}")
+        yield from choices
 
 
 def _tokens(choice: dict[str, Any], num_alternatives: int) -> list[LiveToken]:
+    if "token_ids" not in choice:
+        raise BackendError("vLLM sends no token ids; start a newer one, which knows return_token_ids")
     logprobs = choice["logprobs"] or {"token_logprobs": (), "top_logprobs": ()}
     rows = zip(choice["token_ids"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
     return [
