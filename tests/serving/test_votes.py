@@ -178,6 +178,23 @@ def test_a_file_that_cannot_be_used_is_named_at_once(make: Callable[[Path], Any]
         VoteStore(tmp_path / "votes.sqlite")
 
 
+def test_the_first_vote_makes_the_file_and_where_it_cannot_the_server_runs_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = VoteStore(tmp_path / "file" / "votes.sqlite")
+    routes = [
+        Route("/votes", partial(post_vote, store), methods=["POST"]),
+        Route("/votes", partial(get_votes, store)),
+    ]
+    with TestClient(Starlette(routes=routes)) as client:
+        assert client.get("/votes").json() == {"num_votes": 0, "pairs": []}
+        refused = client.post("/votes", json=vote_body())
+        assert (refused.status_code, "its log says why" in refused.text) == (503, True)
+        (tmp_path / "file").unlink()
+        assert client.post("/votes", json=vote_body()).status_code == 201
+        assert client.get("/votes").json()["num_votes"] == 1
+    store.close()
+
+
 def test_a_read_only_file_is_named_at_once() -> None:
     folder = Path(tempfile.mkdtemp())
     keep(folder / "votes.sqlite", vote())

@@ -85,11 +85,16 @@ class VoteStore:
     """The file of votes. All its work is done in one thread of its own, as SQLite would have it."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it. Raises DataError for one that is damaged, read-only or of something else."""
+        """Open the file if it is there; the first vote makes it, so that a server where nobody votes needs none.
+
+        Raises DataError for one that is damaged, read-only or of something else.
+        """
         self.path = path
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="votes")
+        self._connection: sqlite3.Connection | None = None
         try:
-            self._connection = self._worker.submit(_open, path).result()
+            if path.exists():
+                self._worker.submit(self._opened).result()
         except BaseException:
             self._worker.shutdown()
             raise
@@ -97,18 +102,26 @@ class VoteStore:
     async def add(self, vote: Vote) -> bool:
         """Keep a vote; it is on the disk when this returns. False if it was there already.
 
-        Raises sqlite3.Error if it cannot be written (a full disk, or another process that does not let go of the file).
+        Raises sqlite3.Error if it cannot be written (a full disk, or another process that does not let go of the file),
+        DataError if the file cannot be made.
         """
-        return await self._do(lambda: _add(self._connection, vote))
+        return await self._do(lambda: _add(self._opened(), vote))
 
     async def counts(self) -> list[dict[str, Any]]:
         """Of each pair of models: ``models``, ``wins`` (in the same order), ``ties``, ``neither``. No texts."""
-        return await self._do(lambda: _counts(self._connection))
+        return await self._do(lambda: [] if self._connection is None else _counts(self._connection))
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
-        self._worker.submit(self._connection.close).result()
+        if self._connection is not None:
+            self._worker.submit(self._connection.close).result()
         self._worker.shutdown()
+
+    def _opened(self) -> sqlite3.Connection:
+        """In the worker's thread."""
+        if self._connection is None:
+            self._connection = _open(self.path)
+        return self._connection
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
@@ -124,6 +137,9 @@ async def post_vote(store: VoteStore, request: Request) -> Response:
         return _refusal(400, f"no vote: {_problems(error)}")
     try:
         is_new = await store.add(vote)
+    except DataError as error:
+        _log.error("%s", error)
+        return _refusal(503, "the vote could not be kept: the server cannot write its file; its log says why")
     except sqlite3.Error as error:
         _log.error("%s: a vote could not be kept (%s)", store.path, error)
         return _refusal(503, f"the vote could not be kept ({error}); send it again")
