@@ -3,15 +3,17 @@
 A process of its own, so that Python code of the server never holds up the model's (they would share one lock), and so
 that whatever ends it, the server lives. Messages are tuples: small, and quick to pickle.
 
-To the engine: ``add key prompt_ids settings name``, ``cancel key``, ``reload source``, ``close``.
+To the engine: ``add key prompt_ids settings name``, ``cancel key``, ``reload number source``, ``close``.
 From it: ``ready facts``, ``failed message``, ``events [(key, tokens, end)] running waiting``, ``refused key message``,
-``reloaded``, ``not_reloaded message``.
+``reloaded number``, ``not_reloaded number message``.
 """
 
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ from thinkwright.serving.engines.backend import MAX_SLOTS, planned_lengths
 
 MANY_ROWS, KEPT_SECONDS = 8, 0.05
 """Where more run, tokens are sent so often: 20 times a second is smooth, and every message costs the server time."""
+_LOADING_SECONDS = 0.05  # while nothing runs, between two looks whether new weights are there
 _IDLE_SECONDS = 3600.0  # one wait on the pipe; the server's end wakes it at once
 
 
@@ -54,8 +57,7 @@ def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, 
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:  # the server says it on
-        text = str(error) if isinstance(error, ThinkwrightError) else f"{type(error).__name__}: {error}"
-        pipe.send(("failed", text))
+        pipe.send(("failed", _said(error)))
 
 
 class _Engine:
@@ -79,10 +81,14 @@ class _Engine:
         # By key of what has begun: tokens that were not sent yet.
         self._kept: dict[int, list[Any]] = {}
         self._sent_at = 0.0
+        # The number of the newest reload that is under way, and what reloads have loaded.
+        self._reload_number: int | None = None
+        self._loaded: SimpleQueue[tuple[int, str, Policy | Exception]] = SimpleQueue()
 
     def serve(self) -> None:
         """Take messages and step while anything runs."""
         while self._take_messages():
+            self._take_weights()
             if self._is_busy():
                 self._send(self._batch.step())
 
@@ -91,12 +97,17 @@ class _Engine:
 
     def _take_messages(self) -> bool:
         """False once the engine is to end."""
-        while self._pipe.poll(0 if self._is_busy() else _IDLE_SECONDS):
+        while self._pipe.poll(self._wait_seconds()):
             kind, *values = self._pipe.recv()
             if kind == "close":
                 return False
             getattr(self, f"_on_{kind}")(*values)
         return True
+
+    def _wait_seconds(self) -> float:
+        if self._is_busy():
+            return 0
+        return _IDLE_SECONDS if self._reload_number is None else _LOADING_SECONDS
 
     def _on_add(self, key: int, prompt_ids: tuple[int, ...], settings: Any, name: str) -> None:
         try:
@@ -114,14 +125,37 @@ class _Engine:
             # Its slot is free before anything else is done.
             self._send(self._batch.step())
 
-    def _on_reload(self, source: ModelSource) -> None:
+    def _on_reload(self, number: int, source: ModelSource) -> None:
+        """Load in a thread, so that what runs goes on."""
+        self._reload_number = number
+        threading.Thread(target=self._load, args=(number, source), daemon=True).start()
+
+    def _load(self, number: int, source: ModelSource) -> None:
+        # On the CPU, for a full GPU has no room for a second model. In fp32, for any other dtype is torch's default
+        # while transformers makes a model, and the steps would take it, too; copying rounds as loading would.
+        name = str(source.checkpoint or source.location)
         try:
-            fresh = load_source(source, device=self._device, dtype=self._dtype)
-            _copy_weights(self._policy, fresh, str(source.checkpoint or source.location))
-        except (ThinkwrightError, RuntimeError, MemoryError) as error:
-            self._pipe.send(("not_reloaded", str(error)))
-            return
-        self._pipe.send(("reloaded",))
+            found = load_source(source, device=torch.device("cpu"), dtype=torch.float32)
+        except Exception as error:  # told to who asked for the reload
+            self._loaded.put((number, name, error))
+        else:
+            self._loaded.put((number, name, found))
+
+    def _take_weights(self) -> None:
+        """Between two steps. What a newer reload has overtaken is dropped."""
+        while not self._loaded.empty():
+            number, name, found = self._loaded.get()
+            if number != self._reload_number:
+                continue
+            self._reload_number = None
+            try:
+                if isinstance(found, Exception):
+                    raise found
+                _copy_weights(self._policy, found, name)
+            except Exception as error:  # the old ones are whole: shapes are compared before anything is copied
+                self._pipe.send(("not_reloaded", number, _said(error)))
+            else:
+                self._pipe.send(("reloaded", number))
 
     def _send(self, events: list[LiveEvent]) -> None:
         """Send at once what begins or ends a reply; what lies between is kept a moment where many run."""
@@ -167,6 +201,10 @@ def _facts(policy: Policy, settings: EngineSettings) -> EngineFacts:
         num_parameters=sum(param.numel() for param in policy.model.parameters()),
         dtype=str(policy.dtype).removeprefix("torch."),
     )
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, ThinkwrightError) else f"{type(error).__name__}: {error}"
 
 
 @torch.no_grad()

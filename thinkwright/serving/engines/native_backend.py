@@ -3,30 +3,27 @@
 import asyncio
 import itertools
 import logging
-import multiprocessing
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from typing import Any
 
 from thinkwright.config.serving import EngineSettings
-from thinkwright.errors import ModelError
+from thinkwright.errors import ThinkwrightError
 from thinkwright.pipeline.model_source import ModelSource
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.serving.ask import BackendError, BadRequest, Overloaded
 from thinkwright.serving.engines.backend import Load, Piece
-from thinkwright.serving.engines.engine_process import EngineFacts, run_engine
+from thinkwright.serving.engines.engine_link import EngineLink
+from thinkwright.serving.engines.engine_process import EngineFacts
 
 _log = logging.getLogger(__name__)
-START_SECONDS = 600.0
-"""Loading a model may take so long."""
 RELOAD_SECONDS = 600.0
 MAX_RESTARTS = 3
 """In a row, none of them ten minutes apart: then the engine stays down."""
 _RESTART_WINDOW_SECONDS = 600.0
 _CLOSE_SECONDS = 10.0
+_DOWN = "the engine is down; see the server's log"
 
 
 class _Mailbox:
@@ -62,14 +59,14 @@ class NativeBackend:
         self._find_source, self._settings, self._head_ids = find_source, settings, head_ids
         self.facts: EngineFacts
         self._loop: asyncio.AbstractEventLoop
-        self._pipe: Connection | None = None
-        self._process: Any = None
+        # None: it is down.
+        self._link: EngineLink | None = None
         self._mailboxes: dict[int, _Mailbox] = {}
         self._keys = itertools.count(1)
         self._running = self._waiting = 0
         self._version = ""
-        self._starting: asyncio.Future[EngineFacts] | None = None
-        self._reloading: asyncio.Future[None] | None = None
+        # Its number, and what is waited for.
+        self._reloading: tuple[int, asyncio.Future[None]] | None = None
         self._reload_lock = asyncio.Lock()
         self._restarts: list[float] = []
         self._restart_task: asyncio.Task[None] | None = None
@@ -78,7 +75,8 @@ class NativeBackend:
     @property
     def process_id(self) -> int:
         """Of the engine that runs now."""
-        return self._process.pid
+        assert self._link is not None, "it is up"
+        return self._link.process_id
 
     async def start(self) -> None:
         """See ``Backend``."""
@@ -88,7 +86,7 @@ class NativeBackend:
     def load(self) -> Load:
         """See ``Backend``."""
         waiting = max(0, len(self._mailboxes) - self._running)
-        return Load(self._running, waiting, self._pipe is not None, self._version)
+        return Load(self._running, waiting, self._link is not None, self._version)
 
     async def generate(self, prompt_ids: tuple[int, ...], settings: LiveSettings, name: str) -> AsyncGenerator[Piece]:
         """See ``Backend``."""
@@ -121,11 +119,12 @@ class NativeBackend:
         """See ``Backend``."""
         async with self._reload_lock:
             source = await asyncio.to_thread(self._find_source)
-            self._reloading = self._loop.create_future()
-            self._send(("reload", source))
+            number, reloading = next(self._keys), self._loop.create_future()
+            self._reloading = number, reloading
             try:
+                self._send(("reload", number, source))
                 async with asyncio.timeout(RELOAD_SECONDS):
-                    await self._reloading
+                    await reloading
             except TimeoutError:
                 raise BackendError(f"the engine did not load {source.name} within {RELOAD_SECONDS:g} s") from None
             finally:
@@ -138,75 +137,44 @@ class NativeBackend:
         self._is_closing = True
         if self._restart_task is not None:
             self._restart_task.cancel()
-        with suppress(BackendError):
-            self._send(("close",))
-        if self._process is not None:
-            await asyncio.to_thread(self._process.join, _CLOSE_SECONDS)
-            if self._process.is_alive():
-                self._process.kill()
-                await asyncio.to_thread(self._process.join)
+            await asyncio.wait((self._restart_task,))
+        if self._link is not None:
+            self._link.send(("close",))
+            await self._link.end(_CLOSE_SECONDS)
 
     def _check_room(self) -> None:
-        if self._pipe is None:
-            raise BackendError("the engine is down; see the server's log")
+        if self._link is None:
+            raise BackendError(_DOWN)
         if len(self._mailboxes) >= self.facts.slots + self._settings.queue:
             raise Overloaded(1 + len(self._mailboxes) // self.facts.slots)
 
     def _send(self, message: tuple[Any, ...]) -> None:
-        if self._pipe is None:
-            raise BackendError("the engine is down; see the server's log")
-        try:
-            self._pipe.send(message)
-        except OSError as error:
-            raise BackendError(f"the engine has ended ({error})") from error
+        if self._link is None:
+            raise BackendError(_DOWN)
+        self._link.send(message)
 
     async def _launch(self) -> None:
         source = await asyncio.to_thread(self._find_source)
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=run_engine, args=(theirs, source, self._settings, self._head_ids), daemon=True
-        )
-        self._starting = self._loop.create_future()
-        await asyncio.to_thread(self._process.start)
-        theirs.close()
-        threading.Thread(target=self._read, args=(ours,), daemon=True).start()
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                self.facts = await self._starting
-        except TimeoutError:
-            self._process.kill()
-            raise ModelError(f"{source.name}: was not loaded within {START_SECONDS:g} s") from None
-        facts = self.facts
+        link = EngineLink(self._on_message, self._on_end)
+        facts = self.facts = await link.launch(source, self._settings, self._head_ids)
         self.context, self.max_prompt_tokens, self.max_tokens = facts.context, facts.max_prompt_tokens, facts.max_tokens
-        self._version, self._pipe = version_of(source), ours
+        self._version, self._link = version_of(source), link
 
-    def _read(self, pipe: Connection) -> None:
-        """A thread: messages of one engine until it ends."""
-        with suppress(RuntimeError):  # the loop is closed: the server has ended
-            try:
-                while True:
-                    message = pipe.recv()
-                    self._loop.call_soon_threadsafe(self._on_message, message)
-            except (EOFError, OSError):
-                self._loop.call_soon_threadsafe(self._on_end)
-
-    def _on_message(self, message: tuple[Any, ...]) -> None:
+    def _on_message(self, link: EngineLink, message: tuple[Any, ...]) -> None:
+        if link is not self._link:
+            return
         kind, *values = message
         if kind == "events":
             self._on_events(*values)
-        elif kind == "ready":
-            _resolve(self._starting, values[0])
         elif kind == "refused":
             if box := self._mailboxes.get(values[0]):
                 box.put(BadRequest(values[1]))
         elif kind == "reloaded":
-            _resolve(self._reloading, None)
+            self._end_reload(values[0], None)
         elif kind == "not_reloaded":
-            _refuse(self._reloading, BackendError(values[0]))
+            self._end_reload(values[0], BackendError(values[1]))
         elif kind == "failed":
             _log.error("the engine failed: %s", values[0])
-            _refuse(self._starting, ModelError(values[0]))
 
     def _on_events(self, rows: list[tuple[int, list[Any], Any]], running: int, waiting: int) -> None:
         self._running, self._waiting = running, waiting
@@ -214,19 +182,30 @@ class NativeBackend:
             if (box := self._mailboxes.get(key)) and end != "cancelled":
                 box.put(Piece(tuple(LiveToken(*token) for token in tokens), end))
 
-    def _on_end(self) -> None:
-        """The process is gone."""
-        self._pipe, self._running = None, 0
-        _refuse(self._starting, ModelError("the engine ended while it loaded the model; is there memory enough?"))
-        _refuse(self._reloading, BackendError("the engine has ended"))
+    def _end_reload(self, number: int, error: BackendError | None) -> None:
+        """One that was given up before is not the one that is waited for."""
+        if self._reloading is None or self._reloading[0] != number or self._reloading[1].done():
+            return
+        if error is None:
+            self._reloading[1].set_result(None)
+        else:
+            self._reloading[1].set_exception(error)
+
+    def _on_end(self, link: EngineLink) -> None:
+        """An engine's process is gone. That of one which is only launched is its launch's matter."""
+        if link is not self._link:
+            return
+        self._link, self._running = None, 0
+        if self._reloading is not None:
+            self._end_reload(self._reloading[0], BackendError("the engine has ended"))
         for box in self._mailboxes.values():
             box.put(BackendError("the engine has ended; the request may be sent again"))
-        if not self._is_closing and self._restart_task is None and hasattr(self, "facts"):
+        if not self._is_closing and self._restart_task is None:
             self._restart_task = self._loop.create_task(self._restart())
 
     async def _restart(self) -> None:
         try:
-            while self._pipe is None and not self._is_closing:
+            while self._link is None and not self._is_closing:
                 now = time.monotonic()
                 self._restarts = [at for at in self._restarts if now - at < _RESTART_WINDOW_SECONDS]
                 if len(self._restarts) >= MAX_RESTARTS:
@@ -234,8 +213,10 @@ class NativeBackend:
                     return
                 self._restarts.append(now)
                 _log.warning("the engine has ended; it is started again")
-                with suppress(ModelError):
+                try:
                     await self._launch()
+                except (ThinkwrightError, OSError) as error:
+                    _log.error("the engine could not be started again: %s", error)
         finally:
             self._restart_task = None
 
@@ -243,13 +224,3 @@ class NativeBackend:
 def version_of(source: ModelSource) -> str:
     """What the weights of a source are called."""
     return source.checkpoint.name if source.checkpoint is not None else source.name
-
-
-def _resolve(future: asyncio.Future[Any] | None, value: Any) -> None:
-    if future is not None and not future.done():
-        future.set_result(value)
-
-
-def _refuse(future: asyncio.Future[Any] | None, error: Exception) -> None:
-    if future is not None and not future.done():
-        future.set_exception(error)
