@@ -1,8 +1,11 @@
 """The engine's process: requests share it, leave it, survive a reload, and fail plainly when it dies."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.serving.engines.dying_engine import run_and_die
 from thinkwright.config.recipe import Machine
 from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import ModelError
@@ -19,6 +23,7 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.model_source import ModelSource, find_model
 from thinkwright.rollout.live_batch import LiveSettings
 from thinkwright.serving.ask import BackendError, BadRequest, Overloaded
+from thinkwright.serving.engines import engine_link, native_backend
 from thinkwright.serving.engines.backend import Piece
 from thinkwright.serving.engines.native_backend import NativeBackend
 
@@ -159,6 +164,94 @@ def test_new_weights_are_taken_while_a_request_runs(engine: Engine, tmp_path: Pa
         engine.source = find_model("tiny-base")
         engine.runner.run(engine.backend.reload())
     assert engine.tokens(replace(SHORT, temperature=0)) == before
+
+
+def test_requests_go_on_while_new_weights_are_loaded(engine: Engine) -> None:
+    async def count() -> int:
+        async with aclosing(engine.backend.generate(PROMPT, LONG, "choice/0")) as pieces:
+            await anext(pieces)
+            reloading = asyncio.create_task(engine.backend.reload())
+            await asyncio.sleep(0)
+            found = 0
+            async for _ in pieces:
+                found += not reloading.done()
+        await reloading
+        return found
+
+    assert engine.runner.run(count()) > 4
+
+
+def test_an_engine_that_takes_no_messages_holds_nobody_up(engine: Engine) -> None:
+    async def longest_pause() -> float:
+        os.kill(engine.backend.process_id, signal.SIGSTOP)
+        # Else the test would never end where the server waits for the engine.
+        threading.Timer(4, os.kill, (engine.backend.process_id, signal.SIGCONT)).start()
+        large = asyncio.create_task(anext(engine.backend.generate(tuple(range(500_000)), SHORT, "choice/0")))
+        began = time.monotonic()
+        await asyncio.sleep(0.1)
+        pause = time.monotonic() - began
+        with pytest.raises(BadRequest, match="has 500000 tokens"):
+            await large
+        return pause
+
+    assert engine.runner.run(longest_pause()) < 2
+
+
+def test_what_comes_of_a_reload_that_was_given_up_is_not_taken_for_the_next_ones(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reload_twice() -> str:
+        engine.source = find_model("tiny-base-small")
+        with monkeypatch.context() as patch:
+            patch.setattr(native_backend, "RELOAD_SECONDS", 0.0)
+            with pytest.raises(BackendError, match="did not load tiny-base-small"):
+                await engine.backend.reload()
+        engine.source = find_model("tiny-base")
+        return await engine.backend.reload()
+
+    assert engine.runner.run(reload_twice()) == "tiny-base"
+
+
+def test_a_start_that_is_given_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(multiprocessing.active_children())
+
+    async def cancelled() -> None:
+        backend = NativeBackend(lambda: find_model("tiny-base"), SETTINGS)
+        starting = asyncio.create_task(backend.start())
+        async with asyncio.timeout(SECONDS):
+            while set(multiprocessing.active_children()) == before:
+                await asyncio.sleep(0.01)
+        starting.cancel()
+        await asyncio.wait((starting,))
+        assert set(multiprocessing.active_children()) == before
+
+    asyncio.run(cancelled())
+    monkeypatch.setattr(engine_link, "START_SECONDS", 0.05)
+    with pytest.raises(ModelError, match="was not loaded within"):
+        Engine(find_model("tiny-base"))
+    assert set(multiprocessing.active_children()) == before
+
+
+def test_an_engine_that_ends_as_soon_as_it_is_ready_is_not_taken_for_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_link, "run_engine", run_and_die)
+    before = set(multiprocessing.active_children())
+
+    async def start() -> None:
+        backend = NativeBackend(lambda: find_model("tiny-base"), SETTINGS)
+        starting = asyncio.create_task(backend.start())
+        async with asyncio.timeout(SECONDS):
+            while not (begun := set(multiprocessing.active_children()) - before):
+                await asyncio.sleep(0)
+        # A busy event loop, which hears of both at once.
+        for process in begun:
+            process.join()
+        time.sleep(0.2)
+        await starting
+
+    with pytest.raises(ModelError, match="ended as soon as it had loaded"):
+        asyncio.run(start())
 
 
 def test_an_engine_that_dies_fails_what_ran_and_comes_back(engine: Engine) -> None:

@@ -9,6 +9,7 @@ From it: ``ready facts``, ``failed message``, ``events [(key, tokens, end)] runn
 """
 
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from thinkwright.serving.engines.backend import MAX_SLOTS, planned_lengths
 MANY_ROWS, KEPT_SECONDS = 8, 0.05
 """Where more run, tokens are sent so often: 20 times a second is smooth, and every message costs the server time."""
 _LOADING_SECONDS = 0.05  # while nothing runs, between two looks whether new weights are there
+_SWITCH_SECONDS = 1e-4  # a step asks for Python's lock at every operation, which a load holds for so long each time
 _IDLE_SECONDS = 3600.0  # one wait on the pipe; the server's end wakes it at once
 
 
@@ -50,6 +52,7 @@ def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, 
     """What the process does, until ``close`` or until the server is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # signals are the server's matter
         signal.signal(number, signal.SIG_IGN)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         engine = _Engine(pipe, source, settings, head_ids)
         pipe.send(("ready", engine.facts))
@@ -83,6 +86,7 @@ class _Engine:
         self._sent_at = 0.0
         # The number of the newest reload that is under way, and what reloads have loaded.
         self._reload_number: int | None = None
+        self._load_lock = threading.Lock()
         self._loaded: SimpleQueue[tuple[int, str, Policy | Exception]] = SimpleQueue()
 
     def serve(self) -> None:
@@ -135,7 +139,8 @@ class _Engine:
         # while transformers makes a model, and the steps would take it, too; copying rounds as loading would.
         name = str(source.checkpoint or source.location)
         try:
-            found = load_source(source, device=torch.device("cpu"), dtype=torch.float32)
+            with self._load_lock:  # transformers loads one model at a time
+                found = load_source(source, device=torch.device("cpu"), dtype=torch.float32)
         except Exception as error:  # told to who asked for the reload
             self._loaded.put((number, name, error))
         else:
