@@ -29,8 +29,10 @@ _CHECKPOINTS = "checkpoints/step_*"
 
 async def open_desks(settings: ServeSettings) -> dict[str, ModelDesk]:
     """Every model, ready to answer, by name. Raises ThinkwrightError for one that cannot be served."""
+    if settings.vllm is not None and settings.follow:
+        raise RecipeError("--follow: a vLLM server keeps its own weights; leave it or --vllm out")
     finders = [_finder(model, settings) for model in settings.models]
-    sources = [find() for find in finders]
+    sources = [await asyncio.to_thread(find) for find in finders]
     if twice := [name for name, count in Counter(source.name for source in sources).items() if count > 1]:
         raise RecipeError(f"two models are called {twice[0]}; serve one of them from a folder of another name")
     if settings.vllm is not None and len(sources) > 1:

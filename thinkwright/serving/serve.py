@@ -26,6 +26,7 @@ from thinkwright.web import address_of, is_loopback, listen, make_server, run_se
 _log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 FOLLOW_SECONDS = 2.0
+_LOOK_SECONDS = 0.1  # between two looks, while models load, whether the server is to end
 _START_SECONDS = 900.0
 _END_SECONDS = 60.0
 
@@ -97,28 +98,43 @@ class _Server:
     @contextlib.asynccontextmanager
     async def _lifespan(self, outer: Starlette) -> AsyncIterator[None]:
         desks: dict[str, ModelDesk] = {}
+        reloads = _reload_at_hangup(desks)
         async with contextlib.AsyncExitStack() as stack:
             try:
                 votes = stack.enter_context(contextlib.closing(VoteStore(self._settings.votes)))
-                desks = await open_desks(self._settings)
+                desks |= await self._opened()
             except Exception as error:  # raised again where the server was started
                 self._failure, self.uvicorn.should_exit = error, True
+            if self.uvicorn.should_exit and not desks:
                 self.is_ready.set()
                 yield
                 return
             stack.push_async_callback(close_desks, desks)
             room = Room(desks, self._settings, ServingMetrics(desks), votes)
             self._app = make_app(room, is_loopback=is_loopback(self._listener))
-            reloading = _reloading(desks, self._settings)
+            if self._settings.follow:
+                reloads.add(asyncio.create_task(_follow(desks, self._settings)))
             self._say(f"serving {', '.join(desks)}\n{address_of(self._listener)}/ (Ctrl-C ends it)")
             self.is_ready.set()
             yield
-            for task in reloading:
+            for task in reloads:
                 task.cancel()
 
+    async def _opened(self) -> dict[str, ModelDesk]:
+        """The models; none if the server is to end before they are loaded."""
+        opening = asyncio.create_task(open_desks(self._settings))
+        while not opening.done():
+            await asyncio.wait((opening,), timeout=_LOOK_SECONDS)
+            if self.uvicorn.should_exit and not opening.done():
+                opening.cancel()
+                await asyncio.wait((opening,))
+        if opening.cancelled():
+            return {}
+        return opening.result()
 
-def _reloading(desks: dict[str, ModelDesk], settings: ServeSettings) -> list[asyncio.Task[None]]:
-    """Take new weights at SIGHUP, and, with ``--follow``, as checkpoints come."""
+
+def _reload_at_hangup(desks: dict[str, ModelDesk]) -> set[asyncio.Task[None]]:
+    """Take new weights at SIGHUP, which no longer ends the process. The set holds what is under way."""
     loop = asyncio.get_running_loop()
     pending: set[asyncio.Task[None]] = set()
 
@@ -129,21 +145,34 @@ def _reloading(desks: dict[str, ModelDesk], settings: ServeSettings) -> list[asy
 
     with contextlib.suppress(ValueError, RuntimeError):  # signals are the main thread's
         loop.add_signal_handler(signal.SIGHUP, on_signal)
-    return [loop.create_task(_follow(desks, settings))] if settings.follow else []
+    return pending
 
 
 async def _reload_all(desks: dict[str, ModelDesk]) -> None:
     for desk in desks.values():
         try:
             _log.warning("%s now answers with %s", desk.name, await desk.backend.reload())
-        except (BackendError, ThinkwrightError) as error:
+        except (BackendError, ThinkwrightError, OSError) as error:
             _log.warning("%s goes on with the weights it has: %s", desk.name, error)
 
 
 async def _follow(desks: dict[str, ModelDesk], settings: ServeSettings) -> None:
+    """Take each new checkpoint once: one that cannot be loaded is left until a newer one comes, or SIGHUP."""
+    tried = {name: desk.backend.load().version for name, desk in desks.items()}
+    problems: dict[str, str] = {}
     while True:
         await asyncio.sleep(FOLLOW_SECONDS)
         for model, desk in zip(settings.models, desks.values(), strict=True):
-            newest = version_of(await asyncio.to_thread(newest_source, model))
-            if newest != desk.backend.load().version:
+            try:
+                newest = version_of(await asyncio.to_thread(newest_source, model))
+            except (ThinkwrightError, OSError) as error:
+                if problems.get(desk.name) != str(error):
+                    _log.warning("%s: its newest checkpoint cannot be found: %s", desk.name, error)
+                problems[desk.name] = str(error)
+                continue
+            problems.pop(desk.name, None)
+            load = desk.backend.load()
+            # An engine that is down is started with the newest by itself.
+            if newest not in (tried[desk.name], load.version) and load.is_up:
+                tried[desk.name] = newest
                 await _reload_all({desk.name: desk})
