@@ -98,6 +98,7 @@ class _Server:
     @contextlib.asynccontextmanager
     async def _lifespan(self, outer: Starlette) -> AsyncIterator[None]:
         desks: dict[str, ModelDesk] = {}
+        votes: VoteStore | None = None
         reloads = _reload_at_hangup(desks)
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -105,7 +106,7 @@ class _Server:
                 desks |= await self._opened()
             except Exception as error:  # raised again where the server was started
                 self._failure, self.uvicorn.should_exit = error, True
-            if self.uvicorn.should_exit and not desks:
+            if votes is None or not desks:  # it failed, or is to end already
                 self.is_ready.set()
                 yield
                 return
