@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from thinkwright.config.serving import ServeSettings
+from thinkwright.errors import RecipeError
 from thinkwright.serving.guard import Guard, TooLarge, body_of, too_large
 from thinkwright.serving.metrics import ServingMetrics
 
@@ -94,3 +96,11 @@ def test_every_answer_says_how_it_may_be_used() -> None:
 def test_what_is_no_json_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         body_of(raw)
+
+
+def test_a_blank_key_is_none_and_a_line_break_is_no_part_of_one() -> None:
+    assert ServeSettings(("m",), api_key="secret\n").api_key == "secret"
+    for blank in ("", " \n"):
+        with pytest.raises(RecipeError, match="--api-key: is blank"):
+            ServeSettings(("m",), api_key=blank)
+    assert client(api_key="secret").get("/v1/models", headers={"x-api-key": " secret "}).status_code == 200

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from thinkwright.config.recipe import Machine
+from thinkwright.errors import RecipeError
 
 MAX_CHOICES = 16
 """Replies that one request may ask for."""
@@ -52,3 +53,10 @@ class ServeSettings:
     grace_seconds: int = 30
     """At its end the server lets what runs go on for so long."""
     engine: EngineSettings = field(default_factory=EngineSettings)
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError for a blank key, which would let everybody in. A line break after it is no part of it."""
+        if self.api_key is not None:
+            object.__setattr__(self, "api_key", self.api_key.strip())
+            if not self.api_key:
+                raise RecipeError("--api-key: is blank (was a variable not set?); give a key, or leave it out")

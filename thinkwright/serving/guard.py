@@ -98,7 +98,7 @@ class Guard:
         if self._api_key is None:
             return True
         scheme, _, key = authorization.partition(" ")
-        given = key.strip() if scheme.lower() == "bearer" else x_api_key
+        given = (key if scheme.lower() == "bearer" else x_api_key).strip()
         return hmac.compare_digest(given.encode(errors="replace"), self._api_key.encode())
 
 
