@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -33,15 +34,31 @@ CREATE TABLE votes (
     choice TEXT NOT NULL,
     body TEXT NOT NULL
 )"""
-_MAX_PROBLEMS = 3
+_MAX_PROBLEMS, _MAX_SETTINGS = 3, 50
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Name = Annotated[str, Field(min_length=1, max_length=300)]
+_Names = Annotated[list[_Name], Field(max_length=_MAX_SETTINGS, fail_fast=True)]
 _Text = Annotated[str, Field(max_length=1_000_000)]
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_other_keys(cls, value: Any) -> Any:
+        """Before all else: pydantic makes a report for each, and a body could have a hundred thousand."""
+        for key in cast("dict[str, Any]", value) if isinstance(value, dict) else ():
+            if key not in cls.model_fields:
+                raise PydanticCustomError("refused", "{key}: is no key here", {"key": key[:100]})
+        return value
+
+
+def _few(value: Any) -> Any:
+    if isinstance(value, dict) and len(cast("dict[Any, Any]", value)) > _MAX_SETTINGS:
+        raise PydanticCustomError("refused", "more than {most} keys", {"most": _MAX_SETTINGS})
+    return value
 
 
 class VoteMessage(_Body):
@@ -59,8 +76,9 @@ class VoteReply(_Body):
     answer: _Text
     finish_reason: Annotated[str, Field(max_length=40)] | None = None
     settings: Annotated[
-        dict[_Name, Annotated[str, Field(max_length=1000)] | int | float | bool | list[_Name] | None],
-        Field(max_length=50),
+        dict[_Name, Annotated[str, Field(max_length=1000)] | int | float | bool | _Names | None],
+        Field(max_length=_MAX_SETTINGS),
+        BeforeValidator(_few),
     ] = {}
     """How it was drawn: temperature and the like."""
 
@@ -71,9 +89,9 @@ class Vote(_Body):
     id: UUID
     """Made by the client, so that a vote sent twice is one."""
     question: Annotated[str, Field(min_length=1, max_length=1_000_000)]
-    messages: Annotated[list[VoteMessage], Field(max_length=1024)] = []
+    messages: Annotated[list[VoteMessage], Field(max_length=1024, fail_fast=True)] = []
     """The conversation before the replies; the question itself may be the last of it."""
-    replies: Annotated[list[VoteReply], Field(min_length=2, max_length=2)]
+    replies: Annotated[list[VoteReply], Field(min_length=2, max_length=2, fail_fast=True)]
     """In the order in which they were shown."""
     choice: Literal["first", "second", "tie", "neither"]
     is_blind: bool

@@ -5,6 +5,9 @@ allowed, and so is a known key whose effect this server does not have: it would 
 
 Texts are of whole characters (``Text``): half a surrogate pair, which JSON can write, is refused here, for no
 tokenizer takes it.
+
+Every list ends at its first fault (``fail_fast``), and those of parts that are read one by one have a length: a body of
+a few megabytes could hold a million faults otherwise, each with a report of its own.
 """
 
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from thinkwright.serving.ask import Sampling
 
 MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
 MAX_TOP_LOGPROBS = 20
+MAX_CHOICES, MAX_MESSAGES = 16, 1024
 
 
 def refuse(reason: str) -> NoReturn:
@@ -91,7 +95,7 @@ def _kind(value: Any) -> str | None:
 
 _Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 Stop = Annotated[
-    Annotated[_Stop, Tag("text")] | Annotated[list[_Stop], Field(max_length=MAX_STOPS), Tag("list")],
+    Annotated[_Stop, Tag("text")] | Annotated[list[_Stop], Field(max_length=MAX_STOPS, fail_fast=True), Tag("list")],
     one_of("a text or a list of texts"),
 ]
 
@@ -110,7 +114,8 @@ class TextPart(BaseModel):
 
 
 Content = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[list[TextPart], Tag("list")], one_of("a text or a list of parts")
+    Annotated[Text, Tag("text")] | Annotated[list[TextPart], Field(fail_fast=True), Tag("list")],
+    one_of("a text or a list of parts"),
 ]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from thinkwright.serving.apis.bodies import NoTools, Only, Role, Text
+from thinkwright.serving.apis.bodies import MAX_MESSAGES, NoTools, Only, Role, Text
 from thinkwright.serving.apis.dialect import Choice, Told, Wanted
 from thinkwright.serving.apis.framing import NDJSON, line
 from thinkwright.serving.apis.ollama_common import OllamaBody, ollama_error, ollama_stream, ollama_wanted, ollama_whole
@@ -25,7 +25,9 @@ class OllamaMessage(BaseModel):
 class OllamaChatBody(OllamaBody):
     """A request."""
 
-    messages: list[OllamaMessage] = Field(default_factory=list[OllamaMessage])
+    messages: Annotated[list[OllamaMessage], Field(max_length=MAX_MESSAGES, fail_fast=True)] = Field(
+        default_factory=list[OllamaMessage]
+    )
 
 
 class OllamaChat:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from thinkwright.serving.apis.bodies import (
+    MAX_CHOICES,
+    MAX_MESSAGES,
     MAX_TOP_LOGPROBS,
     ROLE,
     WHOLE,
@@ -72,10 +74,10 @@ ChatMessage = Annotated[
 class ChatBody(SamplingBody, Switches):
     """A request."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    n: Annotated[int, Field(strict=True, ge=1, le=16), WHOLE] | None = None
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_CHOICES), WHOLE] | None = None
     logprobs: Flag | None = None
     top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
     stream_options: StreamOptions | None = None

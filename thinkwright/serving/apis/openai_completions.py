@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from thinkwright.serving.apis.bodies import (
+    MAX_CHOICES,
     MAX_TOP_LOGPROBS,
     WHOLE,
     Count,
@@ -40,12 +41,15 @@ def _prompt_kind(value: Any) -> str | None:
     return "texts" if isinstance(first, str) else "tokens" if isinstance(first, int | float) else None
 
 
-_Tokens = Annotated[list[Annotated[int, Field(strict=True, ge=0, le=_MAX_TOKEN_ID), WHOLE]], Field(min_length=1)]
+_Tokens = Annotated[
+    list[Annotated[int, Field(strict=True, ge=0, le=_MAX_TOKEN_ID), WHOLE]], Field(min_length=1, fail_fast=True)
+]
+_PROMPTS = Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True)
 Prompt = Annotated[
     Annotated[Text, Tag("text")]
-    | Annotated[list[Text], Field(min_length=1), Tag("texts")]
+    | Annotated[list[Text], _PROMPTS, Tag("texts")]
     | Annotated[_Tokens, Tag("tokens")]
-    | Annotated[list[_Tokens], Field(min_length=1), Tag("token lists")],
+    | Annotated[list[_Tokens], _PROMPTS, Tag("token lists")],
     Discriminator(
         _prompt_kind,
         custom_error_type="refused",
@@ -59,7 +63,7 @@ class CompletionsBody(SamplingBody):
 
     prompt: Prompt
     max_tokens: Count | None = None
-    n: Annotated[int, Field(strict=True, ge=1, le=16), WHOLE] | None = None
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_CHOICES), WHOLE] | None = None
     logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
     stream_options: StreamOptions | None = None
     echo: Annotated[Any, Only((None, False), "prompts are not given back, nor scored; leave it out")] = None

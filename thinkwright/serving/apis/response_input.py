@@ -1,10 +1,11 @@
 """What a request to OpenAI's Responses API may hold, and the conversation it comes to."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from thinkwright.serving.apis.bodies import (
+    MAX_MESSAGES,
     MAX_TOP_LOGPROBS,
     WHOLE,
     Content,
@@ -22,6 +23,8 @@ from thinkwright.serving.apis.switches import Switches
 from thinkwright.serving.ask import Message
 
 LOGPROBS = "message.output_text.logprobs"
+MAX_INCLUDES, MAX_METADATA = 16, 16
+"""OpenAI has seven values for the one, and as many keys in the other."""
 _NOTHING_STORED = "nothing is stored between requests; send the whole conversation as input"
 
 
@@ -44,7 +47,7 @@ class ReasoningItem(BaseModel):
     """The thought of the message after it."""
 
     type: Literal["reasoning"]
-    content: list[ThoughtText] | None = None
+    content: Annotated[list[ThoughtText], Field(fail_fast=True)] | None = None
 
 
 def _item_kind(value: Any) -> str | None:
@@ -61,9 +64,17 @@ _Item = Annotated[
     ),
 ]
 Input = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[list[_Item], Field(min_length=1), Tag("list")],
+    Annotated[Text, Tag("text")]
+    | Annotated[list[_Item], Field(min_length=1, max_length=2 * MAX_MESSAGES, fail_fast=True), Tag("list")],
     one_of("a text or a list of items"),
 ]
+
+
+def _few(value: Any) -> Any:
+    """Counted first: of a mapping, pydantic reports every fault."""
+    if isinstance(value, dict) and len(cast("dict[Any, Any]", value)) > MAX_METADATA:
+        refuse(f"more than {MAX_METADATA} keys; send fewer")
+    return value
 
 
 class TextSettings(BaseModel):
@@ -84,8 +95,8 @@ class ResponsesBody(SamplingBody, Switches):
     instructions: Text | None = None
     max_output_tokens: Count | None = None
     top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
-    include: list[Text] | None = None
-    metadata: dict[Text, Text] | None = None
+    include: Annotated[list[Text], Field(max_length=MAX_INCLUDES, fail_fast=True)] | None = None
+    metadata: Annotated[dict[Text, Text], Field(max_length=MAX_METADATA), BeforeValidator(_few)] | None = None
     text: TextSettings | None = None
     tools: NoTools = None
     tool_choice: Annotated[Any, Only((None, "none", "auto"), "there are no tools here to choose; leave it out")] = None
