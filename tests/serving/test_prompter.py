@@ -82,3 +82,15 @@ def test_what_a_template_refuses_is_the_clients_mistake() -> None:
         refusing.render(ask(Message("user", "q")))
     with pytest.raises(ModelError, match="--template"):
         Prompter(SimpleNamespace(chat_template=None), None)
+
+
+def test_what_cannot_fit_is_refused_before_it_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompter = Prompter(TOKENIZER, "r1_zero")
+    longest = max(TOKENIZER.get_vocab(), key=len)
+    monkeypatch.setattr(prompter, "encode", lambda text: (0,))
+    assert prompter.render(Ask(Sampling(), prompt="a" * len(longest) * 10), 10).token_ids == (0,)
+    monkeypatch.setattr(prompter, "encode", lambda text: pytest.fail("was encoded"))
+    for one in (Ask(Sampling(), prompt="a" * (len(longest) * 10 + 1)), ask(Message("user", "a" * len(longest) * 10))):
+        with pytest.raises(BadRequest, match="takes 10 tokens") as found:
+            prompter.render(one, 10)
+        assert found.value.code == "context_length_exceeded"

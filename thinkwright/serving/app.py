@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -24,11 +24,11 @@ from thinkwright.serving.apis.openai_chat import OpenAiChat
 from thinkwright.serving.apis.openai_completions import OpenAiCompletions
 from thinkwright.serving.apis.openai_responses import OpenAiResponses
 from thinkwright.serving.apis.openapi import describe
-from thinkwright.serving.ask import BackendError, BadRequest, Overloaded, Part
+from thinkwright.serving.ask import Ask, BackendError, BadRequest, Overloaded, Part
 from thinkwright.serving.guard import Guard, TooLarge, TooSlow, body_of, too_large, too_slow
 from thinkwright.serving.metrics import ServingMetrics
 from thinkwright.serving.page_files import page, page_file
-from thinkwright.serving.reply import ModelDesk, prepare, reply_parts
+from thinkwright.serving.reply import ModelDesk, Prepared, prepare, reply_parts
 from thinkwright.serving.text_stream import TextStream, left
 from thinkwright.serving.votes import VoteStore, get_votes, post_vote
 
@@ -41,6 +41,8 @@ DIALECTS: tuple[Dialect, ...] = (
     OllamaChat(),
     OllamaGenerate(),
 )
+LONG_CHARACTERS = 16_384
+"""Encoding so many takes about as long as a few steps of a small model."""
 _CLIENT_LEFT = 499
 """As nginx logs it; nobody reads it."""
 
@@ -53,6 +55,8 @@ class Room:
     settings: ServeSettings
     metrics: ServingMetrics
     votes: VoteStore
+    encoding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a long prompt is encoded: one at a time, for others need the processor."""
 
     def desk(self, name: str) -> ModelDesk:
         """The model of a name, with or without Ollama's ``:latest``. Raises BadRequest if there is none."""
@@ -130,7 +134,15 @@ async def _understood(room: Room, dialect: Dialect, request: Request, started: f
         raise BadRequest(f"the body is no JSON object that can be read ({error})") from error
     wanted = dialect.read(body)
     desk = _checked_desk(room, wanted)
-    return Told(desk, wanted, [prepare(desk, ask) for ask in wanted.asks], started)
+    return Told(desk, wanted, [await _prepared(room, desk, ask) for ask in wanted.asks], started)
+
+
+async def _prepared(room: Room, desk: ModelDesk, ask: Ask) -> Prepared:
+    """A long text is encoded beside the event loop, which all streams go through."""
+    if ask.num_characters <= LONG_CHARACTERS:
+        return prepare(desk, ask)
+    async with room.encoding:
+        return await asyncio.to_thread(prepare, desk, ask)
 
 
 def _checked_desk(room: Room, wanted: Wanted) -> ModelDesk:

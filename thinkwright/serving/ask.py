@@ -90,6 +90,12 @@ class Ask:
     """A text as it is, or its tokens: no template, and nothing is told apart; ``messages`` is empty then."""
     thinking: Thinking = field(default_factory=Thinking)
 
+    @property
+    def num_characters(self) -> int:
+        """Of all that is to be encoded, but for the template's own."""
+        prompt = len(self.prompt) if isinstance(self.prompt, str) else 0
+        return prompt + sum(len(message.content) + len(message.thought) for message in self.messages)
+
 
 @dataclass(frozen=True, slots=True)
 class ShownToken:

@@ -1,5 +1,6 @@
 """Renders a conversation as the model was trained to read it, and knows whether that begins a thought."""
 
+from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
@@ -15,6 +16,7 @@ from thinkwright.serving.ask import Ask, BadRequest, Message, Rendered
 _EMPTY_THOUGHT = "\n\n</think>\n\n"
 _QUESTIONS = ("What", "1", "小", "(")  # that share no token
 _OWN_THOUGHT_END = "\n</think>\n\n"
+TOO_LONG = "context_length_exceeded"
 
 
 class Prompter:
@@ -40,16 +42,16 @@ class Prompter:
         self._thought_end = ours.answer_start
         self._answer_tags = ("<answer>", "</answer>") if "<answer>" in ours.write("", "") else ()
 
-    def render(self, ask: Ask) -> Rendered:
-        """Raises BadRequest for what the template refuses."""
+    def render(self, ask: Ask, max_tokens: int | None = None) -> Rendered:
+        """Raises BadRequest for what the template refuses, and for a text that is longer than ``max_tokens`` can be."""
         if ask.prompt is not None:
             text = ask.prompt if isinstance(ask.prompt, str) else ""
-            ids = self.encode(text) if isinstance(ask.prompt, str) else ask.prompt
+            ids = self._encode_short(text, max_tokens) if isinstance(ask.prompt, str) else ask.prompt
             return Rendered(text, ids, opens_thought=False, has_thought=False, thought_end="")
         text = self._conversation(ask.messages, is_on=ask.thinking.is_on)
         return Rendered(
             text,
-            self.encode(text),
+            self._encode_short(text, max_tokens),
             # Both, so that a thought that is over before it began does not count.
             opens_thought=self.has_thought and text.rstrip().endswith(OPEN),
             has_thought=self.has_thought,
@@ -67,6 +69,21 @@ class Prompter:
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids; nothing is added."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    @cached_property
+    def _longest_token(self) -> int:
+        """In characters, of which a byte-level tokenizer's pieces have no fewer than their text."""
+        return max(map(len, self.tokenizer.get_vocab()))
+
+    def _encode_short(self, text: str, max_tokens: int | None) -> tuple[int, ...]:
+        """Told by its length alone where that is enough: encoding megabytes takes seconds."""
+        if max_tokens is not None and len(text) > max_tokens and len(text) > max_tokens * self._longest_token:
+            raise BadRequest(
+                f"the conversation is {len(text)} characters long, and the model takes {max_tokens} tokens; "
+                "send a shorter one",
+                code=TOO_LONG,
+            )
+        return self.encode(text)
 
     def _conversation(self, messages: tuple[Message, ...], *, is_on: bool) -> str:
         text = self._apply(messages, enable_thinking=is_on)

@@ -13,7 +13,7 @@ from thinkwright.rollout.engine import ThinkingBudget
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.serving.ask import Ask, BadRequest, Part, Rendered, ShownToken, Thinking
 from thinkwright.serving.engines.backend import Backend
-from thinkwright.serving.prompter import Prompter
+from thinkwright.serving.prompter import TOO_LONG, Prompter
 from thinkwright.serving.token_text import TokenText
 
 _SEED_BITS = 31
@@ -54,17 +54,18 @@ class Prepared:
 
 def prepare(desk: ModelDesk, ask: Ask) -> Prepared:
     """Render and check. Raises BadRequest, so that nothing has been sent when a client asks for what cannot be."""
-    rendered = desk.prompter.render(ask)
-    backend, num_prompt = desk.backend, len(rendered.token_ids)
+    backend = desk.backend
+    most = min(backend.max_prompt_tokens, backend.context - 1)
+    rendered = desk.prompter.render(ask, most)
+    num_prompt = len(rendered.token_ids)
     if num_prompt == 0:
         raise BadRequest("the prompt is empty; send at least one token")
-    room = min(backend.max_tokens, backend.context - num_prompt)
-    if num_prompt > backend.max_prompt_tokens or room < 1:
-        most = min(backend.max_prompt_tokens, backend.context - 1)
+    if num_prompt > most:
         raise BadRequest(
             f"the conversation is {num_prompt} tokens long, and {desk.name} takes {most}; send a shorter one",
-            code="context_length_exceeded",
+            code=TOO_LONG,
         )
+    room = min(backend.max_tokens, backend.context - num_prompt)
     return Prepared(ask, rendered, _settings(desk, ask, rendered, room))
 
 
