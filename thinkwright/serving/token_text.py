@@ -1,4 +1,4 @@
-"""Text of tokens as they come: only whole characters, and never another text than decoding all at once gives."""
+"""Text of tokens as they come: only whole characters, and the text that decoding all at once gives."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class TokenText:
         self._tokenizer, self._end_ids = tokenizer, end_ids
         self._stream = DecodeStream(skip_special_tokens=False)
         self._ids: list[int] = []
-        self._num_read = self._length = 0
+        self._num_read = self._num_said = self._length = 0
 
     def feed(self, token_id: int) -> str:
         """What the token adds; empty while a character is not whole, and for an end token that may be the last."""
@@ -30,6 +30,25 @@ class TokenText:
     def _read(self) -> str:
         new = self._ids[self._num_read :]
         self._num_read = len(self._ids)
-        text = "".join(self._stream.step(self._tokenizer.backend_tokenizer, token_id) or "" for token_id in new)
-        self._length += len(text)
+        try:
+            text = self._step(new)
+        except Exception:  # tokenizers' errors have no type of their own
+            text = self._begin_anew()
+        if text:
+            self._num_said = self._num_read
+            self._length += len(text)
         return text
+
+    def _step(self, token_ids: list[int]) -> str:
+        return "".join(self._stream.step(self._tokenizer.backend_tokenizer, token_id) or "" for token_id in token_ids)
+
+    def _begin_anew(self) -> str:
+        """What was not said yet is read by itself.
+
+        Where bytes are tokens (Llama's layout), some that are no character make replacement characters of those before
+        them, which were said as text already; the stream then fails with every further token.
+        """
+        self._ids = self._ids[self._num_said :]
+        self._num_read, self._length = len(self._ids), 0
+        self._stream = DecodeStream(skip_special_tokens=False)
+        return self._step(self._ids)
