@@ -62,6 +62,7 @@ def test_thinking_off_closes_the_thought_before_a_word_of_it() -> None:
         rendered = Prompter(TOKENIZER, name).render(ask(question, is_on=False))
         assert rendered.text.endswith("<think> </think>")
         assert not rendered.opens_thought
+        assert not rendered.has_thought
     rendered = own(R1_LIKE).render(ask(question, is_on=False))
     assert rendered.text == "[Q]hi[A]<think>\n\n</think>\n\n"
     assert not rendered.opens_thought

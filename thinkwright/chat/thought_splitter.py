@@ -1,8 +1,8 @@
 """Tells thought and answer apart in a text that comes in pieces, whose borders may lie anywhere.
 
-Whether the thought is open already is known from the prompt, not from the reply: a template may begin it. A first
-``<think>`` opens a thought wherever it stands; after a thought has closed, the tag is text like any other. Blanks
-around thought and answer are left out.
+Whether the thought is open already is known from the prompt, not from the reply: a template may begin it. ``<think>``
+opens a thought where nothing was said before it; in an answer it is text like any other. Blanks around thought and
+answer are left out.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ class ThoughtSplitter:
         pairs: Sequence[tuple[str, str]] = ((OPEN, CLOSE),),
         is_prompt_known: bool = True,
     ) -> None:
-        """``has_thought``: False for a template without thoughts, where all is the answer.
+        """``has_thought``: False where all is the answer: the template has no thoughts, or the prompt has closed it.
 
         ``answer_tags`` are taken out of the answer. ``pairs``: tags that may stand around a thought; a thought ends
         with the tag of the pair that began it, or of the first pair if the prompt did. ``is_prompt_known``: False for a
-        server of others. Then a tag opens a thought only where nothing was said before it, and the first pair's end
-        without a beginning shows that all before it was thought (``was_thought``).
+        server of others. Then the first pair's end without a beginning shows that all before it was thought
+        (``was_thought``).
         """
         self.kind: Kind = "thought" if opens_thought else "answer"
         """What the reply is at now."""
@@ -39,7 +39,8 @@ class ThoughtSplitter:
         self._has_thought, self._may_open = has_thought, has_thought and not opens_thought
         self._closing, self._close, self._is_prompt_known = dict(pairs), pairs[0][1], is_prompt_known
         self._answer_tags = tuple(answer_tags)
-        self._held = ""
+        self._held = self._gap = ""
+        """The gap: blanks before a tag of the answer, which are text if more follows."""
         self._has_said = {"thought": False, "answer": False}
 
     def feed(self, text: str) -> Said:
@@ -48,8 +49,14 @@ class ThoughtSplitter:
         said: Said = []
         while found := self._next_tag():
             start, tag = found
+            if tag in self._closing and self._is_prompt_known and not self._is_first(start):
+                # The answer speaks of tags: none of them is one.
+                self._has_thought = self._may_open = False
+                continue
             of_thought = tag == self._close or tag in self._closing
-            self._say(said, self._held[:start].rstrip())
+            before = self._held[:start]
+            self._say(said, kept := before.rstrip())
+            self._gap = "" if of_thought else self._gap + before[len(kept) :]
             self._held = self._held[start + len(tag) :]
             if tag in self._closing:
                 self.kind, self._may_open, self._close = "thought", False, self._closing[tag]
@@ -64,7 +71,7 @@ class ThoughtSplitter:
         """The rest."""
         said: Said = []
         self._say(said, self._held.rstrip())
-        self._held = ""
+        self._held = self._gap = ""
         return said
 
     def _end_thought(self, said: Said) -> None:
@@ -94,6 +101,10 @@ class ThoughtSplitter:
             return -1
         return place
 
+    def _is_first(self, place: int) -> bool:
+        """Whether the answer has no text before a place in what is held."""
+        return not (self._has_said["answer"] or self._held[:place].strip())
+
     def _num_uncertain(self) -> int:
         """Characters at the end that may be the beginning of a tag, and the blanks before it."""
         tail = max((_overlap(self._held, tag) for tag in self._tags()), default=0)
@@ -101,6 +112,10 @@ class ThoughtSplitter:
         return tail + len(kept) - len(kept.rstrip())
 
     def _say(self, said: Said, text: str) -> None:
+        if not text:
+            return
+        if self._gap:
+            text, self._gap = self._gap + text, ""
         if not self._has_said[self.kind]:
             text = text.lstrip()
         if text:
@@ -117,6 +132,8 @@ class StopFinder:
 
     def feed(self, text: str) -> str:
         """What is certainly before any stop text."""
+        if not self._stops:
+            return text
         if self.has_stopped:
             return ""
         self._held += text

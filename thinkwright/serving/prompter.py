@@ -54,7 +54,8 @@ class Prompter:
             self._encode_short(text, max_tokens),
             # Both, so that a thought that is over before it began does not count.
             opens_thought=self.has_thought and text.rstrip().endswith(OPEN),
-            has_thought=self.has_thought,
+            # Where the prompt has closed the thought (thinking is off), a tag in the answer is text.
+            has_thought=self.has_thought and not text.rstrip().endswith(CLOSE),
             thought_end=self._thought_end,
             answer_tags=self._answer_tags,
         )
