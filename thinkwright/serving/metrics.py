@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -37,21 +38,22 @@ class ServingMetrics:
         )
 
     async def counted(
-        self, model: str, num_prompt_tokens: int, parts: AsyncIterator[Part], started: float
+        self, model: str, num_prompt_tokens: int, parts: AsyncGenerator[Part], started: float
     ) -> AsyncGenerator[Part]:
-        """The same parts, counted as they pass; ``started`` as ``time.monotonic`` gave it."""
+        """The same parts, counted as they pass, and closed with this; ``started`` as ``time.monotonic`` gave it."""
         self._prompt_tokens.labels(model).inc(num_prompt_tokens)
         is_first, is_whole = True, False
         try:
-            async for part in parts:
-                if is_first:
-                    self._first.labels(model).observe(time.monotonic() - started)
-                    is_first = False
-                if part.end is not None:
-                    self._tokens.labels(model).inc(part.num_tokens)
-                    self._thinking.labels(model).inc(part.num_thinking_tokens)
-                    self._cut.labels(model).inc(part.end == "length")
-                yield part
+            async with aclosing(parts):
+                async for part in parts:
+                    if is_first:
+                        self._first.labels(model).observe(time.monotonic() - started)
+                        is_first = False
+                    if part.end is not None:
+                        self._tokens.labels(model).inc(part.num_tokens)
+                        self._thinking.labels(model).inc(part.num_thinking_tokens)
+                        self._cut.labels(model).inc(part.end == "length")
+                    yield part
             is_whole = True
         except (GeneratorExit, asyncio.CancelledError):
             self._left.labels(model).inc()

@@ -245,7 +245,10 @@ def _budget(prompter: Prompter, thinking: Thinking, rendered: Rendered, max_toke
         return None
     limits = [] if thinking.max_tokens is None else [thinking.max_tokens]
     limits += [] if thinking.effort is None else [int(thinking.effort * max_tokens)]
-    forced = prompter.encode(rendered.thought_end)
-    if not limits or min(limits) + len(forced) >= max_tokens:
+    if not limits:
         return None
-    return ThinkingBudget(max(min(limits), 1), CLOSE, forced, "" if rendered.opens_thought else OPEN)
+    forced = prompter.encode(rendered.thought_end)
+    most = max_tokens - len(forced) - 1
+    if most < 1:
+        return None
+    return ThinkingBudget(min(max(min(limits), 1), most), CLOSE, forced, "" if rendered.opens_thought else OPEN)
