@@ -1,12 +1,26 @@
-"""A response in pieces, which ends at once when its client leaves, and never is silent for long."""
+"""A response in pieces, which ends when its client leaves or does not read, and never is silent for long."""
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 PING_SECONDS = 15.0
+SEND_SECONDS = 60.0
+"""A client that takes nothing for so long has as good as left: it would hold its slot for ever."""
+
+
+@dataclass(slots=True)
+class _Sending:
+    """What the watcher is told of the pieces; written for each of them, so it is no more than this."""
+
+    task: asyncio.Task[None]
+    at: float
+    """When the last one was sent."""
+    is_waiting: bool = False
+    """Whether one is being sent now."""
 
 
 class TextStream(Response):
@@ -23,12 +37,14 @@ class TextStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         sending = asyncio.current_task()
         assert sending is not None
-        sent_at = [asyncio.get_running_loop().time()]
-        watching = asyncio.create_task(self._watch(receive, send, sending, sent_at))
+        time = asyncio.get_running_loop().time
+        state = _Sending(sending, time())
+        watching = asyncio.create_task(self._watch(receive, send, state))
         try:
             async for piece in self._pieces:
+                state.is_waiting = True
                 await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
-                sent_at[0] = asyncio.get_running_loop().time()
+                state.at, state.is_waiting = time(), False
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
             if not (watching.done() and not watching.cancelled() and watching.result()):
@@ -38,20 +54,28 @@ class TextStream(Response):
             watching.cancel()
             await self._pieces.aclose()
 
-    async def _watch(self, receive: Receive, send: Send, sending: asyncio.Task[None], sent_at: list[float]) -> bool:
-        """Cancels ``sending`` when the client has gone; True then."""
+    async def _watch(self, receive: Receive, send: Send, state: _Sending) -> bool:
+        """Cancels the sending when the client has gone, or does not read; True then."""
         leaving = asyncio.ensure_future(left(receive))
-        loop = asyncio.get_running_loop()
+        time = asyncio.get_running_loop().time
+        held_at, held_since = -1.0, 0.0  # the piece that was being sent at the last look, and since when it is
         try:
             while True:
                 done, _ = await asyncio.wait((leaving,), timeout=PING_SECONDS)
-                if done:
-                    sending.cancel()
-                    return True
-                if self._ping and loop.time() - sent_at[0] >= PING_SECONDS:
-                    await send({"type": "http.response.body", "body": self._ping.encode(), "more_body": True})
+                now = time()
+                if not state.is_waiting or state.at != held_at:
+                    held_at, held_since = state.at if state.is_waiting else -1.0, now
+                if done or (state.is_waiting and now - held_since >= SEND_SECONDS):
+                    break
+                if self._ping and not state.is_waiting and now - state.at >= PING_SECONDS:
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await send({"type": "http.response.body", "body": self._ping.encode(), "more_body": True})
+        except TimeoutError:
+            pass
         finally:
             leaving.cancel()
+        state.task.cancel()
+        return True
 
 
 async def left(receive: Receive) -> None:
