@@ -104,3 +104,25 @@ def test_a_blank_key_is_none_and_a_line_break_is_no_part_of_one() -> None:
         with pytest.raises(RecipeError, match="--api-key: is blank"):
             ServeSettings(("m",), api_key=blank)
     assert client(api_key="secret").get("/v1/models", headers={"x-api-key": " secret "}).status_code == 200
+
+
+def test_a_proxys_name_is_taken_as_the_servers_own() -> None:
+    named = client(names=["Chat.example"])
+    for host, origin in (
+        ("chat.example", "https://chat.example"),
+        ("chat.example:8443", "https://CHAT.example:8443"),
+        ("127.0.0.1:8000", "https://chat.example"),
+    ):
+        assert named.post("/v1/models", headers={"host": host, "origin": origin}).status_code == 200
+    for host, origin, status in (
+        ("other.example", "https://chat.example", 421),
+        ("chat.example", "https://other.example", 403),
+        ("chat.example.evil.example", "https://chat.example", 421),
+        ("[", "https://chat.example", 421),
+    ):
+        refused = named.post("/v1/models", headers={"host": host, "origin": origin})
+        assert refused.status_code == status
+        assert "--name" in refused.json()["error"]["message"]
+    for wrong in ("https://chat.example", "chat.example:80", ""):
+        with pytest.raises(RecipeError, match="--name"):
+            ServeSettings(("m",), names=(wrong,))

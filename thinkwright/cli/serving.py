@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from thinkwright.cli.values import port, positive, seconds
+from thinkwright.cli.values import names, port, positive, seconds
 
 KEY_VARIABLE = "THINKWRIGHT_API_KEY"
 
@@ -18,6 +18,9 @@ def add_serve_verb(verbs: Any) -> None:
     serve.add_argument("--host", help="address to listen at (default 127.0.0.1: this machine alone)")
     serve.add_argument("--port", type=port, help="default 8000; 0 for a free one")
     serve.add_argument("--api-key", metavar="KEY", help=f"what clients must send (or set {KEY_VARIABLE})")
+    serve.add_argument(
+        "--name", type=names, action="extend", dest="names", metavar="HOST", help="what a proxy is asked by"
+    )
     serve.add_argument("--template", metavar="NAME", help="how models are asked whose run does not say it")
     serve.add_argument("--follow", action="store_true", default=None, help="take a run's new checkpoints as they come")
     serve.add_argument("--vllm", metavar="URL#NAME", help="a vLLM server that generates for MODEL")
@@ -45,9 +48,11 @@ def _serve(options: argparse.Namespace) -> int:
     engine = EngineSettings(
         machine=machine, **given(("slots", "queue", "max_prompt_tokens", "max_tokens", "deadline_seconds"))
     )
-    names = ("host", "port", "api_key", "template", "follow", "vllm", "votes", "log_prompts")
+    keys = ("host", "port", "api_key", "template", "follow", "vllm", "votes", "log_prompts")
     key: dict[str, Any] = {"api_key": value} if (value := os.environ.get(KEY_VARIABLE)) else {}
-    settings = ServeSettings(models=tuple(options.models), engine=engine, **(key | given(names)))
+    settings = ServeSettings(
+        models=tuple(options.models), engine=engine, names=tuple(options.names or ()), **(key | given(keys))
+    )
 
     from thinkwright.serving.serve import serve
 

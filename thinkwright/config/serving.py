@@ -37,6 +37,8 @@ class ServeSettings:
     port: int = 8000
     api_key: str | None = None
     """What clients must send; needed to listen anywhere but on this machine."""
+    names: tuple[str, ...] = ()
+    """Hosts that a proxy before the server is asked by, without ports: other names are refused."""
     template: str | None = None
     """How models are asked whose run does not say it."""
     follow: bool = False
@@ -55,7 +57,12 @@ class ServeSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
-        """Raises RecipeError for a blank key, which would let everybody in. A line break after it is no part of it."""
+        """Raises RecipeError for a name that is an address, and for a blank key, which would let everybody in.
+
+        A line break after a key is no part of it.
+        """
+        if wrong := [name for name in self.names if not name or set(name) & set("/: ")]:
+            raise RecipeError(f"--name {wrong[0]}: give the host's name alone, such as chat.example.org")
         if self.api_key is not None:
             object.__setattr__(self, "api_key", self.api_key.strip())
             if not self.api_key:

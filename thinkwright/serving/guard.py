@@ -3,12 +3,15 @@
 import asyncio
 import hmac
 import json
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thinkwright.serving.apis.openai_common import openai_error
 from thinkwright.serving.metrics import ServingMetrics
 from thinkwright.web import SECURITY_HEADERS, is_own_name
 
@@ -28,14 +31,26 @@ class TooSlow(Exception):
 
 
 class Guard:
-    """Refuses what must not pass, and adds headers to what does."""
+    """Refuses what must not pass, and adds headers to what does; ``scope["has_key"]`` says whether the key was sent."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: ServingMetrics, api_key: str | None, is_loopback: bool, max_body_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        metrics: ServingMetrics,
+        api_key: str | None,
+        is_loopback: bool,
+        max_body_bytes: int,
+        names: Collection[str] = (),
+        paths: Collection[str] = (),
     ) -> None:
-        """``is_loopback``: only this machine can reach the server, so other names for it are an attack."""
+        """``is_loopback``: only this machine can reach the server, so other names for it are an attack.
+
+        ``names``: those that a proxy before it is asked by. ``paths``: those that are counted one by one.
+        """
         self._app, self._metrics = app, metrics
         self._api_key, self._is_loopback, self._max_body_bytes = api_key, is_loopback, max_body_bytes
+        self._names, self._paths = frozenset(name.lower() for name in names), frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -43,16 +58,19 @@ class Guard:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
+        label = path if path in self._paths else "other"
+        request = Request(scope)
+        scope["has_key"] = self._has_key(request.headers)
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = {name for name, _ in message.get("headers", [])}
                 added = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
                 message["headers"] = [*message.get("headers", []), *(row for row in added if row[0] not in given)]
-                self._metrics.requests.labels(scope.get("route_path", "other"), message["status"]).inc()
+                self._metrics.requests.labels(label, message["status"]).inc()
             await send(message)
 
-        refusal = self._refusal(Request(scope), path)
+        refusal = self._refusal(request, path)
         await (refusal or self._app)(scope, self._limited(receive), send_guarded)
 
     def _limited(self, receive: Receive) -> Receive:
@@ -78,27 +96,29 @@ class Guard:
     def _refusal(self, request: Request, path: str) -> Response | None:
         headers = request.headers
         host = headers.get("host", "")
-        if self._is_loopback and not is_own_name(host):
-            return _refused(421, "this server is asked by another name than 127.0.0.1 or localhost", "wrong_host")
+        if self._is_loopback and not is_own_name(host) and _name(f"//{host}") not in self._names:
+            said = "this server is asked by another name than 127.0.0.1 or localhost"
+            return _refused(421, f"{said}; if a proxy stands before it, start it with --name NAME", "wrong_host")
         origin = headers.get("origin")
-        if origin is not None and _site(origin) != host:
-            return _refused(403, "pages of other sites may not ask this server", "wrong_origin")
+        if origin is not None and _site(origin) != host and _name(origin) not in self._names:
+            said = "pages of other sites may not ask this server"
+            return _refused(403, f"{said}; if a proxy stands before it, start it with --name NAME", "wrong_origin")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > self._max_body_bytes:
             return _refused(413, f"the body is over {self._max_body_bytes} bytes; send less", "body_too_large")
         is_open = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
-        if not is_open and not self._has_key(headers.get("authorization", ""), headers.get("x-api-key", "")):
+        if not is_open and not request.scope["has_key"]:
             refused = _refused(401, "no key, or a wrong one; send it as 'Authorization: Bearer KEY'", "invalid_api_key")
             refused.headers["www-authenticate"] = "Bearer"
             return refused
         return None
 
-    def _has_key(self, authorization: str, x_api_key: str) -> bool:
+    def _has_key(self, headers: Headers) -> bool:
         """Compared in constant time."""
         if self._api_key is None:
             return True
-        scheme, _, key = authorization.partition(" ")
-        given = (key if scheme.lower() == "bearer" else x_api_key).strip()
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        given = (key if scheme.lower() == "bearer" else headers.get("x-api-key", "")).strip()
         return hmac.compare_digest(given.encode(errors="replace"), self._api_key.encode())
 
 
@@ -106,6 +126,14 @@ def _site(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc
     except ValueError:  # a bracket without an address
+        return None
+
+
+def _name(address: str) -> str | None:
+    """The host's name alone, in small letters."""
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
         return None
 
 
@@ -123,7 +151,7 @@ def too_slow() -> Response:
 
 def _refused(status: int, message: str, code: str) -> JSONResponse:
     """In OpenAI's form, which Ollama's clients read as well (``error`` is there)."""
-    return JSONResponse({"error": {"message": message, "type": "invalid_request_error", "code": code}}, status)
+    return JSONResponse(openai_error(status, message, code), status)
 
 
 def body_of(raw: bytes) -> object:

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from thinkwright.errors import DataError
+from thinkwright.serving.apis.openai_common import openai_error
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
@@ -262,7 +263,7 @@ def _num_votes(pair: dict[str, Any]) -> int:
 
 
 def _refusal(status: int, message: str) -> Response:
-    return JSONResponse({"error": {"message": message, "type": "invalid_request_error", "code": None}}, status)
+    return JSONResponse(openai_error(status, message), status)
 
 
 def _problems(error: ValidationError) -> str:

@@ -24,7 +24,7 @@ def now() -> int:
     return int(time.time())
 
 
-def openai_error(status: int, message: str, code: str) -> dict[str, Any]:
+def openai_error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
     """How OpenAI says that something went wrong."""
     kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": whole_characters(message), "type": kind, "param": None, "code": code}}
