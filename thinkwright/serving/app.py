@@ -24,12 +24,12 @@ from thinkwright.serving.apis.openai_chat import OpenAiChat
 from thinkwright.serving.apis.openai_completions import OpenAiCompletions
 from thinkwright.serving.apis.openai_responses import OpenAiResponses
 from thinkwright.serving.apis.openapi import describe
-from thinkwright.serving.ask import Ask, BackendError, BadRequest, Overloaded, Part
+from thinkwright.serving.ask import Ask, BackendError, BadRequest, DeadlinePassed, Overloaded, Part
 from thinkwright.serving.guard import Guard, TooLarge, TooSlow, body_of, too_large, too_slow
 from thinkwright.serving.metrics import ServingMetrics
 from thinkwright.serving.page_files import page, page_file
 from thinkwright.serving.reply import ModelDesk, Prepared, prepare, reply_parts
-from thinkwright.serving.text_stream import TextStream, left
+from thinkwright.serving.text_stream import PING_SECONDS, TextStream, left
 from thinkwright.serving.votes import VoteStore, get_votes, post_vote
 
 _log = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 LONG_CHARACTERS = 16_384
 """Encoding so many takes about as long as a few steps of a small model."""
+FIRST_SECONDS = PING_SECONDS
+"""A stream waits so long for its first part, then begins without it."""
+_FAULT = "the server has made a mistake; see its log"
 _CLIENT_LEFT = 499
 """As nginx logs it; nobody reads it."""
 
@@ -92,6 +95,8 @@ def make_app(room: Room, *, is_loopback: bool) -> Starlette:
         api_key=settings.api_key,
         is_loopback=is_loopback,
         max_body_bytes=settings.max_body_bytes,
+        names=settings.names,
+        paths=[route.path for route in routes if "{" not in route.path],
     )
     return Starlette(routes=routes, middleware=[guard], exception_handlers=_refusals(settings))
 
@@ -101,16 +106,16 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def _endpoint(room: Room, dialect: Dialect) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        request.scope["route_path"] = dialect.path
         started = time.monotonic()
         try:
             told = await _understood(room, dialect, request, started)
             if not told.prepared:
                 return JSONResponse(dialect.whole(told, []))
-            _log_prompts(room, told)
             parts = room.metrics.counted(
                 told.desk.name, told.num_prompt_tokens, reply_parts(told.desk, told.prepared), started
             )
+            if room.settings.log_prompts:
+                parts = _logged(told, parts)
             if told.wanted.is_stream:
                 return await _streamed(dialect, told, parts, request)
             return await _whole(dialect, told, parts, request)
@@ -118,6 +123,11 @@ def _endpoint(room: Room, dialect: Dialect) -> Endpoint:
             return _failed(dialect, error)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
+        except (TooLarge, TooSlow):
+            raise  # the guard's, which has an answer for them
+        except Exception:
+            _log.exception("%s failed", dialect.path)
+            return JSONResponse(dialect.error(500, _FAULT, "internal_error"), 500)
 
     return endpoint
 
@@ -165,14 +175,23 @@ async def _whole(dialect: Dialect, told: Told, parts: AsyncGenerator[Part], requ
 
 
 async def _streamed(dialect: Dialect, told: Told, parts: AsyncGenerator[Part], request: Request) -> Response:
-    """A stream, once its first part is there: until then a failure has a status of its own."""
-    first = await _unless_left(request, parts, anext(parts))
+    """A stream, once its first part is there: until then a failure has a status of its own.
+
+    If it is long in coming (the request waits for a slot, or the thought is not shown) the stream begins without it:
+    proxies cut connections that are silent for a minute.
+    """
+    first = asyncio.ensure_future(anext(parts))
+    await _unless_left(request, parts, asyncio.wait((first,), timeout=FIRST_SECONDS), first)
+    if first.done():
+        first.result()
     is_sse = dialect.stream_type == "text/event-stream"
     return TextStream(_sent(dialect, told, first, parts), dialect.stream_type, ": ping\n\n" if is_sse else "")
 
 
-async def _unless_left(request: Request, parts: AsyncGenerator[Part], work: Awaitable[_T]) -> _T:
-    """What the work comes to. Ends it, and raises ClientDisconnect, if the client leaves before."""
+async def _unless_left(
+    request: Request, parts: AsyncGenerator[Part], work: Awaitable[_T], *beside: asyncio.Future[Any]
+) -> _T:
+    """What the work comes to. Ends it, and what runs beside it, and raises ClientDisconnect if the client leaves."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(left(request.receive))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -182,43 +201,64 @@ async def _unless_left(request: Request, parts: AsyncGenerator[Part], work: Awai
     finally:
         leaving.cancel()
         if not working.done():
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+            for one in (working, *beside):
+                one.cancel()
+            await asyncio.gather(working, *beside, return_exceptions=True)
             await parts.aclose()
 
 
-async def _sent(dialect: Dialect, told: Told, first: Part, parts: AsyncGenerator[Part]) -> AsyncGenerator[str]:
+async def _sent(
+    dialect: Dialect, told: Told, first: asyncio.Future[Part], parts: AsyncGenerator[Part]
+) -> AsyncGenerator[str]:
     async def all_parts() -> AsyncIterator[Part]:
-        yield first
+        yield await first
         async for part in parts:
             yield part
 
+    num_sent = 0
     async with aclosing(parts):
         try:
             async for text in dialect.stream(told, all_parts()):
                 yield text
+                num_sent += 1
         except (BadRequest, Overloaded, BackendError) as error:
             status, code = _status(error)
-            yield dialect.stream_error(status, str(error), code)
+            yield dialect.stream_error(status, str(error), code, num_sent)
+        except Exception:
+            _log.exception("a stream of %s failed", dialect.path)
+            yield dialect.stream_error(500, _FAULT, "internal_error", num_sent)
 
 
 def _failed(dialect: Dialect, error: BadRequest | Overloaded | BackendError) -> Response:
     status, code = _status(error)
-    headers = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, Overloaded) else None
+    headers = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, Overloaded) else {}
+    if isinstance(error, DeadlinePassed):
+        headers = {"x-should-retry": "false"}  # OpenAI's clients would ask for as long once more
     return JSONResponse(dialect.error(status, str(error), code), status, headers)
 
 
 def _status(error: BadRequest | Overloaded | BackendError) -> tuple[int, str]:
     if isinstance(error, BadRequest):
         return error.status, error.code
+    if isinstance(error, DeadlinePassed):
+        return 504, "deadline_passed"
     return (429, "overloaded") if isinstance(error, Overloaded) else (503, "backend_error")
 
 
-def _log_prompts(room: Room, told: Told) -> None:
+async def _logged(told: Told, parts: AsyncGenerator[Part]) -> AsyncGenerator[Part]:
     """Only if the person who runs the server asked for it: conversations are their writers' own."""
-    if room.settings.log_prompts:
-        for one in told.prepared:
-            _log.info("asked %s: %r", told.desk.name, one.rendered.text)
+    name, tokenizer = told.desk.name, told.desk.prompter.tokenizer
+    for one in told.prepared:
+        _log.info("asked %s: %r", name, one.rendered.text or tokenizer.decode(one.rendered.token_ids))
+    replies: dict[int, tuple[list[str], list[str]]] = {}
+    async with aclosing(parts):
+        async for part in parts:
+            thought, answer = replies.setdefault(part.choice, ([], []))
+            thought.append(part.thought)
+            answer.append(part.answer)
+            if part.end is not None:
+                _log.info("%s thought %r and replied %r (%s)", name, "".join(thought), "".join(answer), part.end)
+            yield part
 
 
 def _of_models(room: Room, write: Callable[[Mapping[str, ModelDesk]], dict[str, Any]]) -> Endpoint:
@@ -260,7 +300,9 @@ def _health(room: Room) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         loads = {name: asdict(desk.backend.load()) for name, desk in room.desks.items()}
         is_well = all(load["is_up"] for load in loads.values())
-        return JSONResponse({"status": "ok" if is_well else "down", "models": loads}, 200 if is_well else 503)
+        # What is served, and to how many, is nobody's business who has no key.
+        models = {"models": loads} if request.scope["has_key"] else {}
+        return JSONResponse({"status": "ok" if is_well else "down"} | models, 200 if is_well else 503)
 
     return endpoint
 

@@ -31,6 +31,10 @@ class BackendError(Exception):
     """What generates has failed; the same request may succeed later."""
 
 
+class DeadlinePassed(BackendError):
+    """A reply took longer than the server lets any; the same request would again."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One message of a conversation."""

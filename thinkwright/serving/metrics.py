@@ -28,6 +28,7 @@ class ServingMetrics:
         self._tokens = Counter("thinkwright_completion_tokens", "Of thoughts and answers", model, registry=found)
         self._thinking = Counter("thinkwright_reasoning_tokens", "Of thoughts alone", model, registry=found)
         self._cut = Counter("thinkwright_cut_replies", "Replies that ended at their limit", model, registry=found)
+        self._failed = Counter("thinkwright_failed_replies", "Broken off by the server", model, registry=found)
         self._left = Counter("thinkwright_abandoned_requests", "Whose client left", model, registry=found)
         self._first = Histogram(
             "thinkwright_time_to_first_token_seconds", "From request to first text", model,
@@ -57,6 +58,9 @@ class ServingMetrics:
             is_whole = True
         except (GeneratorExit, asyncio.CancelledError):
             self._left.labels(model).inc()
+            raise
+        except Exception:
+            self._failed.labels(model).inc()
             raise
         finally:
             if is_whole:

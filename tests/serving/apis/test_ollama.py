@@ -141,7 +141,7 @@ def test_log_probabilities() -> None:
 
 def test_errors_are_ollamas() -> None:
     assert CHAT.error(404, "there is no model 'x\ud800'", "model_not_found") == {"error": "there is no model 'x?'"}
-    assert GENERATE.stream_error(503, "ended", "backend_error") == '{"error":"ended"}\n'
+    assert GENERATE.stream_error(503, "ended", "backend_error", 7) == '{"error":"ended"}\n'
 
 
 def test_lists_of_models() -> None:

@@ -197,7 +197,7 @@ def test_an_error_repeats_no_half_characters() -> None:
     error = CHAT.error(400, "there is no model '\ud800'", "model_not_found")["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "model_not_found")
     error["message"].encode()
-    assert json.loads(CHAT.stream_error(503, "it \ud800 ended", "backend_error").removeprefix("data: "))
+    assert json.loads(CHAT.stream_error(503, "it \ud800 ended", "backend_error", 7).removeprefix("data: "))
 
 
 def test_parts_of_the_tests_are_whole() -> None:

@@ -158,5 +158,5 @@ def test_what_cannot_be_done_is_refused_with_the_reason(body: dict[str, Any], re
 
 
 def test_an_error_in_a_stream_is_an_event() -> None:
-    (error,) = events(RESPONSES.stream_error(503, "it ended", "backend_error"))
+    (error,) = events(RESPONSES.stream_error(503, "it ended", "backend_error", 7))
     assert EVENT.validate_python(error, strict=True).message == "it ended"

@@ -87,8 +87,8 @@ class Dialect(Protocol):
         """How the API says that something went wrong."""
         ...
 
-    def stream_error(self, status: int, message: str, code: str) -> str:
-        """The same in the midst of a stream, whose status was sent already."""
+    def stream_error(self, status: int, message: str, code: str, num_sent: int) -> str:
+        """The same in the midst of a stream, after so many pieces; its status was sent already."""
         ...
 
 

@@ -55,7 +55,7 @@ class OllamaGenerate:
         """How the API says that something went wrong."""
         return ollama_error(message)
 
-    def stream_error(self, status: int, message: str, code: str) -> str:
+    def stream_error(self, status: int, message: str, code: str, num_sent: int) -> str:
         """The same in the midst of a stream."""
         return line(ollama_error(message))
 

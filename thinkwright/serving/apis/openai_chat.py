@@ -155,7 +155,7 @@ class OpenAiChat:
         """How the API says that something went wrong."""
         return openai_error(status, message, code)
 
-    def stream_error(self, status: int, message: str, code: str) -> str:
+    def stream_error(self, status: int, message: str, code: str, num_sent: int) -> str:
         """The same in the midst of a stream."""
         return openai_stream_error(status, message, code)
 

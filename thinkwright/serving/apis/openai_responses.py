@@ -62,10 +62,10 @@ class OpenAiResponses:
         """How the API says that something went wrong."""
         return openai_error(status, message, code)
 
-    def stream_error(self, status: int, message: str, code: str) -> str:
-        """The same in the midst of a stream."""
+    def stream_error(self, status: int, message: str, code: str, num_sent: int) -> str:
+        """The same in the midst of a stream, numbered on."""
         said = {"type": "error", "code": code, "message": whole_characters(message), "param": None}
-        return event(said | {"sequence_number": 0}, "error")
+        return event(said | {"sequence_number": num_sent}, "error")
 
 
 _Status = Literal["in_progress", "completed", "incomplete"]

@@ -28,6 +28,7 @@ _ERRORS = {
     415: "The body is not of the type that is asked for.",
     421: "Asked by another name than this machine's.",
     429: "The queue is full; Retry-After says when to try again.",
+    504: "The reply took longer than the server lets any (--deadline).",
     503: "What generates has failed; the same request may succeed later.",
 }
 _ALWAYS = (401, 403, 413, 421)
@@ -63,7 +64,7 @@ def _of_dialect(dialect: Dialect) -> dict[str, Any]:
         "operationId": _REPLY_OF[dialect.path].removesuffix("Reply"),
         "requestBody": _body(ref(dialect.body.__name__)),
         "responses": {"200": {"description": "The reply, whole or as a stream.", "content": reply}}
-        | _errors((400, 404, 408, 429, 503), is_ollama=is_ollama),
+        | _errors((400, 404, 408, 429, 503, 504), is_ollama=is_ollama),
     }
 
 

@@ -182,15 +182,15 @@ REPLIES: dict[str, Schema] = {
     ),
     "OllamaVersion": record({"version": TEXT}),
     "Health": record(
+        {"status": {"enum": ["ok", "down"]}},
         {
-            "status": {"enum": ["ok", "down"]},
             "models": {
                 "type": "object",
                 "additionalProperties": record(
                     {"num_running": COUNT, "num_waiting": COUNT, "is_up": FLAG, "version": TEXT}
                 ),
-            },
-        }
+            }
+        },
     ),
     "VoteKept": record({"id": {"type": "string", "format": "uuid"}, "is_new": FLAG}),
     "VoteCounts": record(

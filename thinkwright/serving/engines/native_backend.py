@@ -12,7 +12,7 @@ from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import ThinkwrightError
 from thinkwright.pipeline.model_source import ModelSource
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
-from thinkwright.serving.ask import BackendError, BadRequest, Overloaded
+from thinkwright.serving.ask import BackendError, BadRequest, DeadlinePassed, Overloaded
 from thinkwright.serving.engines.backend import Load, Piece
 from thinkwright.serving.engines.engine_link import EngineLink
 from thinkwright.serving.engines.engine_process import EngineFacts
@@ -113,7 +113,7 @@ class NativeBackend:
                     self._send(("cancel", key))
 
     def _too_late(self) -> BackendError:
-        return BackendError(f"the reply took over {self._settings.deadline_seconds:g} s (--deadline) and was ended")
+        return DeadlinePassed(f"the reply took over {self._settings.deadline_seconds:g} s (--deadline) and was ended")
 
     async def reload(self) -> str:
         """See ``Backend``."""

@@ -18,7 +18,7 @@ import httpx2
 from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import EndpointError, ModelError
 from thinkwright.rollout.live_batch import LiveSettings
-from thinkwright.serving.ask import BackendError, BadRequest, Overloaded
+from thinkwright.serving.ask import BackendError, BadRequest, DeadlinePassed, Overloaded
 from thinkwright.serving.engines.backend import MAX_SLOTS, Load, Piece, planned_lengths
 from thinkwright.serving.engines.vllm_reply import VllmReply, choices_of
 from thinkwright.serving.prompter import Prompter
@@ -133,7 +133,7 @@ class VllmBackend:
             raise BackendError(f"{self._url} broke a reply off; see vLLM's log") from None
         except TimeoutError:
             limit = f"{self._settings.deadline_seconds:g} s (--deadline)"
-            raise BackendError(f"the reply took over {limit} and was ended") from None
+            raise DeadlinePassed(f"the reply took over {limit} and was ended") from None
         except httpx2.HTTPError as error:
             raise BackendError(f"{self._url} failed: {_said(error)}") from error
         finally:
