@@ -43,6 +43,11 @@ class ThoughtSplitter:
         """The gap: blanks before a tag of the answer, which are text if more follows."""
         self._has_said = {"thought": False, "answer": False}
 
+    @property
+    def num_held(self) -> int:
+        """Characters of which nothing is certain yet."""
+        return len(self._held)
+
     def feed(self, text: str) -> Said:
         """What is certain now; a piece of a tag, or a blank that may be the last, is held back."""
         self._held += text
@@ -129,6 +134,8 @@ class StopFinder:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops, self._held = tuple(stops), ""
         self.has_stopped = False
+        self.num_passed = 0
+        """Characters before any stop text so far; not counted where there are no stop texts."""
 
     def feed(self, text: str) -> str:
         """What is certainly before any stop text."""
@@ -141,10 +148,12 @@ class StopFinder:
         if places:
             self.has_stopped = True
             certain, self._held = self._held[: min(places)], ""
+            self.num_passed += len(certain)
             return certain
         uncertain = max((_overlap(self._held, stop) for stop in self._stops), default=0)
         certain = self._held[: len(self._held) - uncertain]
         self._held = self._held[len(certain) :]
+        self.num_passed += len(certain)
         return certain
 
     def finish(self) -> str:

@@ -14,6 +14,7 @@ from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.serving.ask import Ask, BadRequest, Part, Rendered, ShownToken, Thinking
 from thinkwright.serving.engines.backend import Backend
 from thinkwright.serving.prompter import TOO_LONG, Prompter
+from thinkwright.serving.shown_tokens import ShownTokens
 from thinkwright.serving.token_text import TokenText
 
 _SEED_BITS = 31
@@ -139,7 +140,10 @@ class _Reader:
     def __init__(self, prompter: Prompter, prepared: Prepared, choice: int) -> None:
         rendered, ask = prepared.rendered, prepared.ask
         self._choice, self._thinking = choice, ask.thinking
-        self._wants_logprobs = ask.sampling.num_top_logprobs is not None
+        self._shown = None
+        if ask.sampling.num_top_logprobs is not None:
+            self._shown = ShownTokens(ask.thinking, has_stops=bool(ask.sampling.stop))
+        self._end_ids = prompter.end_ids
         self._text = TokenText(prompter.tokenizer, prompter.end_ids)
         self._is_raw = ask.prompt is not None
         self._splitter = ThoughtSplitter(
@@ -149,7 +153,6 @@ class _Reader:
         self._num_tokens = self._num_thinking = 0
         self._thought: list[str] = []
         self._answer: list[str] = []
-        self._tokens: list[ShownToken] = []
         self._is_between_tags = False
 
     @property
@@ -161,25 +164,31 @@ class _Reader:
         """One more token."""
         was_thought = self._splitter.kind == "thought"
         self._num_tokens += 1
-        self._tell(self._text.feed(token.token_id))
-        is_thought = was_thought or self._splitter.kind == "thought"
-        self._num_thinking += is_thought
-        if self._wants_logprobs and (self._thinking.is_shown or not is_thought):
-            self._tokens.append(ShownToken(token.token_id, token.logprob, token.alternatives, is_thought))
+        text = self._text.feed(token.token_id)
+        if self._shown is not None:
+            self._shown.read(token, len(text))
+        self._tell(text)
+        self._num_thinking += was_thought or self._splitter.kind == "thought"
 
     def take(self) -> Part | None:
         """What is new; None if nothing is."""
-        holds_thought = not self._thinking.is_streamed and self._splitter.kind == "thought"
-        thought = "" if holds_thought else _taken(self._thought)
-        part = Part(self._choice, thought, _taken(self._answer), self._taken_tokens())
+        if not self._thinking.is_streamed and self._splitter.kind == "thought":
+            return None  # there is nothing else yet
+        part = Part(self._choice, _taken(self._thought), _taken(self._answer), self._taken_tokens())
         return part if part.thought or part.answer or part.tokens else None
 
     def finish(self) -> Part:
         """What is left, with the counts."""
         if not self.has_stopped:
-            self._tell(self._text.finish())
+            rest = self._text.finish()
+            if self._shown is not None:
+                self._shown.read_rest(len(rest), self._end_ids)
+            self._tell(rest)
             self._say([] if self._is_raw else self._splitter.finish())
-        self._answer.append(self._stops.finish())
+            if not self.has_stopped:  # by the rest
+                self._answer.append(self._stops.finish())
+                if self._shown is not None:
+                    self._shown.pass_stops()
         texts = _taken(self._thought), _taken(self._answer)
         return Part(
             self._choice,
@@ -203,6 +212,8 @@ class _Reader:
             elif self._thinking.is_shown:
                 self._answer.append(text if self._is_between_tags else OPEN + text)
                 self._is_between_tags = True
+        if self._shown is not None:
+            self._shown.settle(said, self._splitter.num_held, self._stops.num_passed)
 
     def _close_tag(self) -> None:
         if self._is_between_tags:
@@ -210,8 +221,7 @@ class _Reader:
             self._is_between_tags = False
 
     def _taken_tokens(self) -> tuple[ShownToken, ...]:
-        tokens, self._tokens = tuple(self._tokens), []
-        return tokens
+        return () if self._shown is None else self._shown.take()
 
 
 def _taken(texts: list[str]) -> str:
