@@ -80,6 +80,13 @@ WHOLE = BeforeValidator(_whole_number)
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, AfterValidator(_whole_characters)]
 Count = Annotated[int, Field(strict=True, ge=1), WHOLE]
+Choices = Annotated[int, Field(strict=True, ge=1, le=MAX_CHOICES), WHOLE]
+TopLogprobs = Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE]
+Temperature = Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)]
+TopP = Annotated[Number, Field(gt=0, le=1)]
+TopK = Annotated[int, Field(strict=True, ge=-1, description="-1 or 0: no limit."), WHOLE]
+MinP = Annotated[Number, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63), WHOLE]
 
 
 def one_of(expected: str) -> Discriminator:
@@ -145,28 +152,31 @@ class Body(BaseModel):
 
 
 _NO_TOOLS = "this server's models call no tools; leave it out"
-_NO_GRAMMAR = "replies are not held to a form here; leave it out, and say in the prompt what is wanted"
-_NO_PENALTY = "tokens are not punished here for having come before; leave it out"
+NO_FORM = "replies are not held to a form here; leave it out, and say in the prompt what is wanted"
+NO_PENALTY = "tokens are not punished here for having come before; leave it out"
 NoTools = Annotated[Any, Only((None, []), _NO_TOOLS)]
-NoGrammar = Annotated[Any, Only((None,), _NO_GRAMMAR)]
-NoPenalty = Annotated[Any, Only((None, 0), _NO_PENALTY)]
+NoGrammar = Annotated[Any, Only((None,), NO_FORM)]
+NoPenalty = Annotated[Any, Only((None, 0), NO_PENALTY)]
+
+
+NoForm = Annotated[Any, Only((None, {"type": "text"}), NO_FORM)]
 
 
 class SamplingBody(Body):
     """Of the OpenAI APIs: what they say of sampling, with vLLM's names for what OpenAI's do not have."""
 
     stream: Flag | None = None
-    temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
-    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(strict=True, ge=-1, description="-1 or 0: no limit."), WHOLE] | None = None
-    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    seed: Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63), WHOLE] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
     ignore_eos: Flag | None = None
     logit_bias: Annotated[Any, Only((None, {}), "single tokens are not made likelier here; leave it out")] = None
     presence_penalty: NoPenalty = None
     frequency_penalty: NoPenalty = None
-    repetition_penalty: Annotated[Any, Only((None, 1), _NO_PENALTY)] = None
+    repetition_penalty: Annotated[Any, Only((None, 1), NO_PENALTY)] = None
     min_tokens: Annotated[Any, Only((None, 0), "a reply ends where the model ends it; leave it out")] = None
     stop_token_ids: Annotated[Any, Only((None, []), "replies are stopped by texts; use stop")] = None
     guided_json: NoGrammar = None

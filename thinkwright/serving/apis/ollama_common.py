@@ -11,17 +11,22 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from thinkwright.rollout.live_batch import MAX_TEMPERATURE
 from thinkwright.serving.apis.bodies import (
-    MAX_TOP_LOGPROBS,
+    NO_FORM,
+    NO_PENALTY,
     WHOLE,
     Body,
     Flag,
+    MinP,
     NoPenalty,
     NoTools,
-    Number,
     Only,
+    Seed,
     Stop,
+    Temperature,
+    TopK,
+    TopLogprobs,
+    TopP,
     no_limit_is_zero,
     refuse,
     stops_of,
@@ -34,26 +39,24 @@ from thinkwright.serving.apis.token_names import token_names
 from thinkwright.serving.ask import Ask, Message, Part, Sampling, ShownToken
 
 LATEST = ":latest"
-_NO_PENALTY = "tokens are not punished here for having come before; leave it out"
 _NO_MIROSTAT = "tokens are drawn by temperature, top_p, top_k and min_p alone; leave it out"
-_NO_FORM = "replies are not held to a form here; leave it out, and say in the prompt what is wanted"
 
 
 class Options(BaseModel):
     """``options`` of a request; those that only tell how a model is loaded change nothing here."""
 
-    temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
-    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(strict=True, ge=-1), WHOLE] | None = None
-    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
     num_predict: (
         Annotated[int, Field(strict=True, ge=-2, description="0 or less: what the context leaves."), WHOLE] | None
     ) = None
-    seed: Annotated[int, Field(strict=True, ge=-(1 << 63), lt=1 << 63), WHOLE] | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
     presence_penalty: NoPenalty = None
     frequency_penalty: NoPenalty = None
-    repeat_penalty: Annotated[Any, Only((None, 0, 1), _NO_PENALTY)] = None
+    repeat_penalty: Annotated[Any, Only((None, 0, 1), NO_PENALTY)] = None
     mirostat: Annotated[Any, Only((None, 0), _NO_MIROSTAT)] = None
     tfs_z: Annotated[Any, Only((None, 0, 1), _NO_MIROSTAT)] = None
     typical_p: Annotated[Any, Only((None, 0, 1), _NO_MIROSTAT)] = None
@@ -65,8 +68,8 @@ class OllamaBody(Body, Switches):
     stream: Flag | None = None
     options: Options | None = None
     logprobs: Flag | None = None
-    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
-    format: Annotated[Any, Only((None, ""), _NO_FORM)] = None
+    top_logprobs: TopLogprobs | None = None
+    format: Annotated[Any, Only((None, ""), NO_FORM)] = None
     images: Annotated[Any, Only((None, []), "models of this server read text alone; leave it out")] = None
     tools: NoTools = None
 

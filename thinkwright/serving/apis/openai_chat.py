@@ -10,19 +10,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from thinkwright.serving.apis.bodies import (
-    MAX_CHOICES,
     MAX_MESSAGES,
-    MAX_TOP_LOGPROBS,
     ROLE,
-    WHOLE,
+    Choices,
     Content,
     Count,
     Flag,
+    NoForm,
     NoTools,
     Only,
     SamplingBody,
     StreamOptions,
     Text,
+    TopLogprobs,
     refuse,
     sampling_of,
     text_of,
@@ -77,17 +77,14 @@ class ChatBody(SamplingBody, Switches):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    n: Annotated[int, Field(strict=True, ge=1, le=MAX_CHOICES), WHOLE] | None = None
+    n: Choices | None = None
     logprobs: Flag | None = None
-    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
+    top_logprobs: TopLogprobs | None = None
     stream_options: StreamOptions | None = None
     tools: NoTools = None
     functions: NoTools = None
     tool_choice: Annotated[Any, Only((None, "none", "auto"), "there are no tools here to choose; leave it out")] = None
-    response_format: Annotated[
-        Any,
-        Only((None, {"type": "text"}), "replies are not held to a form here; say in a message what is wanted"),
-    ] = None
+    response_format: NoForm = None
     modalities: Annotated[Any, Only((None, ["text"]), "replies are text alone; leave it out")] = None
     audio: Annotated[Any, Only((None,), "replies are text alone; leave it out")] = None
     web_search_options: Annotated[Any, Only((None,), "nothing is looked up here; leave it out")] = None

@@ -12,14 +12,15 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 
 from thinkwright.serving.apis.bodies import (
     MAX_CHOICES,
-    MAX_TOP_LOGPROBS,
     WHOLE,
+    Choices,
     Count,
     NoGrammar,
     Only,
     SamplingBody,
     StreamOptions,
     Text,
+    TopLogprobs,
     sampling_of,
 )
 from thinkwright.serving.apis.dialect import Choice, Told, Wanted
@@ -63,8 +64,8 @@ class CompletionsBody(SamplingBody):
 
     prompt: Prompt
     max_tokens: Count | None = None
-    n: Annotated[int, Field(strict=True, ge=1, le=MAX_CHOICES), WHOLE] | None = None
-    logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
+    n: Choices | None = None
+    logprobs: TopLogprobs | None = None
     stream_options: StreamOptions | None = None
     echo: Annotated[Any, Only((None, False), "prompts are not given back, nor scored; leave it out")] = None
     suffix: Annotated[Any, Only((None, ""), "texts are gone on with, not filled in; leave it out")] = None
@@ -115,7 +116,9 @@ class OpenAiCompletions:
         head, end = chunk_borders(told, common)
         logprobs: dict[int, _Logprobs] = {}
         async for part in parts:
-            found = to_json(logprobs.setdefault(part.choice, _Logprobs(told)).of(part.tokens))
+            if (own := logprobs.get(part.choice)) is None:
+                own = logprobs[part.choice] = _Logprobs(told)
+            found = to_json(own.of(part.tokens))
             reason = "null" if part.end is None else f'"{part.end}"'
             text = to_json(part.answer)
             yield f'{head}"index":{part.choice},"text":{text},"logprobs":{found},"finish_reason":{reason}{end}'

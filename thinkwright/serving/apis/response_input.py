@@ -6,15 +6,15 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, mode
 
 from thinkwright.serving.apis.bodies import (
     MAX_MESSAGES,
-    MAX_TOP_LOGPROBS,
-    WHOLE,
     Content,
     Count,
+    NoForm,
     NoTools,
     Only,
     Role,
     SamplingBody,
     Text,
+    TopLogprobs,
     one_of,
     refuse,
     text_of,
@@ -80,9 +80,7 @@ def _few(value: Any) -> Any:
 class TextSettings(BaseModel):
     """How the answer is to be written."""
 
-    format: Annotated[
-        Any, Only((None, {"type": "text"}), "replies are not held to a form here; say in a message what is wanted")
-    ] = None
+    format: NoForm = None
     verbosity: Annotated[Any, Only((None, "medium"), "replies are as long as the model makes them; leave it out")] = (
         None
     )
@@ -94,7 +92,7 @@ class ResponsesBody(SamplingBody, Switches):
     input: Input
     instructions: Text | None = None
     max_output_tokens: Count | None = None
-    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS), WHOLE] | None = None
+    top_logprobs: TopLogprobs | None = None
     include: Annotated[list[Text], Field(max_length=MAX_INCLUDES, fail_fast=True)] | None = None
     metadata: Annotated[dict[Text, Text], Field(max_length=MAX_METADATA), BeforeValidator(_few)] | None = None
     text: TextSettings | None = None
