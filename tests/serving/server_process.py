@@ -71,14 +71,14 @@ def metric(address: str, name: str, **labels: str) -> float:
     return 0.0
 
 
-def load_of(address: str) -> dict[str, Any]:
-    """How busy the model is."""
-    return httpx2.get(f"{address}/health").json()["models"][MODEL]
+def load_of(address: str, key: str = "") -> dict[str, Any]:
+    """How busy the model is, of which only those with the server's key are told."""
+    return httpx2.get(f"{address}/health", headers={"authorization": f"Bearer {key}"}).json()["models"][MODEL]
 
 
-def wait_until_idle(address: str, seconds: float) -> dict[str, Any]:
+def wait_until_idle(address: str, seconds: float, key: str = "") -> dict[str, Any]:
     """The load once nothing runs or waits, or what it was when time was over."""
     deadline = time.monotonic() + seconds
-    while (load := load_of(address))["num_running"] + load["num_waiting"] and time.monotonic() < deadline:
+    while (load := load_of(address, key))["num_running"] + load["num_waiting"] and time.monotonic() < deadline:
         time.sleep(0.02)
     return load
