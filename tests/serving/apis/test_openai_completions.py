@@ -7,6 +7,8 @@ from openai.types import Completion
 from pydantic import ValidationError
 
 from tests.serving.apis.told import events, shown_tokens, streamed, tiny_desk, told_of, whole
+from thinkwright.serving.apis import openai_completions
+from thinkwright.serving.apis.dialect import Told
 from thinkwright.serving.apis.openai_completions import OpenAiCompletions
 from thinkwright.serving.ask import Part
 
@@ -90,3 +92,17 @@ def test_log_probabilities_have_offsets_in_whole_characters() -> None:
     chunks = events(streamed(COMPLETIONS, parts, prompt="a", logprobs=2))
     told = [offset for chunk in chunks for offset in chunk["choices"][0]["logprobs"]["text_offset"]]
     assert told == offsets
+
+
+def test_a_choices_log_probabilities_are_written_by_one_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Told] = []
+    init = openai_completions._Logprobs.__init__
+
+    def noting(self: Any, told: Told) -> None:
+        made.append(told)
+        init(self, told)
+
+    monkeypatch.setattr(openai_completions._Logprobs, "__init__", noting)
+    parts = [*(Part(choice, answer="a") for choice in (0, 1, 0, 1)), *(Part(choice, end="stop") for choice in (0, 1))]
+    streamed(COMPLETIONS, parts, prompt="a", n=2)
+    assert len(made) == 2
