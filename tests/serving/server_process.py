@@ -71,12 +71,12 @@ def metric(address: str, name: str, **labels: str) -> float:
     return 0.0
 
 
-def load_of(address: str, key: str = "") -> dict[str, Any]:
+def load_of(address: str, key: str = "none") -> dict[str, Any]:
     """How busy the model is, of which only those with the server's key are told."""
     return httpx2.get(f"{address}/health", headers={"authorization": f"Bearer {key}"}).json()["models"][MODEL]
 
 
-def wait_until_idle(address: str, seconds: float, key: str = "") -> dict[str, Any]:
+def wait_until_idle(address: str, seconds: float, key: str = "none") -> dict[str, Any]:
     """The load once nothing runs or waits, or what it was when time was over."""
     deadline = time.monotonic() + seconds
     while (load := load_of(address, key))["num_running"] + load["num_waiting"] and time.monotonic() < deadline:

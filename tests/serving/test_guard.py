@@ -1,5 +1,6 @@
 """Who may ask: keys, names, origins and sizes, before anything of a request is read."""
 
+import argparse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from thinkwright.cli.serving import add_serve_verb
 from thinkwright.config.serving import ServeSettings
 from thinkwright.errors import RecipeError
 from thinkwright.serving.guard import Guard, TooLarge, body_of, too_large
@@ -126,3 +128,14 @@ def test_a_proxys_name_is_taken_as_the_servers_own() -> None:
     for wrong in ("https://chat.example", "chat.example:80", ""):
         with pytest.raises(RecipeError, match="--name"):
             ServeSettings(("m",), names=(wrong,))
+
+
+def test_names_may_be_given_together_and_one_by_one() -> None:
+    parser = argparse.ArgumentParser()
+    add_serve_verb(parser.add_subparsers())
+    assert parser.parse_args(["serve", "m", "--name", "a.example,b.example", "--name", "c.example"]).names == [
+        "a.example",
+        "b.example",
+        "c.example",
+    ]
+    assert parser.parse_args(["serve", "m"]).names is None
