@@ -6,9 +6,6 @@ from pathlib import Path
 from thinkwright.config.recipe import Machine
 from thinkwright.errors import RecipeError
 
-MAX_CHOICES = 16
-"""Replies that one request may ask for."""
-
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -50,8 +47,6 @@ class ServeSettings:
     log_prompts: bool = False
     """Write what was asked and replied into the log."""
     max_body_bytes: int = 4 << 20
-    max_messages: int = 1024
-    max_choices: int = MAX_CHOICES
     grace_seconds: int = 30
     """At its end the server lets what runs go on for so long."""
     engine: EngineSettings = field(default_factory=EngineSettings)

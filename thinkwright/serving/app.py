@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from thinkwright.config.serving import ServeSettings
 from thinkwright.serving.apis import model_lists
+from thinkwright.serving.apis.bodies import MAX_CHOICES
 from thinkwright.serving.apis.dialect import Dialect, Told, Wanted, gather
 from thinkwright.serving.apis.ollama_chat import OllamaChat
 from thinkwright.serving.apis.ollama_generate import OllamaGenerate
@@ -156,14 +157,9 @@ async def _prepared(room: Room, desk: ModelDesk, ask: Ask) -> Prepared:
 
 
 def _checked_desk(room: Room, wanted: Wanted) -> ModelDesk:
-    settings = room.settings
     num_choices = sum(ask.sampling.num_choices for ask in wanted.asks)
-    if num_choices > settings.max_choices:
-        raise BadRequest(
-            f"{num_choices} replies are more than the {settings.max_choices} of one request; ask for fewer"
-        )
-    if any(len(ask.messages) > settings.max_messages for ask in wanted.asks):
-        raise BadRequest(f"messages: more than {settings.max_messages}; send fewer")
+    if num_choices > MAX_CHOICES:  # several prompts with several replies each
+        raise BadRequest(f"{num_choices} replies are more than the {MAX_CHOICES} of one request; ask for fewer")
     return room.desk(wanted.model)
 
 
