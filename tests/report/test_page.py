@@ -154,6 +154,7 @@ def test_the_page_of_a_folder_is_what_is_written_and_nothing_is_written_for_it(r
     assert write_report(run_folder).read_text(encoding="utf-8") == page
 
 
+@pytest.mark.slow
 def test_a_page_of_2_000_steps_of_long_hostile_text_stays_under_5_mb(run_folder):
     """Texts far over what is shown, among them of characters whose HTML is seventy times as long; an alarm a step."""
     (run_folder / "metrics.jsonl").write_text("".join(json.dumps(metrics_of(i)) + "\n" for i in range(2000)))

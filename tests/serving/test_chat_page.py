@@ -278,3 +278,29 @@ def test_a_screen_reader_is_told(page, scripted):
     scripted.go_on(3)
     page.locator("#live", has_text="Answer: It is 4.").wait_for(state="attached")
     assert page.locator("#live").get_attribute("aria-live") == "polite"
+
+
+def test_asking_again_twice_at_once_asks_once(page, scripted):
+    ask_and_wait(page, "One")
+    scripted.scripts["Go"] = THINKS
+    ask(page, "Go")
+    page.locator(".thought-text", has_text="Let me see.").wait_for()
+    scripted.scripts["One"] = [("answer", "Done")]
+    again = page.locator(".reply").first.get_by_role("button", name="Ask again")
+    again.evaluate("button => { button.click(); button.click(); }")
+    page.locator(".answer", has_text="Done").wait_for()
+    wait_for_end(page)
+    assert len(scripted.asked) == 3
+    assert page.locator(".reply").count() == 1
+
+
+def test_a_browser_that_keeps_nothing_still_talks(browser, address, scripted):
+    context = browser.new_context()
+    blocked = "Object.defineProperty(window, NAME, { get() { throw new DOMException('blocked', 'SecurityError'); } });"
+    for name in ("localStorage", "sessionStorage"):
+        context.add_init_script(blocked.replace("NAME", f"'{name}'"))
+    page = context.new_page()
+    page.goto(address)
+    ask_and_wait(page, "Hello")
+    assert page.locator(".answer").count() == 1
+    context.close()

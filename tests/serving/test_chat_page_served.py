@@ -27,6 +27,8 @@ def served(tmp_path_factory):
 
 def test_a_conversation_with_a_model(open_page, served):
     page = open_page(served)
+    page.click("#settings-toggle")
+    page.fill("#temperature", "0")  # its likeliest reply has a thought
     reply = ask_and_wait(page, QUESTION)
     costs = reply.locator(".costs").inner_text()
     assert costs.startswith("tiny-base \u00b7 ")

@@ -312,6 +312,7 @@ def streamed(address: str, seed: int, has_begun: threading.Semaphore) -> tuple[s
     return text, reason
 
 
+@pytest.mark.slow
 def test_new_weights_and_the_end_of_the_server_drop_no_stream(tmp_path: Path) -> None:
     """The weights that are taken at SIGHUP are the same, so the texts must be, too."""
     begun = threading.Semaphore(0)

@@ -74,6 +74,7 @@ def write_checkpoint(run: Path, step: int, masters: dict[str, torch.Tensor] | No
     os.rename(folder.with_name("new"), folder)
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_past_what_cannot_be_read_or_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

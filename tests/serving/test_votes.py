@@ -120,7 +120,7 @@ def test_kill_at_any_moment_loses_no_acknowledged_vote_and_doubles_none(tmp_path
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.serving.vote_files"])
     num_acknowledged = 0
-    for _ in range(25):
+    for _ in range(8):
         ours, theirs = os.pipe()
         # It begins with the one that may or may not have been kept, as a client does that heard nothing.
         process = context.Process(target=_keep, args=(path, num_acknowledged, reduction.DupFd(theirs)))
@@ -259,6 +259,15 @@ def test_export_writes_what_was_preferred_and_counts_what_was_not(
     assert not out.exists()
     assert main(["preferences", "export", str(tmp_path / "no.sqlite"), "--out", str(out)]) == 1
     assert "no.sqlite: no such file" in capsys.readouterr().err
+
+
+def test_a_pair_holds_the_question_as_the_models_read_it(tmp_path: Path) -> None:
+    # One that had no answer is read together with the next.
+    read = "Hi.\n\nIs 1 + 1 even?"
+    keep(tmp_path / "votes.sqlite", vote(1, messages=[{"role": "user", "content": read}], question="Is 1 + 1 even?"))
+    out = tmp_path / "pairs.jsonl"
+    assert main(["preferences", "export", str(tmp_path / "votes.sqlite"), "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["question"] == read
 
 
 def test_a_reward_model_learns_from_exported_votes(

@@ -26,6 +26,7 @@ def add_serve_verb(verbs: Any) -> None:
     serve.add_argument("--vllm", metavar="URL#NAME", help="a vLLM server that generates for MODEL")
     serve.add_argument("--votes", type=Path, metavar="FILE", help="of compare mode (default runs/votes.sqlite)")
     serve.add_argument("--log-prompts", action="store_true", default=None, help="write what is asked into the log")
+    serve.add_argument("--engines", type=positive, metavar="N", help="processes that share the requests (default 1)")
     serve.add_argument("--slots", type=positive, metavar="N", help="requests that run together (default: up to 64)")
     serve.add_argument("--queue", type=positive, metavar="N", help="requests that may wait for a slot (default 256)")
     serve.add_argument("--max-prompt-tokens", type=positive, metavar="N", help="default: what --max-tokens leaves")
@@ -46,7 +47,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     machine = Machine(**given(("device", "dtype", "threads")))
     engine = EngineSettings(
-        machine=machine, **given(("slots", "queue", "max_prompt_tokens", "max_tokens", "deadline_seconds"))
+        machine=machine, **given(("engines", "slots", "queue", "max_prompt_tokens", "max_tokens", "deadline_seconds"))
     )
     keys = ("host", "port", "api_key", "template", "follow", "vllm", "votes", "log_prompts")
     key: dict[str, Any] = {"api_key": value} if (value := os.environ.get(KEY_VARIABLE)) else {}

@@ -11,6 +11,8 @@ from thinkwright.errors import RecipeError
 class EngineSettings:
     """How one model generates."""
 
+    engines: int = 1
+    """Processes that share the requests; several of one thread each are faster for a small model."""
     slots: int | None = None
     """Requests that run at the same time; None: as many as memory holds, at most 64."""
     queue: int = 256

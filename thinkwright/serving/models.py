@@ -20,6 +20,7 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.model_source import ModelSource, find_model
 from thinkwright.serving.engines.backend import Backend
 from thinkwright.serving.engines.native_backend import NativeBackend
+from thinkwright.serving.engines.several_backends import SeveralBackends, shared_settings
 from thinkwright.serving.engines.vllm_backend import VllmBackend
 from thinkwright.serving.prompter import Prompter
 from thinkwright.serving.reply import Defaults, ModelDesk
@@ -112,12 +113,15 @@ def _prompter(source: ModelSource, tokenizer: Any, template: str | None) -> Prom
 def _backend(find: Callable[[], ModelSource], settings: ServeSettings, prompter: Prompter) -> Backend:
     if settings.vllm is not None:
         return VllmBackend(settings.vllm, settings.engine, prompter)
-    return NativeBackend(find, settings.engine, prompter.head_ids())
+    if settings.engine.engines == 1:
+        return NativeBackend(find, settings.engine, prompter.head_ids())
+    each = shared_settings(settings.engine)
+    return SeveralBackends([NativeBackend(find, each, prompter.head_ids()) for _ in range(settings.engine.engines)])
 
 
 def _end_ids(backend: Backend, tokenizer: Any, folder: Path) -> Sequence[int]:
     """As ``Policy.end_ids``: the tokenizer's, and those that generation_config.json adds."""
-    if isinstance(backend, NativeBackend):
+    if isinstance(backend, NativeBackend | SeveralBackends):
         return backend.facts.end_ids
     listed = _generation_config(folder).get("eos_token_id")
     found = (tokenizer.eos_token_id, *([listed] if isinstance(listed, int) else listed or []))
@@ -144,7 +148,7 @@ def _generation_config(folder: Path) -> dict[str, Any]:
 
 def _details(source: ModelSource, config: Any, backend: Backend) -> dict[str, str]:
     found = {"family": str(config.model_type), "location": str(source.checkpoint or source.location)}
-    if isinstance(backend, NativeBackend):
+    if isinstance(backend, NativeBackend | SeveralBackends):
         found |= {"parameters": str(backend.facts.num_parameters), "dtype": backend.facts.dtype}
     return found
 

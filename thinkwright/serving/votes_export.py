@@ -68,5 +68,5 @@ def _conversation(vote: Vote) -> list[dict[str, str]]:
     """All that was said before the replies, the question last."""
     roles = {"developer": "system"}
     found = [{"role": roles.get(one.role, one.role), "content": one.content} for one in vote.messages]
-    question = {"role": "user", "content": vote.question}
-    return found if found[-1:] == [question] else [*found, question]
+    ends_with_question = bool(found) and found[-1]["role"] == "user"
+    return found if ends_with_question else [*found, {"role": "user", "content": vote.question}]

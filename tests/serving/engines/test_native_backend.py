@@ -232,6 +232,7 @@ def test_a_start_that_is_given_up_leaves_no_process(monkeypatch: pytest.MonkeyPa
     assert set(multiprocessing.active_children()) == before
 
 
+@pytest.mark.slow
 def test_an_engine_that_ends_as_soon_as_it_is_ready_is_not_taken_for_one_that_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -290,6 +290,7 @@ def test_a_server_with_several_models_lists_them_and_changes_between_them(
     assert script.bodies[-1]["model"] == "one"
 
 
+@pytest.mark.slow
 def test_a_shipped_model_is_served_and_talked_with() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "thinkwright", "chat", "tiny-base", "--temperature", "0", "--budget", "30"],

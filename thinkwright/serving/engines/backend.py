@@ -49,11 +49,20 @@ def planned_lengths(settings: EngineSettings, context: int) -> tuple[int, int]:
 class Backend(Protocol):
     """One model that generates. Everything but ``generate`` is called from one event loop."""
 
-    context: int
-    """Tokens of prompt and completion together, at most."""
-    max_prompt_tokens: int
-    max_tokens: int
-    """Of a completion, at most."""
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and completion together, at most."""
+        ...
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Tokens of a prompt, at most."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a completion, at most."""
+        ...
 
     async def start(self) -> None:
         """Ready to generate when this returns. Raises ThinkwrightError if it cannot be."""

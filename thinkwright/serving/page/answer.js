@@ -7,6 +7,7 @@ import markdownit from "./vendor/markdown-it.min.mjs";
 import { copyButton, visible } from "./dom.js";
 
 const MAX_FORMULA = 4000; // characters; a longer one stays text
+const MAX_FORMULA_LINES = 100;
 const MAX_NODES = 20_000; // of one formula; some short ones would make millions
 const FORMULA_OPTIONS = { trust: false, throwOnError: true, maxSize: [20, 200], maxExpand: 200, strict: false };
 const LINK = /^(https?|mailto):/i;
@@ -95,7 +96,8 @@ function blockFormula(state, startLine, endLine, isSilent) {
   const fence = FENCES.find(([open, , isDisplay]) => isDisplay && state.src.startsWith(open, start));
   if (!fence) return false;
   const [open, close] = fence;
-  for (let line = startLine; line < endLine; line++) {
+  const lastLine = Math.min(endLine, startLine + MAX_FORMULA_LINES);
+  for (let line = startLine; line < lastLine; line++) {
     const text = state.src.slice(line === startLine ? start + open.length : state.bMarks[line], state.eMarks[line]);
     if (line > startLine && !text.trim()) return false;
     const end = text.indexOf(close);

@@ -1,8 +1,9 @@
 // Requests to the server this page came from, with the key if it needs one. The key is kept for this tab alone.
 
-import { at, button, make } from "./dom.js";
+import { at, button, make, openStorage } from "./dom.js";
 
 const KEY = "thinkwright.key";
+const keyStore = openStorage(() => sessionStorage);
 let asking = null; // the form that asks for the key, while it stands: several requests may wait for it
 
 // What the server refused, or (status 0) why it could not be asked.
@@ -23,12 +24,12 @@ export const sendVote = (vote) => request("votes", { body: vote });
 // A response with a good status. Asks for the key when the server wants one, as often as it refuses it.
 export async function request(path, { body, signal } = {}) {
   for (;;) {
-    const key = sessionStorage.getItem(KEY);
+    const key = keyStore.getItem(KEY);
     const response = await attempt(path, { body, signal, key });
     if (response.ok) return response;
     if (response.status !== 401) throw new ApiError(response.status, await messageOf(response));
     // Another request may have asked meanwhile.
-    if (sessionStorage.getItem(KEY) === key && !(await askForKey(key !== null))) {
+    if (keyStore.getItem(KEY) === key && !(await askForKey(key !== null))) {
       throw new ApiError(401, "a key is needed");
     }
   }
@@ -69,7 +70,7 @@ function askForKey(isRefused) {
     form.append(make("button", { type: "submit" }, "Go on"), button("Cancel", () => end(false)));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEY, field.value.trim());
+      keyStore.setItem(KEY, field.value.trim());
       end(true);
     });
     at("problems").replaceChildren(form);

@@ -69,10 +69,11 @@ export function voteOf(conversation, index) {
       temperature: settings.temperature, max_tokens: settings.maxTokens,
     },
   });
+  const messages = messagesOf(conversation.turns, index);
   return {
     id: vote.id,
-    question: conversation.turns[index - 1].text,
-    messages: messagesOf(conversation.turns, index),
+    question: messages.at(-1).content, // as the models read it: with one before that had no answer, if there is one
+    messages,
     replies: replies.map(told),
     choice: vote.choice,
     is_blind: isBlind,

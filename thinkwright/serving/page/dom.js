@@ -80,3 +80,21 @@ export function seconds(value) {
 }
 
 export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
+// A browser may refuse even to be asked; then all is kept until the page is closed.
+export function openStorage(ofBrowser) {
+  try {
+    const storage = ofBrowser();
+    storage.getItem("");
+    return storage;
+  } catch {
+    const kept = new Map();
+    return {
+      get length() { return kept.size; },
+      key: (i) => [...kept.keys()][i],
+      getItem: (key) => kept.get(key) ?? null,
+      setItem: (key, text) => kept.set(key, text),
+      removeItem: (key) => kept.delete(key),
+    };
+  }
+}

@@ -18,6 +18,7 @@ const EXAMPLES = [
 ];
 const MAX_ANNOUNCED = 600;
 let conversation = newConversation();
+let isChanging = false; // an earlier question waits for the end of what streams
 let running = null; // {controller, turn, ended} of the reply that streams
 
 const actions = { edit, regenerate: askAgain, keep: keepConversation, thoughts: () => settings.thoughts };
@@ -32,17 +33,29 @@ async function send(text) {
 }
 
 async function edit(index, text) {
-  await stop();
+  if (!(await hasStopped())) return;
   ask(conversation, text, index);
   drawThread(conversation, actions);
   await reply();
 }
 
 async function askAgain(index) {
-  await stop();
+  if (!(await hasStopped())) return;
   forgetFrom(conversation, index);
   drawThread(conversation, actions);
   await reply();
+}
+
+// Ends what streams; false for all but the first of several who wait for it.
+async function hasStopped() {
+  if (isChanging) return false;
+  isChanging = true;
+  try {
+    await stop();
+  } finally {
+    isChanging = false;
+  }
+  return true;
 }
 
 // Answers the last question, by one model or two.

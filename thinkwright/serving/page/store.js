@@ -1,14 +1,17 @@
 // Conversations and settings in this browser's local storage, one key each; the oldest conversations make room.
 
+import { openStorage } from "./dom.js";
+
 const CHAT = "thinkwright.chat.";
 const SETTINGS = "thinkwright.settings";
 export const MAX_CHARACTERS = 4_000_000; // of all conversations; browsers keep some 5 million
 
-const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(CHAT));
+const storage = openStorage(() => localStorage);
+const keys = () => Array.from({ length: storage.length }, (_, i) => storage.key(i)).filter((key) => key.startsWith(CHAT));
 
 // All conversations, the newest first; what cannot be read is passed over.
 export function conversations() {
-  const found = keys().map((key) => parsed(localStorage.getItem(key)));
+  const found = keys().map((key) => parsed(storage.getItem(key)));
   return found.filter((one) => Array.isArray(one?.turns)).sort((one, other) => other.updated - one.updated);
 }
 
@@ -20,12 +23,12 @@ export function keep(conversation) {
   const key = CHAT + conversation.id;
   if (text.length > MAX_CHARACTERS) return false;
   const others = conversations().filter((one) => one.id !== conversation.id);
-  const sizeOf = (one) => localStorage.getItem(CHAT + one.id).length;
+  const sizeOf = (one) => storage.getItem(CHAT + one.id).length;
   let room = MAX_CHARACTERS - text.length - others.reduce((sum, one) => sum + sizeOf(one), 0);
   for (;;) {
     if (room >= 0) {
       try {
-        localStorage.setItem(key, text);
+        storage.setItem(key, text);
         return true;
       } catch {
         if (!others.length) return false; // full of other things, or storage is off
@@ -37,15 +40,15 @@ export function keep(conversation) {
   }
 }
 
-export const forget = (id) => localStorage.removeItem(CHAT + id);
+export const forget = (id) => storage.removeItem(CHAT + id);
 
 export function readSettings() {
-  return parsed(localStorage.getItem(SETTINGS)) ?? {};
+  return parsed(storage.getItem(SETTINGS)) ?? {};
 }
 
 export function keepSettings(settings) {
   try {
-    localStorage.setItem(SETTINGS, JSON.stringify(settings));
+    storage.setItem(SETTINGS, JSON.stringify(settings));
   } catch {
     // They hold until the page is closed.
   }
