@@ -51,7 +51,7 @@ def test_figures_stand_beside_what_they_were_measured_with(folder: Path) -> None
 def test_the_curve_and_the_table_hold_every_strategy(folder: Path) -> None:
     curve = json.loads((folder / "tiny-base" / "tiny_world" / "test_time.json").read_text(encoding="utf-8"))
     assert {point["strategy"] for point in curve["points"]} >= {"free", "budget", "wait", "free+vote", "budget+vote"}
-    assert curve["fit"]["stops_rising_at"] > 0
+    assert curve["fit"] is None  # the base's thoughts are short whatever the budget
     table = (folder / "table.md").read_text(encoding="utf-8")
     assert "| | tiny-base | tiny-base-small |" in table
     assert "- against tiny-base | - | " in table
