@@ -169,7 +169,7 @@ def test_answer_and_thought_can_be_copied(open_page, address, scripted):
             reply.locator(".thought-toggle").click()
         reply.get_by_role("button", name=name).click()
         reply.get_by_role("button", name="Copied").first.wait_for()
-        page.wait_for_function("text => navigator.clipboard.readText().then(found => found === text)", arg=text)
+        assert page.evaluate("navigator.clipboard.readText()") == text
 
 
 def test_settings_are_sent_and_remembered(page, scripted):

@@ -19,8 +19,8 @@ from thinkwright.config.serving import ServeSettings
 from thinkwright.serving.apis import model_lists
 from thinkwright.serving.apis.bodies import MAX_CHOICES
 from thinkwright.serving.apis.dialect import Dialect, Told, Wanted, gather
-from thinkwright.serving.apis.ollama_chat import OllamaChat
-from thinkwright.serving.apis.ollama_generate import OllamaGenerate
+from thinkwright.serving.apis.ollama_chat import OLLAMA_CHAT
+from thinkwright.serving.apis.ollama_generate import OLLAMA_GENERATE
 from thinkwright.serving.apis.openai_chat import OpenAiChat
 from thinkwright.serving.apis.openai_completions import OpenAiCompletions
 from thinkwright.serving.apis.openai_responses import OpenAiResponses
@@ -39,8 +39,8 @@ DIALECTS: tuple[Dialect, ...] = (
     OpenAiChat(),
     OpenAiCompletions(),
     OpenAiResponses(),
-    OllamaChat(),
-    OllamaGenerate(),
+    OLLAMA_CHAT,
+    OLLAMA_GENERATE,
 )
 LONG_CHARACTERS = 16_384
 """Encoding so many takes about as long as a few steps of a small model."""
@@ -285,9 +285,9 @@ def _show(room: Room) -> Endpoint:
                 raise BadRequest("model: is missing; say which, such as " + next(iter(room.desks)))
             return JSONResponse(model_lists.ollama_show(room.desk(name)))
         except ValueError as error:
-            return _failed(OllamaChat(), BadRequest(f"the body is no JSON object that can be read ({error})"))
+            return _failed(OLLAMA_CHAT, BadRequest(f"the body is no JSON object that can be read ({error})"))
         except BadRequest as error:
-            return _failed(OllamaChat(), error)
+            return _failed(OLLAMA_CHAT, error)
 
     return endpoint
 

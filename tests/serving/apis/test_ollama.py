@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from tests.serving.apis.told import MESSAGES, shown_tokens, streamed, tiny_desk, told_of, whole
 from thinkwright.serving.apis.model_lists import ollama_show, ollama_tags, ollama_version, openai_model, openai_models
-from thinkwright.serving.apis.ollama_chat import OllamaChat
-from thinkwright.serving.apis.ollama_generate import OllamaGenerate
+from thinkwright.serving.apis.ollama_chat import OLLAMA_CHAT
+from thinkwright.serving.apis.ollama_generate import OLLAMA_GENERATE
 from thinkwright.serving.ask import Message, Part, Sampling
 
-CHAT, GENERATE = OllamaChat(), OllamaGenerate()
+CHAT, GENERATE = OLLAMA_CHAT, OLLAMA_GENERATE
 THOUGHT, ANSWER = "12 + 7 = 19, 19 - 3 = 16.", "一共 16."
 
 

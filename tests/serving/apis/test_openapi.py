@@ -113,7 +113,7 @@ def _is_accepted(dialect: Any, body: dict[str, Any]) -> bool:
 
 def test_lists_are_as_described() -> None:
     desks = {"tiny-base": tiny_desk()}
-    validator(reply_schema("/v1/models", "get")).validate(openai_models(desks))
-    validator(reply_schema("/api/tags", "get")).validate(ollama_tags(desks))
-    validator(reply_schema("/api/version", "get")).validate(ollama_version(desks))
-    validator(reply_schema("/api/show")).validate(ollama_show(tiny_desk()))
+    assert validator(reply_schema("/v1/models", "get")).is_valid(openai_models(desks))
+    assert validator(reply_schema("/api/tags", "get")).is_valid(ollama_tags(desks))
+    assert validator(reply_schema("/api/version", "get")).is_valid(ollama_version(desks))
+    assert validator(reply_schema("/api/show")).is_valid(ollama_show(tiny_desk()))

@@ -65,11 +65,20 @@ class Told:
 class Dialect(Protocol):
     """One endpoint of an API."""
 
-    path: str
-    body: type[BaseModel]
-    """What a request must be; unknown keys are let pass, values that cannot be are refused."""
-    stream_type: str
-    """Media type of a stream."""
+    @property
+    def path(self) -> str:
+        """Of the endpoint."""
+        ...
+
+    @property
+    def body(self) -> type[BaseModel]:
+        """What a request must be; unknown keys are let pass, values that cannot be are refused."""
+        ...
+
+    @property
+    def stream_type(self) -> str:
+        """Media type of a stream."""
+        ...
 
     def read(self, body: Any) -> Wanted:
         """Understand a valid body. Raises BadRequest for what cannot be done."""

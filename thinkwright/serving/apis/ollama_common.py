@@ -6,6 +6,7 @@ prompt's until the first part came, the reply's from then on.
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -32,7 +33,7 @@ from thinkwright.serving.apis.bodies import (
     stops_of,
 )
 from thinkwright.serving.apis.dialect import Choice, Told, Wanted
-from thinkwright.serving.apis.framing import line, whole_characters
+from thinkwright.serving.apis.framing import NDJSON, line, whole_characters
 from thinkwright.serving.apis.openai_common import now, split_tokens, token_rows
 from thinkwright.serving.apis.switches import Switches, thinking_of
 from thinkwright.serving.apis.token_names import token_names
@@ -105,34 +106,50 @@ Write = Callable[[str, str], dict[str, Any]]
 """How an endpoint writes what is new of the thought and the answer."""
 
 
-def ollama_whole(told: Told, choices: Sequence[Choice], write: Write) -> dict[str, Any]:
-    """The reply in one piece; without a choice, that the model is there."""
-    if not choices:
-        return _head(told) | write("", "") | {"done": True, "done_reason": "load"}
-    (choice,) = choices
-    texts = write(choice.thought, choice.answer) | _logprobs(told, choice.tokens)
-    return _head(told) | texts | _ending(told, choice, choice.first_at, choice.end)
+@dataclass(frozen=True)
+class OllamaDialect:
+    """``Dialect``: the endpoints differ in what they read and in how they write what is new."""
 
+    path: str
+    body: type[BaseModel]
+    understand: Callable[[Any], Wanted]
+    write: Write
+    stream_type: str = NDJSON
 
-async def ollama_stream(told: Told, parts: AsyncIterator[Part], write: Write) -> AsyncIterator[str]:
-    """The reply line by line; the last one has the counts and no text."""
-    first_at: float | None = None
-    async for part in parts:
-        first_at = first_at or time.monotonic()
-        if part.thought and part.answer:
-            thought, answer = split_tokens(part.tokens)
-            yield line(_head(told) | write(part.thought, "") | _logprobs(told, thought) | {"done": False})
-            yield line(_head(told) | write("", part.answer) | _logprobs(told, answer) | {"done": False})
-        elif part.thought or part.answer or part.tokens:
-            texts = write(part.thought, part.answer)
-            yield line(_head(told) | texts | _logprobs(told, part.tokens) | {"done": False})
-        if part.end is not None:
-            yield line(_head(told) | write("", "") | _ending(told, part, first_at, part.end))
+    def read(self, body: Any) -> Wanted:
+        """See ``Dialect``."""
+        return self.understand(body)
 
+    def whole(self, told: Told, choices: Sequence[Choice]) -> dict[str, Any]:
+        """See ``Dialect``; without a choice, that the model is there."""
+        if not choices:
+            return _head(told) | self.write("", "") | {"done": True, "done_reason": "load"}
+        (choice,) = choices
+        texts = self.write(choice.thought, choice.answer) | _logprobs(told, choice.tokens)
+        return _head(told) | texts | _ending(told, choice, choice.first_at, choice.end)
 
-def ollama_error(message: str) -> dict[str, Any]:
-    """How Ollama says that something went wrong."""
-    return {"error": whole_characters(message)}
+    async def stream(self, told: Told, parts: AsyncIterator[Part]) -> AsyncIterator[str]:
+        """See ``Dialect``; the last line has the counts and no text."""
+        first_at: float | None = None
+        async for part in parts:
+            first_at = first_at or time.monotonic()
+            if part.thought and part.answer:
+                thought, answer = split_tokens(part.tokens)
+                yield line(_head(told) | self.write(part.thought, "") | _logprobs(told, thought) | {"done": False})
+                yield line(_head(told) | self.write("", part.answer) | _logprobs(told, answer) | {"done": False})
+            elif part.thought or part.answer or part.tokens:
+                texts = self.write(part.thought, part.answer)
+                yield line(_head(told) | texts | _logprobs(told, part.tokens) | {"done": False})
+            if part.end is not None:
+                yield line(_head(told) | self.write("", "") | _ending(told, part, first_at, part.end))
+
+    def error(self, status: int, message: str, code: str) -> dict[str, Any]:
+        """See ``Dialect``."""
+        return {"error": whole_characters(message)}
+
+    def stream_error(self, status: int, message: str, code: str, num_sent: int) -> str:
+        """See ``Dialect``."""
+        return line(self.error(status, message, code))
 
 
 def _head(told: Told) -> dict[str, Any]:
