@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,7 +129,11 @@ def assert_same_logprobs(tokens: list[LiveToken], expected: list[LiveToken]) -> 
         assert [value for _, value in token.alternatives] == pytest.approx(expected_values, abs=1e-5)
 
 
-def test_a_head_is_read_once_and_answers_stay_the_same(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("short_tokens", [0, 128], ids=["pass of their own", "with a step"])
+def test_a_head_is_read_once_and_answers_stay_the_same(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, short_tokens: int
+) -> None:
+    monkeypatch.setattr(running, "SHORT_PROMPT_TOKENS", short_tokens)
     head = tuple(range(20, 32))
     prompts = [(*head, 5), (*head, 9, 8, 7), head, (4, 3), (*head[:-1], 2, 1), (*head, 6, 6), (*head, 5)]
     requests = [prompt_of(*ids) for ids in prompts]
@@ -154,12 +159,22 @@ def test_a_head_is_read_once_and_answers_stay_the_same(policy: Policy, monkeypat
         num_tokens += sum(map(len, rows)) if first_position else 0
         return pack(rows, first_position)
 
+    forward = running.RunningBatch._forward
+
+    def forwarded(batch: running.RunningBatch, new: Any) -> torch.Tensor:
+        nonlocal num_tokens
+        num_tokens += len(new.tokens)
+        return forward(batch, new)
+
+    monkeypatch.setattr(running.RunningBatch, "_forward", forwarded)
     monkeypatch.setattr("thinkwright.rollout.live_batch.read_alone", counted)
     monkeypatch.setattr(running, "pack_rows", packed)
     together, one_by_one = answers(7), answers(1)
     assert together == one_by_one
     assert num_heads == 2, "once for each batch"
-    assert num_tokens >= 7 * 2, "what follows it is read behind it"
+    rests = sum(len(prompt) - (prompt[:12] == head and prompt != head) * len(head) for prompt in prompts)
+    assert num_tokens >= (2 * rests if short_tokens else 7 * 2), "what follows it is read behind it"
+    assert not short_tokens or num_tokens == 2 * rests, "and only that"
     for found, expected in zip(together, plain, strict=True):
         torch.testing.assert_close(
             [token.logprob for token in found.tokens], [token.logprob for token in expected.tokens], atol=1e-3, rtol=0
@@ -283,8 +298,30 @@ def test_every_request_ends_exactly_once_whatever_is_asked_in_which_order(
     assert all(client.answers[i].end in ("length", "cancelled") for i in added)
 
 
-def test_tokens_keep_coming_while_many_prompts_are_read(qwen: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "READ_AHEAD_TOKENS", 5)
+def test_a_prompt_that_is_read_with_a_step_is_answered_as_one_that_has_a_pass_of_its_own(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tuple(range(3, 3 + length)) for length in (1, 31, 2, 9, 40, 3, 33)]
+
+    def answers() -> list[Answer]:
+        client = Client(policy, num_slots=3)
+        added = [client.batch.add(prompt_of(*ids), SETTINGS) for ids in prompts]
+        client.finish()
+        return [client.answers[number] for number in added]
+
+    with_steps = answers()
+    monkeypatch.setattr(running, "SHORT_PROMPT_TOKENS", 0)
+    for found, expected in zip(with_steps, answers(), strict=True):
+        assert found.ids == expected.ids
+        assert_same_logprobs(found.tokens, expected.tokens)
+
+
+@pytest.mark.parametrize("budget", ["READ_AHEAD_TOKENS", "READ_WITH_STEP_TOKENS"])
+def test_tokens_keep_coming_while_many_prompts_are_read(
+    qwen: Policy, monkeypatch: pytest.MonkeyPatch, budget: str
+) -> None:
+    monkeypatch.setattr(running, budget, 5)
+    monkeypatch.setattr(running, "SHORT_PROMPT_TOKENS", 0 if budget == "READ_AHEAD_TOKENS" else 128)
     client = Client(qwen, num_slots=8)
     long = client.batch.add(prompt_of(*range(30)), SETTINGS)
     short = [client.batch.add(prompt_of(5, i), SETTINGS) for i in range(4)]

@@ -52,14 +52,17 @@ class KeyValueStore:
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """Where the new tokens of one decoding step stand, one for each running completion; int64 arrays."""
+    """Where the new tokens of one decoding step stand, one for each running completion; int64 arrays.
+
+    The compiled kernel also takes tokens of prompts that are read in the same pass, as rows behind the others.
+    """
 
     row_prompts: np.ndarray
     """(B,) prompt slot of each row."""
     prompt_lengths: np.ndarray
-    """(B,) tokens of its prompt after the prefix."""
+    """(B,) tokens of its prompt after the prefix that it sees: all; of a prompt's token, those up to itself."""
     own_lengths: np.ndarray
-    """(B,) tokens of its completion, the new one included."""
+    """(B,) tokens of its completion, the new one included; 0 for a prompt's token."""
     page_table: np.ndarray
     """(B, C) pages of its completion, in order; beyond its last, anything."""
     num_pages: int

@@ -1,7 +1,8 @@
 // One decoding step of paged attention on a CPU: see paged_kernel.py. Plain loops, left to the compiler to vectorize.
 //
-// A task is one key-value head of one row: it writes the row's new key and value, scores its R queries against prefix,
-// prompt and own pages, takes the softmax and sums the values, all in fp32.
+// First the new key and value of every row are written: to its completion's page, or, for a row without a completion (a
+// token of a prompt), to the prompt's slot. Then a task is one key-value head of one row: it scores its R queries against
+// prefix, prompt and own pages, takes the softmax and sums the values, all in fp32.
 
 #include <algorithm>
 #include <cmath>
@@ -38,8 +39,8 @@ struct Sizes {
 
 template <typename T>
 struct Arrays {
-    const T *query, *key, *value, *prefix_keys, *prefix_values, *prompt_keys, *prompt_values;
-    T *page_keys, *page_values;
+    const T *query, *key, *value, *prefix_keys, *prefix_values;
+    T *prompt_keys, *prompt_values, *page_keys, *page_values;
     const int64_t *prompts, *prompt_lengths, *own_lengths, *page_table;
     T* out;
 };
@@ -99,6 +100,22 @@ void softmax(float* scores, int64_t count) {
     for (int64_t t = 0; t < count; ++t) scores[t] *= scale;
 }
 
+template <typename T>
+void write_one(const Sizes& s, const Arrays<T>& a, int64_t row, int64_t head) {
+    const int64_t own = a.own_lengths[row], source = (row * s.num_kv + head) * s.size;
+    T *keys = a.page_keys, *values = a.page_values;
+    int64_t place;
+    if (own) {
+        const int64_t page = a.page_table[row * s.columns + (own - 1) / s.page];
+        place = (page * s.num_kv + head) * s.page + (own - 1) % s.page;
+    } else {
+        keys = a.prompt_keys, values = a.prompt_values;
+        place = (a.prompts[row] * s.num_kv + head) * s.prompt_capacity + a.prompt_lengths[row] - 1;
+    }
+    std::copy_n(a.key + source, s.size, keys + place * s.size);
+    std::copy_n(a.value + source, s.size, values + place * s.size);
+}
+
 template <typename T, int D, int R>
 void attend_one(const Sizes& s, const Arrays<T>& a, float scaling, int64_t row, int64_t head, std::vector<float>& work) {
     const int64_t width = D ? D : s.size, own = a.own_lengths[row], prompt = a.prompt_lengths[row];
@@ -108,10 +125,6 @@ void attend_one(const Sizes& s, const Arrays<T>& a, float scaling, int64_t row, 
     const T* source = a.query + (row * s.num_kv + head) * block;
     for (int64_t i = 0; i < block; ++i) query[i] = widen(source[i]) * scaling, out[i] = 0;
     const int64_t* pages = a.page_table + row * s.columns;
-    const int64_t place = (pages[(own - 1) / s.page] * s.num_kv + head) * s.page + (own - 1) % s.page;
-    std::copy_n(a.key + (row * s.num_kv + head) * width, width, a.page_keys + place * width);
-    std::copy_n(a.value + (row * s.num_kv + head) * width, width, a.page_values + place * width);
-
     const int64_t prefix_at = head * s.prefix * width;
     const int64_t prompt_at = (a.prompts[row] * s.num_kv + head) * s.prompt_capacity * width;
     score<T, D, R>(s, a.prefix_keys + prefix_at, s.prefix, query, scores, total);
@@ -138,6 +151,9 @@ void attend_all(const Sizes& s, const Arrays<T>& a, float scaling) {
 #pragma omp parallel
     {
         std::vector<float> work;
+#pragma omp for
+        for (int64_t task = 0; task < s.num_real * s.num_kv; ++task)
+            write_one<T>(s, a, task / s.num_kv, task % s.num_kv);
 #pragma omp for schedule(dynamic, 4)
         for (int64_t task = 0; task < s.num_real * s.num_kv; ++task)
             attend_one<T, D, R>(s, a, scaling, task / s.num_kv, task % s.num_kv, work);

@@ -7,7 +7,7 @@ rows of the batch.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from thinkwright.errors import ModelError
 from thinkwright.models.paged_attention import MIN_ROWS
 from thinkwright.models.policy import Policy
-from thinkwright.rollout.completions import Completions, limit_of
+from thinkwright.rollout.completions import Completions, Indices, limit_of
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings, ThinkingBudget
 from thinkwright.rollout.memory import plan_live_memory
 from thinkwright.rollout.row_sampling import MAX_ALTERNATIVES, RowSettings, draw_rows, likeliest_tokens
@@ -172,11 +172,14 @@ class LiveBatch:
     def step(self) -> list[LiveEvent]:
         """One token for each running request, after those that wait have taken the free slots.
 
-        Prompts are read up to ``running.READ_AHEAD_TOKENS`` a step (at least one), so that tokens keep coming while
-        many requests arrive; where many run, a few prompts are read together (``PATIENCE_STEPS``).
+        Short prompts are read in the same pass where that can be (``running.SHORT_PROMPT_TOKENS``). Others are read up
+        to ``running.READ_AHEAD_TOKENS`` a step (at least one), so that tokens keep coming while many requests arrive;
+        where many run, a few prompts are read together (``PATIENCE_STEPS``).
         """
         events = self._drop_cancelled()
+        slots = self._read_with_step()
         self._batch.advance()
+        self._begin(slots)
         self._begin_waiting()
         return events + (self._draw() if self.num_running else [])
 
@@ -223,12 +226,31 @@ class LiveBatch:
             self._free(places[is_leaving].tolist())
         return [LiveEvent(request_id, (), "cancelled") for request_id in sorted(cancelled)]
 
+    def _read_with_step(self) -> Indices:
+        """The slots of the short prompts that are read in this step's pass."""
+        return self._batch.read_with_step(self._next_prompts(are_short=True), self._current_head())
+
     def _begin_waiting(self) -> None:
-        if not (self._waiting and self._batch.has_free_prompts) or self._is_company_awaited():
+        """Read prompts in a pass of their own."""
+        prompts = list(self._next_prompts(are_short=False))
+        if not (prompts and self._batch.has_free_prompts) or self._is_company_awaited(len(prompts)):
             return
-        prompts = (request.prompt_ids for request, _ in self._waiting.values())
         # A prompt that is read alone is rounded like one that is read with others.
-        slots = self._batch.read_prompts(prompts, MIN_ROWS, self._current_head())
+        self._begin(self._batch.read_prompts(prompts, MIN_ROWS, self._current_head()))
+
+    def _next_prompts(self, *, are_short: bool) -> Iterator[tuple[int, ...]]:
+        """Of the requests that wait, in order, as long as they are all to be read in the same way.
+
+        How a prompt is read depends on it alone, for the two ways round differently.
+        """
+        head = self._head if self._head.token_ids else None
+        prompts = (request.prompt_ids for request, _ in self._waiting.values())
+        return takewhile(lambda prompt: self._batch.may_read_with_step(prompt, head) == are_short, prompts)
+
+    def _begin(self, slots: Indices) -> None:
+        """The first requests that wait have got these slots, and their prompts are read."""
+        if len(slots) == 0:
+            return
         begun = list(islice(self._waiting.items(), len(slots)))
         for slot, (request_id, (request, settings)) in zip(slots.tolist(), begun, strict=True):
             del self._waiting[request_id]
@@ -240,9 +262,9 @@ class LiveBatch:
             self._num_alternatives[slot] = settings.num_alternatives
         self._batch.begin(slots, slots)
 
-    def _is_company_awaited(self) -> bool:
+    def _is_company_awaited(self, num_prompts: int) -> bool:
         self._num_steps_waited += 1
-        are_few = len(self._waiting) < FEW_PROMPTS and self.num_running >= FEW_ROWS
+        are_few = num_prompts < FEW_PROMPTS and self.num_running >= FEW_ROWS
         if are_few and self._num_steps_waited < PATIENCE_STEPS:
             return True
         self._num_steps_waited = 0
@@ -250,7 +272,7 @@ class LiveBatch:
 
     def _current_head(self) -> PromptHead | None:
         """Read again where the weights have been written to: torch counts the writes of every tensor."""
-        if not self._head.token_ids:
+        if not (self._head.token_ids and self._waiting):
             return None
         weights = sum(param._version for param in self._policy.model.parameters())
         if weights != self._head_weights:

@@ -41,7 +41,7 @@ class PageTable:
         assert fresh.stop <= len(self._rows), "the plan reserves the pages of every row in advance"
         self._rows[fresh], self._columns[fresh] = new_rows, self.lengths[new_rows] // PAGE
         self.num_pages = fresh.stop
-        table = np.zeros((len(self.lengths), int(self.columns.max()) + 1), dtype=np.int64)
+        table = np.zeros((len(self.lengths), int(self.columns.max(initial=0)) + 1), dtype=np.int64)
         table[self.rows, self.columns] = np.arange(self.num_pages)
         self.lengths = self.lengths + 1
         return table

@@ -29,6 +29,9 @@ from thinkwright.rollout.sampling import DrawnTokens
 
 READ_AHEAD_TOKENS = 1024
 """Prompts are read together up to so many tokens, in advance where there is room: one by one they leave cores idle."""
+SHORT_PROMPT_TOKENS, READ_WITH_STEP_TOKENS = 128, 256
+"""Prompts of up to so many new tokens may be read beside the rows, so many tokens a step: a pass of its own costs a
+short prompt more than its tokens do, and a longer prompt's attention is faster as matrix products."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,24 @@ class PromptHead:
         return len(prompt) > length and tuple(prompt[:length]) == self.token_ids
 
 
+@dataclass(frozen=True)
+class _PromptTokens:
+    """Of prompts that are read with the next step, all (N,)."""
+
+    tokens: Indices
+    slots: Indices
+    columns: Indices
+    """Each token's place in its prompt, after the prefix."""
+
+
+_NO_TOKENS = _PromptTokens(*np.zeros((3, 0), dtype=np.int64))
+
+
 class RunningBatch:
     """Which completion stands in which row, and the keys and values of all of them.
 
-    The owner calls, in every step: ``advance``, ``begin`` for new rows, ``logits``, ``take``; and ``leave`` before
-    ``advance`` for rows that it gives up. Weights written to in place between two steps count from the next one on;
+    The owner calls, in every step: ``advance``, ``begin`` for new rows, ``logits``, ``take``; and before ``advance``
+    ``leave`` for rows that it gives up, and ``read_with_step`` for prompts that may be read beside the rows. Weights written to in place between two steps count from the next one on;
     keys and values computed before stay as they are.
     """
 
@@ -83,6 +99,7 @@ class RunningBatch:
         self._hidden = self._exact_head.new_zeros(
             0, self._exact_head.shape[1], dtype=policy.dtype
         )  # (B, E), what predicts the next token
+        self._new = _NO_TOKENS
         # By prompt slot.
         self._free_slots = list(range(plan.num_prompts))[::-1]
         self._prompt_lengths = np.zeros(plan.num_prompts, dtype=np.int64)
@@ -143,6 +160,38 @@ class RunningBatch:
         self._prompt_ends[slots] = hidden[self._tensor(np.cumsum(lengths) - 1)]
         return np.array(slots)
 
+    def may_read_with_step(self, prompt: Sequence[int], head: PromptHead | None = None) -> bool:
+        """Whether ``read_with_step`` takes this prompt: one with few new tokens, where the compiled kernel is."""
+        num_before = len(head.token_ids) if head and head.begins(prompt) else self._num_prefix
+        return self._has_kernel and len(prompt) - num_before <= SHORT_PROMPT_TOKENS
+
+    @torch.inference_mode()
+    def read_with_step(self, prompts: Iterable[Sequence[int]], head: PromptHead | None = None) -> Indices:
+        """Let the next ``advance`` read the next prompts, as many as there is room for.
+
+        Returns the prompt slot of each, in order. The owner has asked ``may_read_with_step`` for each.
+        """
+        slots, headed, tokens, lengths, columns = [], [], [], [], []
+        for prompt in prompts:
+            begins = head is not None and head.begins(prompt)
+            num_copied = len(head.token_ids) if head and begins else 0
+            row = prompt[num_copied or self._num_prefix :]
+            if not self._free_slots or (slots and len(tokens) + len(row) > READ_WITH_STEP_TOKENS):
+                break
+            slots.append(self._free_slots.pop())
+            headed += [slots[-1]] * begins
+            tokens += row
+            lengths.append(len(row))
+            columns += range(num_copied, num_copied + len(row))
+            self._prompt_lengths[slots[-1]] = num_copied + len(row)
+        if head and headed:
+            self._store.write_head(head.kept, self._tensor(np.array(headed)))
+        found = np.array(slots, dtype=np.int64)
+        self._new = _PromptTokens(
+            np.array(tokens, dtype=np.int64), np.repeat(found, lengths), np.array(columns, dtype=np.int64)
+        )
+        return found
+
     def free_prompts(self, slots: Iterable[int]) -> None:
         """Prompts that no row needs any more."""
         self._free_slots += slots
@@ -150,8 +199,17 @@ class RunningBatch:
 
     @torch.inference_mode()
     def advance(self) -> None:
-        """Send the token drawn last in each row through the model."""
-        self._hidden = self._forward(self._tokens) if len(self._tokens) else self._hidden[:0]
+        """Send the token drawn last in each row through the model, and the prompts that are read with it."""
+        new, self._new = self._new, _NO_TOKENS
+        num_rows = len(self._tokens)
+        if num_rows + len(new.tokens) == 0:
+            self._hidden = self._hidden[:0]
+            return
+        hidden = self._forward(new)
+        self._hidden = hidden[:num_rows]
+        if len(new.tokens):
+            ends = np.flatnonzero(new.columns + 1 == self._prompt_lengths[new.slots])
+            self._prompt_ends[self._tensor(new.slots[ends])] = hidden[self._tensor(num_rows + ends)]
 
     @torch.inference_mode()
     def begin(self, places: Indices, slots: Indices) -> None:
@@ -206,18 +264,22 @@ class RunningBatch:
             self._exact_head, self._head_version = head.float(), head._version
         return self._exact_head
 
-    def _forward(self, tokens: Indices) -> Tensor:
-        """Send the drawn tokens (B,) through the model; the hidden states (B, E) predict the next ones."""
-        positions = self._num_prefix + self._prompt_lengths[self._row_prompts] + self._table.lengths
+    def _forward(self, new: _PromptTokens) -> Tensor:
+        """Send drawn tokens and prompts' tokens through the model: hidden states (B + N, E) predict the next ones."""
+        tokens = np.concatenate((self._tokens, new.tokens))
+        own_lengths = np.concatenate((self._table.lengths + 1, np.zeros_like(new.tokens)))
+        prompt_lengths = np.concatenate((self._prompt_lengths[self._row_prompts], new.columns + 1))
+        pages = self._table.write()
         plan = DecodePlan(
-            row_prompts=self._row_prompts,
-            prompt_lengths=self._prompt_lengths[self._row_prompts],
-            own_lengths=self._table.lengths + 1,
-            page_table=self._table.write(),
+            row_prompts=np.concatenate((self._row_prompts, new.slots)),
+            prompt_lengths=prompt_lengths,
+            own_lengths=own_lengths,
+            page_table=np.pad(pages, ((0, len(new.tokens)), (0, 0))),
             num_pages=self._table.num_pages,
         )
         num_rows = round_up(len(tokens)) if self._has_kernel else num_rows_for(plan)
         fillers = (0, 0), (0, num_rows - len(tokens))
+        positions = self._num_prefix + prompt_lengths + own_lengths - 1
         inputs = self._tensor(np.pad(np.stack((tokens, positions)), fillers))[:, :, None]
         return self._hidden_states(inputs, plan)[: len(tokens), 0]
 

@@ -8,6 +8,7 @@ From it: ``ready facts``, ``failed message``, ``events [(key, tokens, end)] runn
 ``reloaded number``, ``not_reloaded number message``.
 """
 
+import gc
 import signal
 import sys
 import threading
@@ -21,17 +22,19 @@ import torch
 
 from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import ModelError, ThinkwrightError
-from thinkwright.models.policy import Policy, choose_device, choose_dtype
+from thinkwright.models.policy import Policy, choose_device, choose_dtype, transpose_in_memory
 from thinkwright.pipeline.model_source import ModelSource, load_source
 from thinkwright.rollout.engine import RolloutRequest
 from thinkwright.rollout.live_batch import LiveBatch, LiveEvent
 from thinkwright.rollout.memory import free_bytes, key_value_bytes
 from thinkwright.serving.engines.backend import MAX_SLOTS, planned_lengths
 
-MANY_ROWS, KEPT_SECONDS = 8, 0.05
-"""Where more run, tokens are sent so often: 20 times a second is smooth, and every message costs the server time."""
+KEPT_SECONDS_PER_ROW = 0.003
+"""Tokens are sent so much more seldom for each row that runs, for every piece of a reply costs the server time, which
+is the engine's where cores are few: 32 replies go on ten times a second, a single one with every token."""
 _LOADING_SECONDS = 0.05  # while nothing runs, between two looks whether new weights are there
 _SWITCH_SECONDS = 1e-4  # a step asks for Python's lock at every operation, which a load holds for so long each time
+_OBJECTS_PER_COLLECTION = 100_000  # a step makes many small objects and no cycles; looking for these takes a twentieth
 _IDLE_SECONDS = 3600.0  # one wait on the pipe; the server's end wakes it at once
 
 
@@ -55,6 +58,8 @@ def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, 
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         engine = _Engine(pipe, source, settings, head_ids)
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_PER_COLLECTION)
         pipe.send(("ready", engine.facts))
         engine.serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -71,6 +76,8 @@ class _Engine:
         self._pipe, self._device = pipe, choose_device(settings.machine.device)
         self._dtype = choose_dtype(settings.machine.dtype, self._device)
         self._policy = load_source(source, device=self._device, dtype=self._dtype)
+        if self._device.type == "cpu":
+            transpose_in_memory(self._policy)
         self.facts = _facts(self._policy, settings)
         self._batch = LiveBatch(
             self._policy,
@@ -163,7 +170,7 @@ class _Engine:
                 self._pipe.send(("reloaded", number))
 
     def _send(self, events: list[LiveEvent]) -> None:
-        """Send at once what begins or ends a reply; what lies between is kept a moment where many run."""
+        """Send at once what begins or ends a reply; what lies between is kept for a moment."""
         is_due = self._is_due()
         rows: list[tuple[int, list[Any], Any]] = []
         for event in events:
@@ -186,7 +193,7 @@ class _Engine:
     def _is_due(self) -> bool:
         """Whether kept tokens are to be sent."""
         now = time.monotonic()
-        if self._batch.num_running > MANY_ROWS and now - self._sent_at < KEPT_SECONDS:
+        if now - self._sent_at < self._batch.num_running * KEPT_SECONDS_PER_ROW:
             return False
         self._sent_at = now
         return True
