@@ -22,6 +22,7 @@ from thinkwright.rollout.engine import RolloutRequest, ThinkingBudget
 from thinkwright.rollout.live_batch import LiveBatch, LiveEvent, LiveSettings, LiveToken
 from thinkwright.rollout.memory import key_value_bytes
 from thinkwright.rollout.native import NativeEngine
+from thinkwright.rollout.prefix import Prefix, read_prefix
 
 MAX_PROMPT, MAX_COMPLETION = 40, 70
 SETTINGS = LiveSettings(max_tokens=20, seed=7, ignore_end=True)
@@ -147,10 +148,10 @@ def test_a_head_is_read_once_and_answers_stay_the_same(
 
     num_heads, num_tokens = 0, 0
 
-    def counted(policy: Policy, token_ids: tuple[int, ...]) -> list:
+    def counted(policy: Policy, token_ids: tuple[int, ...]) -> Prefix:
         nonlocal num_heads
         num_heads += 1
-        return running.read_alone(policy, token_ids)
+        return read_prefix(policy, token_ids)
 
     pack = running.pack_rows
 
@@ -167,7 +168,7 @@ def test_a_head_is_read_once_and_answers_stay_the_same(
         return forward(batch, new)
 
     monkeypatch.setattr(running.RunningBatch, "_forward", forwarded)
-    monkeypatch.setattr("thinkwright.rollout.live_batch.read_alone", counted)
+    monkeypatch.setattr("thinkwright.rollout.live_batch.read_prefix", counted)
     monkeypatch.setattr(running, "pack_rows", packed)
     together, one_by_one = answers(7), answers(1)
     assert together == one_by_one

@@ -1,7 +1,8 @@
 """Keys and values of everything that is being sampled, and where the tokens of one decoding step stand among them.
 
-A token sees the common prefix (keys and values once for all), its prompt (once for the group) and its completion's own
-earlier tokens. The own ones lie in pages of ``PAGE`` tokens; live pages are always the first of the pool.
+A token sees the prefix if its prompt begins with it (keys and values once for all), the rest of its prompt (once for
+the group) and its completion's own earlier tokens. The own ones lie in pages of ``PAGE`` tokens; live pages are always
+the first of the pool.
 
 Shapes: B running completions, K key-value heads, D head size, L tokens of the longest prompt, C pages of the longest
 completion.
@@ -30,7 +31,7 @@ class KeyValueStore:
     """(layers, prompt slots, K, L, D)"""
     prompt_values: Tensor
     prefix: list[KeyValue]
-    """Per layer (K, tokens, D); tokens may be 0."""
+    """Per layer (K, P, D) of tokens that prompts begin with; P may be 0."""
 
     def move_pages(self, sources: Tensor, targets: Tensor) -> None:
         """Copy pages over others, in all layers."""
@@ -43,11 +44,11 @@ class KeyValueStore:
             self.prompt_keys[layer, slots, :, columns] = keys.transpose(0, 1)
             self.prompt_values[layer, slots, :, columns] = values.transpose(0, 1)
 
-    def write_head(self, kept: Sequence[KeyValue], slots: Tensor) -> None:
-        """Store what the prompts in all these slots begin with: keys and values (K, P, D) per layer."""
-        for layer, (keys, values) in enumerate(kept):
-            self.prompt_keys[layer, slots, :, : keys.shape[1]] = keys
-            self.prompt_values[layer, slots, :, : values.shape[1]] = values
+    def write_prefix(self, kept: Sequence[KeyValue]) -> None:
+        """Put another reading of the same tokens in the prefix's place."""
+        for old, new in zip(self.prefix, kept, strict=True):
+            for target, source in zip(old, new, strict=True):
+                target.copy_(source)
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ class DecodePlan:
 
     row_prompts: np.ndarray
     """(B,) prompt slot of each row."""
+    prefix_lengths: np.ndarray
+    """(B,) tokens of the prefix that it sees: all, or none if its prompt does not begin with it."""
     prompt_lengths: np.ndarray
-    """(B,) tokens of its prompt after the prefix that it sees: all; of a prompt's token, those up to itself."""
+    """(B,) tokens of its prompt slot that it sees: all; of a prompt's token, those up to itself."""
     own_lengths: np.ndarray
     """(B,) tokens of its completion, the new one included; 0 for a prompt's token."""
     page_table: np.ndarray

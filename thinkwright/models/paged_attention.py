@@ -52,12 +52,13 @@ def tensor_plan(plan: DecodePlan, store: KeyValueStore, num_rows: int, min_lanes
     pages, offsets = plan.page_table[np.arange(count), (plan.own_lengths - 1) // PAGE], (plan.own_lengths - 1) % PAGE
     row_fill, page_fill = (0, num_rows - count), (0, round_up(plan.num_pages) - plan.num_pages)
     lane_rows, row_lanes = _lanes(plan.row_prompts, store.prompt_keys.shape[1], min_lanes)
-    prompt_lengths, own_lengths = (
-        np.pad(lengths, row_fill, constant_values=1)[:, None] for lengths in (plan.prompt_lengths, plan.own_lengths)
+    prefix_lengths, prompt_lengths, own_lengths = (
+        np.pad(lengths, row_fill, constant_values=1)[:, None]
+        for lengths in (plan.prefix_lengths, plan.prompt_lengths, plan.own_lengths)
     )
     num_prefix, num_prompt = store.prefix[0][0].shape[1], store.prompt_keys.shape[3]
     is_hidden = (
-        np.zeros((num_rows, num_prefix), dtype=bool),
+        np.arange(num_prefix) >= prefix_lengths,
         np.arange(num_prompt) >= prompt_lengths,
         np.arange(num_columns * PAGE) >= own_lengths,
     )

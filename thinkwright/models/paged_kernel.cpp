@@ -41,31 +41,57 @@ template <typename T>
 struct Arrays {
     const T *query, *key, *value, *prefix_keys, *prefix_values;
     T *prompt_keys, *prompt_values, *page_keys, *page_values;
-    const int64_t *prompts, *prompt_lengths, *own_lengths, *page_table;
+    const int64_t *prompts, *prefix_lengths, *prompt_lengths, *own_lengths, *page_table;
     T* out;
 };
 
+// Eight numbers that are worked on together; a compiler makes of them what the processor has.
+constexpr int LANES = 8, SUMS = 8;  // so many sums of lanes stay in registers
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+template <typename T>
+inline Lanes load(const T* source) {
+    Lanes result;
+    for (int i = 0; i < LANES; ++i) result[i] = widen(source[i]);
+    return result;
+}
+
+inline float sum_of(Lanes lanes) {
+    float sum = 0;
+    for (int i = 0; i < LANES; ++i) sum += lanes[i];
+    return sum;
+}
+
 // D (head size) and R (queries of a key-value head) are constants for the usual sizes, else 0 and taken from Sizes.
+
+// Scores of N keys, side by side, so that one sum need not wait for the other.
+template <typename T, int D, int R, int N>
+inline void score_some(const T* keys, const float* query, float* scores, int64_t stride) {
+    Lanes sums[N][R] = {};
+    for (int d = 0; d < D; d += LANES)
+        for (int n = 0; n < N; ++n) {
+            const Lanes key = load(keys + n * D + d);
+            for (int r = 0; r < R; ++r) sums[n][r] += load(query + r * D + d) * key;
+        }
+    for (int n = 0; n < N; ++n)
+        for (int r = 0; r < R; ++r) scores[r * stride + n] = sum_of(sums[n][r]);
+}
 
 template <typename T, int D, int R>
 void score(const Sizes& s, const T* keys, int64_t count, const float* query, float* scores, int64_t stride) {
     const int64_t width = D ? D : s.size, queries = R ? R : s.queries;
-    for (int64_t t = 0; t < count; ++t) {
-        const T* key = keys + t * width;
-        if constexpr (D && R) {
-            float sums[R] = {};
-            for (int d = 0; d < D; ++d) {
-                const float one = widen(key[d]);
-                for (int r = 0; r < R; ++r) sums[r] += query[r * D + d] * one;
-            }
-            for (int r = 0; r < R; ++r) scores[r * stride + t] = sums[r];
-        } else {
+    if constexpr (D && R) {
+        constexpr int N = std::min(4, SUMS / R);
+        int64_t t = 0;
+        for (; t + N <= count; t += N) score_some<T, D, R, N>(keys + t * D, query, scores + t, stride);
+        for (; t < count; ++t) score_some<T, D, R, 1>(keys + t * D, query, scores + t, stride);
+    } else {
+        for (int64_t t = 0; t < count; ++t)
             for (int64_t r = 0; r < queries; ++r) {
                 float sum = 0;
-                for (int64_t d = 0; d < width; ++d) sum += query[r * width + d] * widen(key[d]);
+                for (int64_t d = 0; d < width; ++d) sum += query[r * width + d] * widen(keys[t * width + d]);
                 scores[r * stride + t] = sum;
             }
-        }
     }
 }
 
@@ -73,14 +99,19 @@ template <typename T, int D, int R>
 void add_values(const Sizes& s, const T* values, int64_t count, const float* weights, int64_t stride, float* out) {
     const int64_t width = D ? D : s.size, queries = R ? R : s.queries;
     if constexpr (D && R) {
-        float sums[R * D];  // kept in registers where they suffice
-        std::copy_n(out, R * D, sums);
-        for (int64_t t = 0; t < count; ++t)
-            for (int d = 0; d < D; ++d) {
-                const float one = widen(values[t * D + d]);
-                for (int r = 0; r < R; ++r) sums[r * D + d] += weights[r * stride + t] * one;
-            }
-        std::copy_n(sums, R * D, out);
+        constexpr int N = SUMS / R;  // a strip of so many lanes of the head at a time
+        for (int d = 0; d < D; d += N * LANES) {
+            Lanes sums[R][N];
+            for (int r = 0; r < R; ++r)
+                for (int n = 0; n < N; ++n) sums[r][n] = load(out + r * D + d + n * LANES);
+            for (int64_t t = 0; t < count; ++t)
+                for (int n = 0; n < N; ++n) {
+                    const Lanes value = load(values + t * D + d + n * LANES);
+                    for (int r = 0; r < R; ++r) sums[r][n] += weights[r * stride + t] * value;
+                }
+            for (int r = 0; r < R; ++r)
+                for (int n = 0; n < N; ++n) std::memcpy(out + r * D + d + n * LANES, &sums[r][n], sizeof(Lanes));
+        }
     } else {
         for (int64_t r = 0; r < queries; ++r)
             for (int64_t t = 0; t < count; ++t)
@@ -119,7 +150,7 @@ void write_one(const Sizes& s, const Arrays<T>& a, int64_t row, int64_t head) {
 template <typename T, int D, int R>
 void attend_one(const Sizes& s, const Arrays<T>& a, float scaling, int64_t row, int64_t head, std::vector<float>& work) {
     const int64_t width = D ? D : s.size, own = a.own_lengths[row], prompt = a.prompt_lengths[row];
-    const int64_t total = s.prefix + prompt + own, block = s.queries * width;
+    const int64_t prefix = a.prefix_lengths[row], total = prefix + prompt + own, block = s.queries * width;
     work.resize(2 * block + s.queries * total);
     float *query = work.data(), *out = query + block, *scores = out + block;
     const T* source = a.query + (row * s.num_kv + head) * block;
@@ -127,18 +158,18 @@ void attend_one(const Sizes& s, const Arrays<T>& a, float scaling, int64_t row, 
     const int64_t* pages = a.page_table + row * s.columns;
     const int64_t prefix_at = head * s.prefix * width;
     const int64_t prompt_at = (a.prompts[row] * s.num_kv + head) * s.prompt_capacity * width;
-    score<T, D, R>(s, a.prefix_keys + prefix_at, s.prefix, query, scores, total);
-    score<T, D, R>(s, a.prompt_keys + prompt_at, prompt, query, scores + s.prefix, total);
+    score<T, D, R>(s, a.prefix_keys + prefix_at, prefix, query, scores, total);
+    score<T, D, R>(s, a.prompt_keys + prompt_at, prompt, query, scores + prefix, total);
     for (int64_t at = 0; at < own; at += s.page) {
         const T* keys = a.page_keys + (pages[at / s.page] * s.num_kv + head) * s.page * width;
-        score<T, D, R>(s, keys, std::min(s.page, own - at), query, scores + s.prefix + prompt + at, total);
+        score<T, D, R>(s, keys, std::min(s.page, own - at), query, scores + prefix + prompt + at, total);
     }
     for (int64_t r = 0; r < s.queries; ++r) softmax(scores + r * total, total);
-    add_values<T, D, R>(s, a.prefix_values + prefix_at, s.prefix, scores, total, out);
-    add_values<T, D, R>(s, a.prompt_values + prompt_at, prompt, scores + s.prefix, total, out);
+    add_values<T, D, R>(s, a.prefix_values + prefix_at, prefix, scores, total, out);
+    add_values<T, D, R>(s, a.prompt_values + prompt_at, prompt, scores + prefix, total, out);
     for (int64_t at = 0; at < own; at += s.page) {
         const T* values = a.page_values + (pages[at / s.page] * s.num_kv + head) * s.page * width;
-        add_values<T, D, R>(s, values, std::min(s.page, own - at), scores + s.prefix + prompt + at, total, out);
+        add_values<T, D, R>(s, values, std::min(s.page, own - at), scores + prefix + prompt + at, total, out);
     }
     T* target = a.out + (row * s.num_kv + head) * block;
     for (int64_t i = 0; i < block; ++i) narrow(out[i], target + i);

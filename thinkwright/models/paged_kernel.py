@@ -33,10 +33,8 @@ class KernelContext:
 
     def __init__(self, store: KeyValueStore, plan: DecodePlan) -> None:
         self._store, self._plan = store, plan
-        self._tables = [
-            torch.from_numpy(table)
-            for table in (plan.row_prompts, plan.prompt_lengths, plan.own_lengths, plan.page_table)
-        ]
+        tables = plan.row_prompts, plan.prefix_lengths, plan.prompt_lengths, plan.own_lengths, plan.page_table
+        self._tables = [torch.from_numpy(table) for table in tables]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Output (B, 1, H, D) for query (B, H, 1, D) and key, value (B, K, 1, D); keeps the key and value."""

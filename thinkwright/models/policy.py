@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ class Policy:
     def max_positions(self) -> int:
         """Tokens of prompt and completion together that the model was made for."""
         return int(self.model.config.max_position_embeddings)
+
+    @cached_property
+    def _params(self) -> tuple[Tensor, ...]:
+        return tuple(self.model.parameters())
+
+    def weights_version(self) -> int:
+        """Grows whenever a weight is written to: torch counts the writes of every tensor."""
+        return sum(param._version for param in self._params)
 
     def hidden_states(self, tokens: Tensor, positions: Tensor, context: AttentionContext) -> Tensor:
         """Final hidden states (B, T, E) of tokens (B, T) at positions (B, T)."""

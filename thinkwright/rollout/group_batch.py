@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from thinkwright.models.packed_attention import KeyValue
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.completions import Completions
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.memory import MemoryPlan
+from thinkwright.rollout.prefix import Prefix
 from thinkwright.rollout.running import RunningBatch
 from thinkwright.rollout.sampling import draw_tokens
 from thinkwright.types import Rollout
@@ -24,7 +24,7 @@ class GroupBatch:
         requests: Sequence[RolloutRequest],
         settings: SamplingSettings,
         plan: MemoryPlan,
-        prefix: Sequence[KeyValue],
+        prefix: Prefix,
     ) -> None:
         self._requests, self._settings = requests, settings
         may_be_forced = settings.thinking_budget is not None or any(request.forced_start for request in requests)

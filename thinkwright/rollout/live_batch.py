@@ -20,8 +20,9 @@ from thinkwright.models.policy import Policy
 from thinkwright.rollout.completions import Completions, Indices, limit_of
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings, ThinkingBudget
 from thinkwright.rollout.memory import plan_live_memory
+from thinkwright.rollout.prefix import read_prefix
 from thinkwright.rollout.row_sampling import MAX_ALTERNATIVES, RowSettings, draw_rows, likeliest_tokens
-from thinkwright.rollout.running import PromptHead, RunningBatch, Taken, empty_prefix, read_alone
+from thinkwright.rollout.running import RunningBatch, Taken
 from thinkwright.types import FinishReason
 
 MAX_TEMPERATURE = 100
@@ -105,7 +106,8 @@ class LiveBatch:
 
     The policy's weights may be written to in place between two steps, as ``load_state_dict`` does. Completions that
     run then go on with the new weights, and with the keys and values that the old ones made of their prompt and of
-    the tokens so far: their text is of both. Prompts are read with the weights that are there when their turn comes.
+    the tokens so far: their text is of both. Prompts are read with the weights that are there when their turn comes;
+    the tokens that most begin with (``head_ids``) are then read anew for all.
     """
 
     def __init__(
@@ -133,8 +135,8 @@ class LiveBatch:
         self._policy = policy
         self._max_prompt_tokens, self._max_completion_tokens = max_prompt_tokens, max_completion_tokens
         self._completions = Completions(policy, num_slots, max_completion_tokens, may_be_forced=True)
-        self._batch = RunningBatch(policy, self._completions, plan, empty_prefix(policy))
-        self._head, self._head_weights = PromptHead(head_ids, ()), -1
+        self._prefix = read_prefix(policy, head_ids)
+        self._batch = RunningBatch(policy, self._completions, plan, self._prefix)
         self._waiting: dict[int, tuple[RolloutRequest, LiveSettings]] = {}
         self._cancelled: set[int] = set()
         self._next_id = self._num_steps_waited = 0
@@ -177,7 +179,9 @@ class LiveBatch:
         where many run, a few prompts are read together (``PATIENCE_STEPS``).
         """
         events = self._drop_cancelled()
-        slots = self._read_with_step()
+        if self._waiting:
+            self._renew_prefix()
+        slots = self._batch.read_with_step(self._next_prompts(are_short=True))
         self._batch.advance()
         self._begin(slots)
         self._begin_waiting()
@@ -226,26 +230,21 @@ class LiveBatch:
             self._free(places[is_leaving].tolist())
         return [LiveEvent(request_id, (), "cancelled") for request_id in sorted(cancelled)]
 
-    def _read_with_step(self) -> Indices:
-        """The slots of the short prompts that are read in this step's pass."""
-        return self._batch.read_with_step(self._next_prompts(are_short=True), self._current_head())
-
     def _begin_waiting(self) -> None:
         """Read prompts in a pass of their own."""
         prompts = list(self._next_prompts(are_short=False))
         if not (prompts and self._batch.has_free_prompts) or self._is_company_awaited(len(prompts)):
             return
         # A prompt that is read alone is rounded like one that is read with others.
-        self._begin(self._batch.read_prompts(prompts, MIN_ROWS, self._current_head()))
+        self._begin(self._batch.read_prompts(prompts, MIN_ROWS))
 
     def _next_prompts(self, *, are_short: bool) -> Iterator[tuple[int, ...]]:
         """Of the requests that wait, in order, as long as they are all to be read in the same way.
 
         How a prompt is read depends on it alone, for the two ways round differently.
         """
-        head = self._head if self._head.token_ids else None
         prompts = (request.prompt_ids for request, _ in self._waiting.values())
-        return takewhile(lambda prompt: self._batch.may_read_with_step(prompt, head) == are_short, prompts)
+        return takewhile(lambda prompt: self._batch.may_read_with_step(prompt) == are_short, prompts)
 
     def _begin(self, slots: Indices) -> None:
         """The first requests that wait have got these slots, and their prompts are read."""
@@ -270,15 +269,11 @@ class LiveBatch:
         self._num_steps_waited = 0
         return False
 
-    def _current_head(self) -> PromptHead | None:
-        """Read again where the weights have been written to: torch counts the writes of every tensor."""
-        if not (self._head.token_ids and self._waiting):
-            return None
-        weights = sum(param._version for param in self._policy.model.parameters())
-        if weights != self._head_weights:
-            kept = read_alone(self._policy, self._head.token_ids)
-            self._head, self._head_weights = PromptHead(self._head.token_ids, kept), weights
-        return self._head
+    def _renew_prefix(self) -> None:
+        """Where the weights have been written to since it was read."""
+        if self._prefix.token_ids and self._prefix.weights_version != self._policy.weights_version():
+            self._prefix = read_prefix(self._policy, self._prefix.token_ids)
+            self._batch.renew_prefix(self._prefix)
 
     def _draw(self) -> list[LiveEvent]:
         batch = self._batch

@@ -7,15 +7,12 @@ for its group, and a completion's own keys and values lie in pages (``models/pag
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
-from thinkwright.models.packed_attention import KeyValue
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.group_batch import GroupBatch
 from thinkwright.rollout.memory import MemoryPlan, check_lengths, plan_memory
-from thinkwright.rollout.running import empty_prefix, read_alone
+from thinkwright.rollout.prefix import Prefix, read_prefix
 from thinkwright.types import Rollout
 
 DEFAULT_SLOTS = 256
@@ -27,9 +24,7 @@ class NativeEngine:
     def __init__(self, policy: Policy, slots: int = DEFAULT_SLOTS, memory_bytes: int | None = None) -> None:
         """``slots``: completions that run at the same time, at most. ``memory_bytes``: for keys and values."""
         self._policy, self._slots, self._memory_bytes = policy, slots, memory_bytes
-        self._prefix_ids: tuple[int, ...] = ()
-        self._prefix: list[KeyValue] = []
-        self._prefix_weights = -1
+        self._prefix: Prefix | None = None
 
     def check(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> None:
         """Raises ModelError if a request cannot fit the model's context or the memory, before anything is computed."""
@@ -67,17 +62,9 @@ class NativeEngine:
             memory_bytes=self._memory_bytes,
         )
 
-    def _weights_version(self) -> int:
-        """Changes whenever a weight is written to: torch counts the writes of every tensor."""
-        return sum(param._version for param in self._policy.model.parameters())
-
-    @torch.inference_mode()
-    def _read_prefix(self, prefix_ids: tuple[int, ...]) -> list[KeyValue]:
-        """Keys and values of the common prefix; computed anew only where it or the weights have changed."""
-        if not prefix_ids:
-            return empty_prefix(self._policy)
-        weights = self._weights_version()
-        if (prefix_ids, weights) != (self._prefix_ids, self._prefix_weights):
-            self._prefix = read_alone(self._policy, prefix_ids)
-            self._prefix_ids, self._prefix_weights = prefix_ids, weights
+    def _read_prefix(self, prefix_ids: tuple[int, ...]) -> Prefix:
+        """The common prefix; read anew only where it or the weights have changed."""
+        wanted = prefix_ids, self._policy.weights_version()
+        if self._prefix is None or (self._prefix.token_ids, self._prefix.weights_version) != wanted:
+            self._prefix = read_prefix(self._policy, prefix_ids)
         return self._prefix

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thinkwright.models.key_value_store import PAGE, DecodePlan, KeyValueStore
 from thinkwright.models.logprobs import logits_from_hidden
-from thinkwright.models.packed_attention import KeyValue, PackedContext
+from thinkwright.models.packed_attention import PackedContext
 from thinkwright.models.paged_attention import MIN_ROWS, PagedContext, num_rows_for, round_up, tensor_plan
 from thinkwright.models.paged_kernel import KernelContext, is_available
 from thinkwright.models.policy import Policy
@@ -25,6 +25,7 @@ from thinkwright.rollout.completions import Completions, Indices
 from thinkwright.rollout.cuda_graphs import GraphedDecoder
 from thinkwright.rollout.memory import MemoryPlan, key_value_shape
 from thinkwright.rollout.page_table import PageTable
+from thinkwright.rollout.prefix import Prefix
 from thinkwright.rollout.sampling import DrawnTokens
 
 READ_AHEAD_TOKENS = 1024
@@ -47,27 +48,13 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class PromptHead:
-    """Tokens that many prompts begin with, read once and copied into each of their slots."""
-
-    token_ids: tuple[int, ...]
-    kept: Sequence[KeyValue]
-    """Keys and values (K, P, D) per layer."""
-
-    def begins(self, prompt: Sequence[int]) -> bool:
-        """Whether a prompt begins with it and goes on."""
-        length = len(self.token_ids)
-        return len(prompt) > length and tuple(prompt[:length]) == self.token_ids
-
-
-@dataclass(frozen=True)
 class _PromptTokens:
     """Of prompts that are read with the next step, all (N,)."""
 
     tokens: Indices
     slots: Indices
     columns: Indices
-    """Each token's place in its prompt, after the prefix."""
+    """Each token's place in its prompt slot."""
 
 
 _NO_TOKENS = _PromptTokens(*np.zeros((3, 0), dtype=np.int64))
@@ -77,16 +64,15 @@ class RunningBatch:
     """Which completion stands in which row, and the keys and values of all of them.
 
     The owner calls, in every step: ``advance``, ``begin`` for new rows, ``logits``, ``take``; and before ``advance``
-    ``leave`` for rows that it gives up, and ``read_with_step`` for prompts that may be read beside the rows. Weights written to in place between two steps count from the next one on;
-    keys and values computed before stay as they are.
+    ``leave`` for rows that it gives up, and ``read_with_step`` for prompts that may be read beside the rows. Weights
+    written to in place between two steps count from the next one on; keys and values computed before stay as they are.
     """
 
     @torch.inference_mode()
-    def __init__(self, policy: Policy, completions: Completions, plan: MemoryPlan, prefix: Sequence[KeyValue]) -> None:
-        """``completions``: those that rows may stand for. ``prefix``: of the tokens that all prompts begin with."""
+    def __init__(self, policy: Policy, completions: Completions, plan: MemoryPlan, prefix: Prefix) -> None:
+        """``completions``: those that rows may stand for. ``prefix``: what prompts may begin with."""
         self._policy, self._completions = policy, completions
         self._num_slots, self._prefix = plan.num_slots, prefix
-        self._num_prefix = prefix[0][0].shape[1]
         self._table = PageTable(plan.num_pages)
         self._store = _empty_store(policy, plan, prefix)
         self._has_kernel = is_available(policy.device, policy.dtype)
@@ -103,6 +89,7 @@ class RunningBatch:
         # By prompt slot.
         self._free_slots = list(range(plan.num_prompts))[::-1]
         self._prompt_lengths = np.zeros(plan.num_prompts, dtype=np.int64)
+        self._prefix_lengths = np.zeros(plan.num_prompts, dtype=np.int64)
         self._prompt_ends = self._hidden.new_zeros(plan.num_prompts, self._hidden.shape[1])
 
     @property
@@ -121,76 +108,68 @@ class RunningBatch:
         return bool(self._free_slots)
 
     @torch.inference_mode()
-    def read_prompts(
-        self, prompts: Iterable[Sequence[int]], min_tokens: int = 0, head: PromptHead | None = None
-    ) -> Indices:
+    def renew_prefix(self, prefix: Prefix) -> None:
+        """Put another reading of the same tokens in its place, also for the rows that run."""
+        self._prefix = prefix
+        self._store.write_prefix(prefix.kept)
+
+    @torch.inference_mode()
+    def read_prompts(self, prompts: Iterable[Sequence[int]], min_tokens: int = 0) -> Indices:
         """Compute the keys and values of the next prompts, as many together as there is room for; one at least.
 
-        Returns the prompt slot of each that was read, in order. The owner has seen that a slot is free.
-        ``min_tokens``: a pass of fewer is filled up to so many. ``head``: of prompts without a common prefix; those
-        that begin with it and those that do not are read in passes of their own.
+        Returns the prompt slot of each that was read, in order. The owner has seen that a slot is free. Prompts that
+        begin with the prefix and those that do not are read in passes of their own. ``min_tokens``: a pass of fewer is
+        filled up to so many.
         """
-        slots, rows, num_tokens, is_headed = [], [], 0, None
+        slots, rows, num_tokens, num_before = [], [], 0, None
         for prompt in prompts:
-            begins = head is not None and head.begins(prompt)
-            row = prompt[len(head.token_ids) if head and begins else self._num_prefix :]
+            num_prefix = self._prefix.length_in(prompt)
+            row = prompt[num_prefix:]
             is_full = bool(rows) and num_tokens + len(row) > READ_AHEAD_TOKENS
-            if not self._free_slots or is_full or is_headed not in (None, begins):
+            if not self._free_slots or is_full or num_before not in (None, num_prefix):
                 break
-            is_headed = begins
+            num_before = num_prefix
             rows.append(row)
-            slots.append(self._free_slots.pop())
+            slots.append(self._take_slot(num_prefix, len(row)))
             num_tokens += len(row)
-        if not is_headed:
-            head = None
         filler = [(0,) * (min_tokens - num_tokens)] if min_tokens > num_tokens else []
-        num_before = len(head.token_ids) if head else self._num_prefix
-        tree = pack_rows([*rows, *filler], num_before)
-        before = head.kept if head else self._prefix
-        context = PackedContext(tree, self._policy.device, before if num_before else None)
+        tree = pack_rows([*rows, *filler], num_before or 0)
+        context = PackedContext(tree, self._policy.device, self._prefix.kept if num_before else None)
         hidden = self._policy.packed_hidden_states(tree, context)
         lengths = np.array([len(row) for row in rows])
-        num_copied = len(head.token_ids) if head else 0
-        columns = np.concatenate([num_copied + np.arange(length) for length in lengths])
+        columns = np.concatenate([np.arange(length) for length in lengths])
         kept = [(keys[:, :num_tokens], values[:, :num_tokens]) for keys, values in context.kept]
         self._store.write_prompts(kept, self._tensor(np.repeat(slots, lengths)), self._tensor(columns))
-        if head:
-            self._store.write_head(head.kept, self._tensor(np.array(slots)))
-        self._prompt_lengths[slots] = num_copied + lengths
         self._prompt_ends[slots] = hidden[self._tensor(np.cumsum(lengths) - 1)]
         return np.array(slots)
 
-    def may_read_with_step(self, prompt: Sequence[int], head: PromptHead | None = None) -> bool:
+    def may_read_with_step(self, prompt: Sequence[int]) -> bool:
         """Whether ``read_with_step`` takes this prompt: one with few new tokens, where the compiled kernel is."""
-        num_before = len(head.token_ids) if head and head.begins(prompt) else self._num_prefix
-        return self._has_kernel and len(prompt) - num_before <= SHORT_PROMPT_TOKENS
+        return self._has_kernel and len(prompt) - self._prefix.length_in(prompt) <= SHORT_PROMPT_TOKENS
 
-    @torch.inference_mode()
-    def read_with_step(self, prompts: Iterable[Sequence[int]], head: PromptHead | None = None) -> Indices:
+    def read_with_step(self, prompts: Iterable[Sequence[int]]) -> Indices:
         """Let the next ``advance`` read the next prompts, as many as there is room for.
 
         Returns the prompt slot of each, in order. The owner has asked ``may_read_with_step`` for each.
         """
-        slots, headed, tokens, lengths, columns = [], [], [], [], []
+        slots, tokens, columns = [], [], []
         for prompt in prompts:
-            begins = head is not None and head.begins(prompt)
-            num_copied = len(head.token_ids) if head and begins else 0
-            row = prompt[num_copied or self._num_prefix :]
+            num_prefix = self._prefix.length_in(prompt)
+            row = prompt[num_prefix:]
             if not self._free_slots or (slots and len(tokens) + len(row) > READ_WITH_STEP_TOKENS):
                 break
-            slots.append(self._free_slots.pop())
-            headed += [slots[-1]] * begins
+            slots.append(self._take_slot(num_prefix, len(row)))
             tokens += row
-            lengths.append(len(row))
-            columns += range(num_copied, num_copied + len(row))
-            self._prompt_lengths[slots[-1]] = num_copied + len(row)
-        if head and headed:
-            self._store.write_head(head.kept, self._tensor(np.array(headed)))
+            columns += range(len(row))
         found = np.array(slots, dtype=np.int64)
-        self._new = _PromptTokens(
-            np.array(tokens, dtype=np.int64), np.repeat(found, lengths), np.array(columns, dtype=np.int64)
-        )
+        token_slots = np.repeat(found, self._prompt_lengths[found])
+        self._new = _PromptTokens(np.array(tokens, dtype=np.int64), token_slots, np.array(columns, dtype=np.int64))
         return found
+
+    def _take_slot(self, num_prefix: int, length: int) -> int:
+        slot = self._free_slots.pop()
+        self._prefix_lengths[slot], self._prompt_lengths[slot] = num_prefix, length
+        return slot
 
     def free_prompts(self, slots: Iterable[int]) -> None:
         """Prompts that no row needs any more."""
@@ -267,19 +246,20 @@ class RunningBatch:
     def _forward(self, new: _PromptTokens) -> Tensor:
         """Send drawn tokens and prompts' tokens through the model: hidden states (B + N, E) predict the next ones."""
         tokens = np.concatenate((self._tokens, new.tokens))
-        own_lengths = np.concatenate((self._table.lengths + 1, np.zeros_like(new.tokens)))
+        prompts = np.concatenate((self._row_prompts, new.slots))
         prompt_lengths = np.concatenate((self._prompt_lengths[self._row_prompts], new.columns + 1))
-        pages = self._table.write()
+        own_lengths = np.concatenate((self._table.lengths + 1, np.zeros_like(new.tokens)))
         plan = DecodePlan(
-            row_prompts=np.concatenate((self._row_prompts, new.slots)),
+            row_prompts=prompts,
+            prefix_lengths=self._prefix_lengths[prompts],
             prompt_lengths=prompt_lengths,
             own_lengths=own_lengths,
-            page_table=np.pad(pages, ((0, len(new.tokens)), (0, 0))),
+            page_table=np.pad(self._table.write(), ((0, len(new.tokens)), (0, 0))),
             num_pages=self._table.num_pages,
         )
         num_rows = round_up(len(tokens)) if self._has_kernel else num_rows_for(plan)
         fillers = (0, 0), (0, num_rows - len(tokens))
-        positions = self._num_prefix + prompt_lengths + own_lengths - 1
+        positions = plan.prefix_lengths + prompt_lengths + own_lengths - 1
         inputs = self._tensor(np.pad(np.stack((tokens, positions)), fillers))[:, :, None]
         return self._hidden_states(inputs, plan)[: len(tokens), 0]
 
@@ -298,25 +278,9 @@ class RunningBatch:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
 
 
-@torch.inference_mode()
-def read_alone(policy: Policy, token_ids: Sequence[int]) -> list[KeyValue]:
-    """Keys and values (K, P, D) per layer of tokens that a prompt begins with."""
-    tree = pack_rows([token_ids], first_position=0)
-    context = PackedContext(tree, policy.device)
-    policy.packed_hidden_states(tree, context)
-    return [(keys.contiguous(), values.contiguous()) for keys, values in context.kept]
-
-
-def empty_prefix(policy: Policy) -> list[KeyValue]:
-    """The keys and values of no token, for prompts that share nothing."""
-    layers, heads, size = key_value_shape(policy)
-    empty = torch.zeros(heads, 0, size, dtype=policy.dtype, device=policy.device)
-    return [(empty, empty)] * layers
-
-
-def _empty_store(policy: Policy, plan: MemoryPlan, prefix: Sequence[KeyValue]) -> KeyValueStore:
+def _empty_store(policy: Policy, plan: MemoryPlan, prefix: Prefix) -> KeyValueStore:
     layers, heads, size = key_value_shape(policy)
     pages = layers, plan.num_pages, heads, PAGE, size
     prompts = layers, plan.num_prompts, heads, plan.prompt_tokens, size
     zeros = (torch.zeros(shape, dtype=policy.dtype, device=policy.device) for shape in (pages, pages, prompts, prompts))
-    return KeyValueStore(*zeros, prefix=list(prefix))
+    return KeyValueStore(*zeros, prefix=list(prefix.kept))
