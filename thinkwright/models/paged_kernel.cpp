@@ -1,4 +1,5 @@
-// One decoding step of paged attention on a CPU: see paged_kernel.py. Plain loops, left to the compiler to vectorize.
+// Paged attention and normalization of one decoding step on a CPU: see paged_kernel.py and cpu_sampling.py. Plain loops,
+// left to the compiler to vectorize.
 //
 // First the new key and value of every row are written: to its completion's page, or, for a row without a completion (a
 // token of a prompt), to the prompt's slot. Then a task is one key-value head of one row: it scores its R queries against
@@ -212,7 +213,31 @@ void attend(const Sizes& s, void* const* pointers, float scaling) {
     }
 }
 
+template <typename T>
+void normalize(int64_t rows, int64_t width, const T* in, const T* weight, T* out, float epsilon) {
+    for (int64_t row = 0; row < rows; ++row, in += width, out += width) {
+        float sum = 0;
+        for (int64_t i = 0; i < width; ++i) sum += widen(in[i]) * widen(in[i]);
+        const float scale = 1 / std::sqrt(sum / width + epsilon);
+        for (int64_t i = 0; i < width; ++i) {
+            T normal;
+            narrow(widen(in[i]) * scale, &normal);
+            narrow(widen(normal) * widen(weight[i]), out + i);
+        }
+    }
+}
+
 }  // namespace
+
+extern "C" void thinkwright_norm(const int64_t* sizes, void* const* pointers, float epsilon, int is_bf16) {
+    const auto run = [&](auto zero) {
+        using T = decltype(zero);
+        normalize(sizes[0], sizes[1], static_cast<const T*>(pointers[0]), static_cast<const T*>(pointers[1]),
+                  static_cast<T*>(pointers[2]), epsilon);
+    };
+    if (is_bf16) run(BFloat16{});
+    else run(0.0f);
+}
 
 extern "C" void thinkwright_attend(const int64_t* sizes, void* const* pointers, float scaling, int is_bf16) {
     Sizes s;

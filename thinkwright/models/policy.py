@@ -99,17 +99,6 @@ class Policy:
             ) from error
 
 
-def transpose_in_memory(policy: Policy) -> None:
-    """Keep the weights (out, in) of linear layers column by column, for a policy that only samples, on a CPU.
-
-    Shapes and values stay. Products with a few rows read the weights once each, and the library's copying of them into
-    its own order is much of the work (MKL); in this order it copies faster. The head, often the embedding, too, stays.
-    """
-    for module in policy.model.modules():
-        if isinstance(module, torch.nn.Linear) and module.weight is not policy.head:
-            module.weight.data = module.weight.data.t().contiguous().t()
-
-
 def training_context(tree: TokenTree, device: torch.device) -> AttentionContext:
     """The attention context of a packed pass with gradients, of the kind that is fastest on the device."""
     return FlexContext(tree, device) if device.type == "cuda" else PackedContext(tree, device)

@@ -202,8 +202,9 @@ class RunningBatch:
     def logits(self) -> Tensor:
         """Of each row's next token (B, V), in fp32."""
         # Padded to at least a few rows, so that a row's rounding does not depend on how many there are.
-        missing = max(0, MIN_ROWS - len(self._hidden))
-        hidden = torch.nn.functional.pad(self._hidden, (0, 0, 0, missing))
+        hidden = self._hidden
+        if len(hidden) < MIN_ROWS:
+            hidden = torch.nn.functional.pad(hidden, (0, 0, 0, MIN_ROWS - len(hidden)))
         return logits_from_hidden(hidden, self._head())[: len(self._hidden)]
 
     def next_uniforms(self) -> Tensor:
@@ -254,13 +255,12 @@ class RunningBatch:
             prefix_lengths=self._prefix_lengths[prompts],
             prompt_lengths=prompt_lengths,
             own_lengths=own_lengths,
-            page_table=np.pad(self._table.write(), ((0, len(new.tokens)), (0, 0))),
+            page_table=_with_rows(self._table.write(), len(tokens)),
             num_pages=self._table.num_pages,
         )
         num_rows = round_up(len(tokens)) if self._has_kernel else num_rows_for(plan)
-        fillers = (0, 0), (0, num_rows - len(tokens))
         positions = plan.prefix_lengths + prompt_lengths + own_lengths - 1
-        inputs = self._tensor(np.pad(np.stack((tokens, positions)), fillers))[:, :, None]
+        inputs = self._tensor(_with_rows(np.stack((tokens, positions), axis=1), num_rows)).T[:, :, None]
         return self._hidden_states(inputs, plan)[: len(tokens), 0]
 
     def _hidden_states(self, inputs: Tensor, plan: DecodePlan) -> Tensor:
@@ -276,6 +276,13 @@ class RunningBatch:
 
     def _tensor(self, array: Indices) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._policy.device)
+
+
+def _with_rows(array: Indices, num_rows: int) -> Indices:
+    """So many rows, zeros behind those of ``array``."""
+    found = np.zeros((num_rows, array.shape[1]), dtype=np.int64)
+    found[: len(array)] = array
+    return found
 
 
 def _empty_store(policy: Policy, plan: MemoryPlan, prefix: Prefix) -> KeyValueStore:

@@ -22,7 +22,8 @@ import torch
 
 from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import ModelError, ThinkwrightError
-from thinkwright.models.policy import Policy, choose_device, choose_dtype, transpose_in_memory
+from thinkwright.models.cpu_sampling import prepare_for_sampling
+from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.pipeline.model_source import ModelSource, load_source
 from thinkwright.rollout.engine import RolloutRequest
 from thinkwright.rollout.live_batch import LiveBatch, LiveEvent
@@ -77,7 +78,7 @@ class _Engine:
         self._dtype = choose_dtype(settings.machine.dtype, self._device)
         self._policy = load_source(source, device=self._device, dtype=self._dtype)
         if self._device.type == "cpu":
-            transpose_in_memory(self._policy)
+            prepare_for_sampling(self._policy)
         self.facts = _facts(self._policy, settings)
         self._batch = LiveBatch(
             self._policy,
