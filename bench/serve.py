@@ -1,8 +1,8 @@
 """64 clients against each server of the same model: ``python -m bench.serve`` (``make bench-serve``).
 
-Ours, llama.cpp's (in xllamacpp) and vLLM's CPU build, one after the other on the same two cores, which the clients
-share. All get the tiny world's held-out questions as streamed chats at temperature 0; every reply is compared with what
-the same server said when it was asked the question alone. Writes ``build/bench/serve.json`` and prints a table.
+Ours, llama.cpp's (in xllamacpp) and vLLM's CPU build, in turns on the same two cores, which the clients share. All get
+the tiny world's held-out questions as streamed chats at temperature 0; every reply is compared with what the same
+server said when it was asked the question alone. Writes ``build/bench/serve.json`` and prints a table.
 
 ``--soak`` runs ours alone and fails if its memory grows by more than 5 % between the warm-up and the end.
 """
@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,29 @@ def measure(name: str, arm: ServerArm, port: int, plan: dict[str, Any]) -> dict[
     return {**seen, "cores": cores, "resident_bytes": [memory, memory_after], "seconds": plan["seconds"]}
 
 
+def merged(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """One server's rounds as if they had been one."""
+    first, count = rounds[0], len(rounds)
+    return {
+        "tokens": sum(seen["tokens"] for seen in rounds),
+        "seconds": sum(seen["seconds"] for seen in rounds),
+        "kinds": dict(sum((Counter(seen["kinds"]) for seen in rounds), Counter())),
+        "first_token_seconds": [value for seen in rounds for value in seen["first_token_seconds"]],
+        "expected": first["expected"],
+        "cores": {name: sum(seen["cores"][name] for seen in rounds) / count for name in first["cores"]},
+        "client_core_share": sum(seen["client_core_share"] for seen in rounds) / count,
+        "resident_bytes": [first["resident_bytes"][0], rounds[-1]["resident_bytes"][1]],
+        "round_tokens_per_second": [seen["tokens"] / seen["seconds"] for seen in rounds],
+    }
+
+
 def summarize(seen: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     """The figures of one server's row."""
     times = sorted(seen["first_token_seconds"])
     pairs = list(zip(seen["expected"], ours["expected"], strict=True))
     return {
         "tokens_per_second": seen["tokens"] / seen["seconds"],
+        "round_tokens_per_second": seen["round_tokens_per_second"],
         "first_token_p50": times[len(times) // 2] if times else float("nan"),
         "first_token_p99": times[int(len(times) * 0.99)] if times else float("nan"),
         **{kind: seen["kinds"].get(kind, 0) for kind in ("right", "other", "mixed_up", "error")},
@@ -122,7 +140,9 @@ def verdicts(rows: dict[str, dict[str, Any]], is_soak: bool) -> list[tuple[str, 
     for name, factor in TARGETS.items():
         if name in rows:
             ratio = ours["tokens_per_second"] / rows[name]["tokens_per_second"]
-            found.append((f"{factor:g} times {name}'s tokens per second ({ratio:.2f})", ratio >= factor))
+            pairs = zip(ours["round_tokens_per_second"], rows[name]["round_tokens_per_second"], strict=True)
+            each = ", ".join(f"{mine / other:.2f}" for mine, other in pairs)
+            found.append((f"{factor:g} times {name}'s tokens per second ({ratio:.2f}; {each})", ratio >= factor))
     if is_soak:
         growth = ours["mib"][1] / ours["mib"][0] - 1
         found.append((f"memory grows by at most {MAX_GROWTH:.0%} ({growth:+.1%})", growth <= MAX_GROWTH))
@@ -133,7 +153,8 @@ def main() -> int:
     """Everything; 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "demo")
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seconds", type=float, default=100, help="of each server in each round")
+    parser.add_argument("--rounds", type=int, default=3, help="in which the servers take turns; machines change")
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--arms", nargs="+", choices=("thinkwright", *TARGETS), default=["thinkwright", *TARGETS])
     parser.add_argument("--threads", type=int, default=THREADS, help="of each server")
@@ -153,15 +174,18 @@ def main() -> int:
     chosen = ["thinkwright"] if options.soak else options.arms
     arms = server_arms(models, CLIENTS, port, options.threads)
     machine = measured_facts()
-    seen: dict[str, dict[str, Any]] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for name in chosen:
-        seen[name] = measure(name, arms[name], port, plan)
-        rows[name] = summarize(seen[name], seen[chosen[0]])
-        results = {"machine": machine, "rows": rows, "seen": seen}
-        options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
-        print(f"{name}: {rows[name]['tokens_per_second']:.0f} tokens/s", file=sys.stderr, flush=True)
-    print(f"{CLIENTS} clients, {options.seconds:g} s, {len(plan['questions'])} questions\n\n{table(rows)}\n")
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    for _ in range(options.rounds):
+        for name in chosen:
+            rounds[name].append(measure(name, arms[name], port, plan))
+            speed = rounds[name][-1]["tokens"] / options.seconds
+            print(f"{name}: {speed:.0f} tokens/s", file=sys.stderr, flush=True)
+    seen = {name: merged(found) for name, found in rounds.items()}
+    rows = {name: summarize(found, seen[chosen[0]]) for name, found in seen.items()}
+    results = {"machine": machine, "rows": rows, "seen": seen}
+    options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    said = f"{CLIENTS} clients, {options.rounds} times {options.seconds:g} s, {len(plan['questions'])} questions"
+    print(f"{said}\n\n{table(rows)}\n")
     found = verdicts(rows, options.soak) if "thinkwright" in rows else []
     for promise, is_kept in found:
         print(f"{'kept' if is_kept else 'NOT KEPT'}: {promise}")

@@ -165,8 +165,7 @@ def _checked_desk(room: Room, wanted: Wanted) -> ModelDesk:
 
 async def _whole(dialect: Dialect, told: Told, parts: AsyncGenerator[Part], request: Request) -> Response:
     """The reply in one piece."""
-    num_choices = sum(one.ask.sampling.num_choices for one in told.prepared)
-    choices = await _unless_left(request, parts, gather(parts, num_choices))
+    choices = await _unless_left(request, parts, gather(parts, told.num_choices))
     return JSONResponse(dialect.whole(told, choices))
 
 

@@ -61,6 +61,11 @@ class Told:
         """Of all asks together."""
         return sum(len(one.rendered.token_ids) for one in self.prepared)
 
+    @property
+    def num_choices(self) -> int:
+        """Completions of all asks together."""
+        return sum(one.ask.sampling.num_choices for one in self.prepared)
+
 
 class Dialect(Protocol):
     """One endpoint of an API."""

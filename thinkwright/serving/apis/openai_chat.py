@@ -139,14 +139,14 @@ class OpenAiChat:
         }
 
     async def stream(self, told: Told, parts: AsyncIterator[Part]) -> AsyncIterator[str]:
-        """The reply piece by piece."""
-        writer = _ChunkWriter(told)
+        """The reply piece by piece; what comes together is sent together."""
+        writer, num_open = _ChunkWriter(told), told.num_choices
         async for part in parts:
-            for chunk in writer.chunks(part):
-                yield chunk
-        if told.wanted.include_usage:
-            yield writer.usage_chunk()
-        yield DONE
+            chunks = writer.chunks(part)
+            num_open -= part.end is not None
+            if num_open == 0:
+                chunks += [writer.usage_chunk(), DONE] if told.wanted.include_usage else [DONE]
+            yield "".join(chunks)
 
     def error(self, status: int, message: str, code: str) -> dict[str, Any]:
         """How the API says that something went wrong."""

@@ -9,6 +9,7 @@ From it: ``ready facts``, ``failed message``, ``events [(key, tokens, end)] runn
 """
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -36,6 +37,7 @@ is the engine's where cores are few: 32 replies go on ten times a second, a sing
 _LOADING_SECONDS = 0.05  # while nothing runs, between two looks whether new weights are there
 _SWITCH_SECONDS = 1e-4  # a step asks for Python's lock at every operation, which a load holds for so long each time
 _OBJECTS_PER_COLLECTION = 100_000  # a step makes many small objects and no cycles; looking for these takes a twentieth
+_NICENESS = 5  # the server needs a processor for a moment only, but at once
 _IDLE_SECONDS = 3600.0  # one wait on the pipe; the server's end wakes it at once
 
 
@@ -57,6 +59,8 @@ def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # signals are the server's matter
         signal.signal(number, signal.SIG_IGN)
     sys.setswitchinterval(_SWITCH_SECONDS)
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
     try:
         engine = _Engine(pipe, source, settings, head_ids)
         gc.freeze()
