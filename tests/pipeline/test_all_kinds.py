@@ -147,6 +147,7 @@ def made(place: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_in_every_stage_the_same_command_gives_what_an_uninterrupted_one_gives(
     file: Path, tmp_path: Path
 ) -> None:

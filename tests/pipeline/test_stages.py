@@ -162,6 +162,7 @@ def test_stages_that_nothing_changed_for_are_not_run_again_where_others_come_and
     assert not (out / "stages/old").exists()
 
 
+@pytest.mark.slow
 def test_changed_data_make_a_stage_run_again(file: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "out", tmp_path / "train.jsonl"
     run(file, out)
