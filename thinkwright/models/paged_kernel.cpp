@@ -1,5 +1,5 @@
-// Paged attention and normalization of one decoding step on a CPU: see paged_kernel.py and cpu_sampling.py. Plain loops,
-// left to the compiler to vectorize.
+// What lies between the matrix products of one decoding step on a CPU: see paged_kernel.py and cpu_decoder.py. Plain
+// loops, left to the compiler to vectorize.
 //
 // First the new key and value of every row are written: to its completion's page, or, for a row without a completion (a
 // token of a prompt), to the prompt's slot. Then a task is one key-value head of one row: it scores its R queries against
@@ -227,7 +227,53 @@ void normalize(int64_t rows, int64_t width, const T* in, const T* weight, T* out
     }
 }
 
+template <typename T>
+inline float rounded(float value) {  // as an operation of its own would leave it
+    T result;
+    narrow(value, &result);
+    return widen(result);
+}
+
+// Rotary positions (arXiv:2104.09864) of heads (rows, heads, size) in place, by cosines and sines (rows, size).
+template <typename T>
+void rotate(int64_t rows, int64_t heads, int64_t size, T* states, const T* cosines, const T* sines) {
+    const int64_t half = size / 2;
+    for (int64_t row = 0; row < rows; ++row, cosines += size, sines += size)
+        for (int64_t head = 0; head < heads; ++head, states += size)
+            for (int64_t i = 0; i < half; ++i) {
+                const float low = widen(states[i]), high = widen(states[i + half]);
+                const float from_low = rounded<T>(low * widen(cosines[i]));
+                const float from_high = rounded<T>(high * widen(cosines[i + half]));
+                narrow(from_low - rounded<T>(high * widen(sines[i])), states + i);
+                narrow(from_high + rounded<T>(low * widen(sines[i + half])), states + i + half);
+            }
+}
+
+// SiLU of the gate times the other half, into the gate.
+template <typename T>
+void gated(int64_t count, T* gate, const T* up) {
+    for (int64_t i = 0; i < count; ++i) {
+        const float value = widen(gate[i]);
+        narrow(rounded<T>(value / (1 + std::exp(-value))) * widen(up[i]), gate + i);
+    }
+}
+
 }  // namespace
+
+extern "C" void thinkwright_rotate(const int64_t* sizes, void* const* pointers, int is_bf16) {
+    const auto run = [&](auto zero) {
+        using T = decltype(zero);
+        rotate(sizes[0], sizes[1], sizes[2], static_cast<T*>(pointers[0]), static_cast<const T*>(pointers[1]),
+               static_cast<const T*>(pointers[2]));
+    };
+    if (is_bf16) run(BFloat16{});
+    else run(0.0f);
+}
+
+extern "C" void thinkwright_gate(int64_t count, void* gate, const void* up, int is_bf16) {
+    if (is_bf16) gated(count, static_cast<BFloat16*>(gate), static_cast<const BFloat16*>(up));
+    else gated(count, static_cast<float*>(gate), static_cast<const float*>(up));
+}
 
 extern "C" void thinkwright_norm(const int64_t* sizes, void* const* pointers, float epsilon, int is_bf16) {
     const auto run = [&](auto zero) {

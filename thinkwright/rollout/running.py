@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thinkwright.models.cpu_decoder import decode, fits
 from thinkwright.models.key_value_store import PAGE, DecodePlan, KeyValueStore
 from thinkwright.models.logprobs import logits_from_hidden
 from thinkwright.models.packed_attention import PackedContext
@@ -76,6 +77,7 @@ class RunningBatch:
         self._table = PageTable(plan.num_pages)
         self._store = _empty_store(policy, plan, prefix)
         self._has_kernel = is_available(policy.device, policy.dtype)
+        self._is_known = fits(policy)
         self._graphs = GraphedDecoder(policy, self._store) if policy.device.type == "cuda" else None
         self._exact_head, self._head_version = policy.head.float(), policy.head._version
         # By row.
@@ -265,6 +267,9 @@ class RunningBatch:
 
     def _hidden_states(self, inputs: Tensor, plan: DecodePlan) -> Tensor:
         """Hidden states (B, 1, E) of tokens and positions (2, B, 1), by the fastest way the device has."""
+        if self._is_known:
+            tokens, positions = inputs[..., 0].contiguous()
+            return decode(self._policy, tokens, positions, KernelContext(self._store, plan))[:, None]
         if self._has_kernel:
             return self._policy.hidden_states(inputs[0], inputs[1], KernelContext(self._store, plan))
         num_heads = self._policy.model.config.get_text_config().num_attention_heads

@@ -103,7 +103,7 @@ class Prompter:
                 enable_thinking=enable_thinking,
                 thinking=enable_thinking,
             )
-        except (TemplateError, TypeError, KeyError, IndexError) as error:
+        except (TemplateError, TypeError, KeyError, IndexError, ValueError) as error:
             raise BadRequest(f"messages: the model's chat template refuses them ({error})") from error
 
 

@@ -23,7 +23,7 @@ import torch
 
 from thinkwright.config.serving import EngineSettings
 from thinkwright.errors import ModelError, ThinkwrightError
-from thinkwright.models.cpu_sampling import prepare_for_sampling
+from thinkwright.models.cpu_decoder import fits, lay_out_for_few_rows
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.pipeline.model_source import ModelSource, load_source
 from thinkwright.rollout.engine import RolloutRequest
@@ -81,8 +81,8 @@ class _Engine:
         self._pipe, self._device = pipe, choose_device(settings.machine.device)
         self._dtype = choose_dtype(settings.machine.dtype, self._device)
         self._policy = load_source(source, device=self._device, dtype=self._dtype)
-        if self._device.type == "cpu":
-            prepare_for_sampling(self._policy)
+        if fits(self._policy):
+            lay_out_for_few_rows(self._policy)
         self.facts = _facts(self._policy, settings)
         self._batch = LiveBatch(
             self._policy,
