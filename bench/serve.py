@@ -172,6 +172,9 @@ def main() -> int:
         "seconds": options.seconds,
     }
     chosen = ["thinkwright"] if options.soak else options.arms
+    if options.soak:  # one server all the time
+        options.rounds, options.seconds = 1, options.rounds * options.seconds
+        plan["seconds"] = options.seconds
     arms = server_arms(models, CLIENTS, port, options.threads)
     machine = measured_facts()
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}

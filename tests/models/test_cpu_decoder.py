@@ -10,7 +10,7 @@ import torch
 
 from thinkwright.models.cpu_decoder import decode, fits, lay_out_for_few_rows
 from thinkwright.models.key_value_store import PAGE, DecodePlan, KeyValueStore
-from thinkwright.models.paged_kernel import KernelContext
+from thinkwright.models.paged_kernel import KernelContext, compiled
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.rollout.memory import key_value_shape
 
@@ -24,6 +24,12 @@ def context_of(policy: Policy, plan: DecodePlan) -> KernelContext:
     pages, prompts = ([torch.randn(shape, generator=generator).to(policy.dtype) for _ in range(2)] for shape in shapes)
     empty = torch.zeros(heads, 0, size, dtype=policy.dtype)
     return KernelContext(KeyValueStore(*pages, *prompts, prefix=[(empty, empty)] * layers), plan)
+
+
+@pytest.fixture(autouse=True)
+def kernel() -> None:
+    if compiled() is None:
+        pytest.skip("needs a C++ compiler (apt-get install g++)")
 
 
 def both_passes(policy: Policy) -> tuple[torch.Tensor, torch.Tensor]:

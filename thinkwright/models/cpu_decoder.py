@@ -12,18 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from thinkwright.models.paged_kernel import KernelContext, compiled, is_available
+from thinkwright.models.paged_kernel import KernelContext, compiled
 from thinkwright.models.policy import Policy
 
 MODEL_TYPES = ("llama", "qwen2", "qwen3")
 
 
 def fits(policy: Policy) -> bool:
-    """Whether the policy is of a known layout, on a CPU with the compiled kernel."""
+    """Whether the policy is of a known layout; that the compiled kernel is there is another question."""
     config = policy.model.config
     return (
-        is_available(policy.device, policy.dtype)
-        and config.model_type in MODEL_TYPES
+        config.model_type in MODEL_TYPES
         and config.hidden_act == "silu"
         and all(type(linear) is torch.nn.Linear for linear in _linears(policy.model.get_decoder()))
     )
@@ -103,7 +102,7 @@ def _is_bf16(states: Tensor) -> bool:
 
 def _library() -> ctypes.CDLL:
     library = compiled()
-    assert library is not None, "is_available was asked before"
+    assert library is not None, "paged_kernel.is_available was asked before"
     return library
 
 

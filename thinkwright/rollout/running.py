@@ -77,7 +77,7 @@ class RunningBatch:
         self._table = PageTable(plan.num_pages)
         self._store = _empty_store(policy, plan, prefix)
         self._has_kernel = is_available(policy.device, policy.dtype)
-        self._is_known = fits(policy)
+        self._is_written_out = self._has_kernel and fits(policy)
         self._graphs = GraphedDecoder(policy, self._store) if policy.device.type == "cuda" else None
         self._exact_head, self._head_version = policy.head.float(), policy.head._version
         # By row.
@@ -267,7 +267,7 @@ class RunningBatch:
 
     def _hidden_states(self, inputs: Tensor, plan: DecodePlan) -> Tensor:
         """Hidden states (B, 1, E) of tokens and positions (2, B, 1), by the fastest way the device has."""
-        if self._is_known:
+        if self._is_written_out:
             tokens, positions = inputs[..., 0].contiguous()
             return decode(self._policy, tokens, positions, KernelContext(self._store, plan))[:, None]
         if self._has_kernel:

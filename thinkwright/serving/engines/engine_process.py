@@ -81,7 +81,7 @@ class _Engine:
         self._pipe, self._device = pipe, choose_device(settings.machine.device)
         self._dtype = choose_dtype(settings.machine.dtype, self._device)
         self._policy = load_source(source, device=self._device, dtype=self._dtype)
-        if fits(self._policy):
+        if self._device.type == "cpu" and fits(self._policy):
             lay_out_for_few_rows(self._policy)
         self.facts = _facts(self._policy, settings)
         self._batch = LiveBatch(
