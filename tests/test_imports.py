@@ -8,7 +8,7 @@ LAYERS = (
     ("config", "types", "characters", "errors", "run_folder", "display", "web"),
     ("chat", "algorithms", "models"),
     ("rewards", "tasks"),
-    ("rollout",),
+    ("rollout", "distributed"),
     ("training", "evaluation"),
     ("pipeline",),
     ("cli", "__main__"),

@@ -17,8 +17,9 @@ from rich.progress import (
 class Display:
     """Progress of one run. Use as a context manager, so that the bar is taken down whatever happens."""
 
-    def __init__(self) -> None:
-        self._is_terminal = sys.stdout.isatty()
+    def __init__(self, *, is_shown: bool = True) -> None:
+        """``is_shown=False`` says nothing: of the ranks of a run one speaks for all."""
+        self._is_shown, self._is_terminal = is_shown, is_shown and sys.stdout.isatty()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -40,12 +41,16 @@ class Display:
 
     def note(self, text: str) -> None:
         """One line that stays."""
+        if not self._is_shown:
+            return
         self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True) if self._is_terminal else print(
             text, flush=True
         )
 
     def step(self, step: int, num_steps: int, metrics: dict[str, Any]) -> None:
         """One training step is done."""
+        if not self._is_shown:
+            return
         self._seconds.append(float(metrics.get("time/step_seconds", 0.0)))
         if self._is_terminal:
             if self._task is None:

@@ -7,11 +7,12 @@ ThinkwrightError
 |-- RunFolderError     a run folder cannot be written or continued (names the folder)
 |-- GraderError        a grader failed; never turned into a zero reward
 |-- EndpointError      a served model is down, too slow or refuses (names its address)
+|-- RanksError         trainer processes are too few, do not match, or lost each other (names the rank)
 |-- GateError          a stage's entry condition was measured and not met
 |-- TrainingError      training met a state it must not continue from (NaN loss)
 `-- GuardError         a run was stopped because a reward is being hacked
 
-All but the last five are ``ValueError``: bad input, found before anything was computed.
+All but the last six are ``ValueError``: bad input, found before anything was computed.
 """
 
 
@@ -41,6 +42,10 @@ class GraderError(ThinkwrightError):
 
 class EndpointError(ThinkwrightError):
     """A served model did not answer; names its address and the remedy."""
+
+
+class RanksError(ThinkwrightError):
+    """Trainer processes are too few, do not match, or lost each other; names the rank and the remedy."""
 
 
 class GateError(ThinkwrightError):

@@ -16,6 +16,7 @@ from thinkwright.export.huggingface import check_folder, write_folder
 from thinkwright.export.run_export import Wanted, export_model
 from thinkwright.export.subject import find_subject, load_subject
 from thinkwright.export.whole_folder import whole_folder
+from thinkwright.training.checkpoint import Progress, save_checkpoint
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,8 +93,7 @@ def test_a_runs_template_and_a_checkpoints_weights_are_taken(
     model = AutoModelForCausalLM.from_pretrained(run / "model")
     masters = {name: param.detach() + 1 for name, param in model.named_parameters()}
     checkpoint = tmp_path / "r1/stages/01-zero/checkpoints/step_000020"
-    checkpoint.mkdir(parents=True)
-    torch.save({"optimizer": {"masters": masters}}, checkpoint / "state.pt")
+    save_checkpoint(checkpoint.parent, Progress(20, 20, 0, 0.0), {f"masters/{name}": w for name, w in masters.items()})
     recipe = tmp_path / "r1/stages/01-zero/recipe.json"
     recipe.write_text(recipe.read_text().replace("tiny-base", str(run / "model")))
     export_model(Wanted(str(checkpoint), "hf", out=tmp_path / "later"))

@@ -70,7 +70,7 @@ def interrupt(command: Sequence[str], folder: Path) -> None:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "--resume" in output
-    assert (folder / "checkpoints" / f"step_{len(metrics(folder)):06d}" / "state.pt").exists()
+    assert (folder / "checkpoints" / f"step_{len(metrics(folder)):06d}" / "progress.json").exists()
     assert not (folder / "model").exists()
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
     assert (folder / "report.html").exists()

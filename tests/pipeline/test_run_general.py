@@ -141,7 +141,7 @@ def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_pat
     assert len(refused.stderr.strip().splitlines()) == 1
     stopped_at = len(metrics(folder))
     assert stopped_at % 6 == 0
-    assert (folder / "checkpoints" / f"step_{stopped_at:06d}" / "state.pt").exists()
+    assert (folder / "checkpoints" / f"step_{stopped_at:06d}" / "progress.json").exists()
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["step"] for event in events if event["event"] == "guard"] == [stopped_at]
     assert not (folder / "summary.json").exists()

@@ -211,11 +211,13 @@ def test_conversations_are_kept_opened_renamed_and_deleted(page):
     assert titles(page) == ["Second question", "First question"]
     page.click("#history-list .title >> text=First question")
     assert page.locator(".question-text").all_inner_texts() == ["First question"]
-    page.get_by_label("Rename First question").click(force=True)
+    page.locator("#history-list .title >> text=First question").hover()
+    page.get_by_label("Rename First question").click()
     page.locator(".rename input").fill("Renamed")
     page.locator(".rename input").press("Enter")
     assert titles(page) == ["Second question", "Renamed"]
-    page.get_by_label("Delete Renamed").click(force=True)
+    page.locator("#history-list .title >> text=Renamed").hover()
+    page.get_by_label("Delete Renamed").click()
     page.locator("#welcome").wait_for()
     assert titles(page) == ["Second question"]
     page.get_by_role("button", name="Undo").click()

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.serving import serve as serve_module
 from thinkwright.serving.serve import serving
-from thinkwright.training.checkpoint import STATE_FILE
+from thinkwright.training.checkpoint import Progress, save_checkpoint
 
 SECONDS = 60.0
 ENGINE = EngineSettings(slots=1, max_prompt_tokens=64, max_tokens=64, machine=Machine(threads=1, dtype="float32"))
@@ -65,13 +64,8 @@ def test_while_models_load_sighup_is_harmless_and_ctrl_c_ends_all(tmp_path: Path
 
 def write_checkpoint(run: Path, step: int, masters: dict[str, torch.Tensor] | None) -> None:
     """As far as serving reads it; None: a broken one."""
-    folder = run / "checkpoints" / f"step_{step:06d}"
-    folder.with_name("new").mkdir(parents=True)
-    if masters is None:
-        (folder.with_name("new") / STATE_FILE).write_bytes(b"broken")
-    else:
-        torch.save({"optimizer": {"masters": masters}}, folder.with_name("new") / STATE_FILE)
-    os.rename(folder.with_name("new"), folder)
+    tensors = {f"masters/{name}": weight for name, weight in (masters or {}).items()}
+    save_checkpoint(run / "checkpoints", Progress(step, step, 0, 0.0), tensors)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from thinkwright.errors import EndpointError, TrainingError
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.tasks.prompts import load_task
-from thinkwright.training.checkpoint import load_newest_checkpoint
+from thinkwright.training.checkpoint import newest_checkpoint
 from thinkwright.training.distill import DistillTrainer
 from thinkwright.training.distill_batch import Sample, micro_batches, samples_of, tree_of
 from thinkwright.training.interrupt import StopRequest
@@ -206,7 +206,7 @@ def test_an_outage_of_the_teacher_leaves_what_was_learned_until_then(
         trainer = make_trainer(recipe, student, ServedTeacher(model, student), tmp_path)
         with pytest.raises(EndpointError, match="no reply in 1 tries"):
             trainer.train(Display(), StopRequest())
-    found = load_newest_checkpoint(tmp_path / "checkpoints")
+    found = newest_checkpoint(tmp_path / "checkpoints")
     assert found is not None
     assert found[0].next_step == len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 

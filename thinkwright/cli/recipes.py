@@ -1,6 +1,7 @@
 """``run``, ``doctor``, ``difficulty`` and ``recipes``: what is done with a recipe."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ def _run(options: argparse.Namespace) -> int:
     from thinkwright.report.table import result_table
 
     summary = run_recipe(recipe, folder, resume=options.resume, argv=sys.argv)
+    if os.environ.get("RANK", "0") != "0":  # started by torchrun: the first rank speaks for all
+        return 0
     report = write_report(folder)
     if summary["status"] == INTERRUPTED:
         print(f"interrupted after step {summary['steps']}; go on with --resume")

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.mirror import MirrorSettings
-from thinkwright.config.recipe import Evaluation, Machine, RolloutSettings, TemplateName
+from thinkwright.config.recipe import Evaluation, RolloutSettings, TemplateName, TrainingMachine
 from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import TaskSettings
 
@@ -28,7 +28,7 @@ class DistillRecipe(CosineAdamW):
     type: Literal["distill"]
     seed: int = 0
     """Seed of prompts and sampling."""
-    machine: Machine = Machine()
+    machine: TrainingMachine = TrainingMachine()
     model: str
     """The student: ``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
     teacher: str | None = None

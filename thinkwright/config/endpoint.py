@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from thinkwright.config.section import Section
 
 _LABEL = re.compile(r"[^\s.%]{1,63}")
+_SPREADS = frozenset({"ranks", "deadline_seconds"})
 _REACHES = frozenset(
     {"url", "key_variable", "timeout_seconds", "retries", "concurrency", "tries"}
     | {"max_no_verdict_share", "max_unusable_share"}
@@ -59,12 +60,16 @@ class Endpoint(Section):
 
 
 def without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A resolved recipe without what only says how a served model is reached, when a run gives up on it, and in which
-    other tools its metrics are shown (``mirror``).
+    """A resolved recipe without what only says how a served model is reached, when a run gives up on it, in which other
+    tools its metrics are shown (``mirror``), and over how many processes the training is spread.
 
     Two recipes that differ in nothing else make the same, so a run may be resumed with other ones.
     """
-    return {key: value for key, value in _without_reach(recipe).items() if key != "mirror"}
+    kept = {key: value for key, value in _without_reach(recipe).items() if key != "mirror"}
+    if isinstance(kept.get("machine"), dict):
+        machine = cast("dict[str, Any]", kept["machine"])
+        kept["machine"] = {key: value for key, value in machine.items() if key not in _SPREADS}
+    return kept
 
 
 def _without_reach(recipe: dict[str, Any]) -> dict[str, Any]:

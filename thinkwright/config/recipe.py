@@ -30,6 +30,22 @@ class Machine(Section):
     """CPU threads of torch. On a CPU the same number gives the same result."""
 
 
+class TrainingMachine(Machine):
+    """Where training takes place: in this process, or spread over several."""
+
+    ranks: PositiveInt = 1
+    """Processes that train together (FSDP2), each with its part of the weights, on a GPU of its own if there are any.
+    Changes speed and memory, not the result; a run may be resumed with another number."""
+    deadline_seconds: PositiveFloat = 1800.0
+    """How long a rank waits for the others before it gives up; then all begin again at the newest checkpoint."""
+
+    @model_validator(mode="after")
+    def _deadline_has_effect(self) -> "TrainingMachine":
+        if self.ranks == 1 and self.deadline_seconds != TrainingMachine.model_fields["deadline_seconds"].default:
+            raise ValueError("deadline_seconds has no effect with ranks = 1; remove it")
+        return self
+
+
 class Sampling(Section):
     """How completions are drawn."""
 
@@ -214,7 +230,7 @@ class RLRecipe(Section):
     type: Literal["rl"]
     seed: int = 0
     """Seed of prompts and sampling."""
-    machine: Machine = Machine()
+    machine: TrainingMachine = TrainingMachine()
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
     task: Annotated[RuledTask, Field(discriminator="type")]

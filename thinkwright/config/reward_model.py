@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.mirror import MirrorSettings
-from thinkwright.config.recipe import Machine, TemplateName
+from thinkwright.config.recipe import TemplateName, TrainingMachine
 from thinkwright.config.section import Section
 
 
@@ -23,7 +23,7 @@ class RewardModelRecipe(CosineAdamW):
     type: Literal["reward_model"]
     seed: int = 0
     """Seed of the head and of the order of the pairs."""
-    machine: Machine = Machine()
+    machine: TrainingMachine = TrainingMachine()
     model: str
     """``tiny-base``, a Hugging Face folder, or a Hub name: the language model to start from."""
     data: tuple[str, ...] = Field(min_length=1)

@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.mirror import MirrorSettings
-from thinkwright.config.recipe import Evaluation, Machine, TemplateName
+from thinkwright.config.recipe import Evaluation, TemplateName, TrainingMachine
 from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import RuledTask
 
@@ -24,7 +24,7 @@ class SFTRecipe(CosineAdamW):
     type: Literal["sft"]
     seed: int = 0
     """Seed of the order of the rows."""
-    machine: Machine = Machine()
+    machine: TrainingMachine = TrainingMachine()
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
     data: tuple[str, ...] = Field(min_length=1)

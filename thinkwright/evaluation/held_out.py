@@ -7,6 +7,7 @@ from typing import Any
 
 from thinkwright.config.recipe import Measurement
 from thinkwright.config.rewards import RewardWeights
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import GraderError
 from thinkwright.evaluation.figures import Sample, figures_of, samples_of
 from thinkwright.models.policy import Policy
@@ -29,8 +30,11 @@ def evaluate(
     pool: WorkerPool,
     policy_version: int = 0,
     forced_start: dict[str, str] | None = None,
+    ranks: Ranks = SINGLE,
 ) -> EvaluationResult:
     """Sample every held-out prompt and score it. ``forced_start`` by language begins every completion, and counts.
+
+    Every rank samples and scores its share; all get the figures of all.
 
     Completions that graders could not score are neither right nor wrong: they are left out of the means and counted.
     Raises GraderError if there are no others.
@@ -38,14 +42,15 @@ def evaluate(
     sampling = SamplingSettings(
         settings.samples_per_question, max_tokens, settings.temperature, SEED, _STEP, top_p=settings.top_p
     )
-    starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in prompts]
-    prompt_ids = [_encode(policy, prompt.text) for prompt in prompts]
+    own = ranks.share(prompts)
+    starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in own]
+    prompt_ids = [_encode(policy, prompt.text) for prompt in own]
     requests = [
         RolloutRequest(prompt.prompt_id, ids, forced_start=start)
-        for prompt, ids, start in zip(prompts, prompt_ids, starts, strict=True)
+        for prompt, ids, start in zip(own, prompt_ids, starts, strict=True)
     ]
-    groups = list(zip(prompts, prompt_ids, engine.generate(requests, sampling, policy_version), strict=True))
-    scored = score_groups(groups, RewardWeights(), pool)
+    groups = list(zip(own, prompt_ids, engine.generate(requests, sampling, policy_version), strict=True))
+    scored = ranks.joined(score_groups(groups, RewardWeights(), pool))
     samples: list[Sample] = samples_of(_graded(scored))
     not_graded = set_aside(scored)
     if not samples:
@@ -73,10 +78,13 @@ def bare_and_forced(
     max_tokens: int,
     pool: WorkerPool,
     starts: dict[str, dict[str, str]],
+    ranks: Ranks = SINGLE,
 ) -> dict[str, dict[str, Any]]:
     """Figures of the policy made to answer at once (``bare``) and made to go step by step (``forced``)."""
     return {
-        kind: evaluate(engine, policy, prompts, settings, max_tokens, pool, forced_start=starts[kind]).figures
+        kind: evaluate(
+            engine, policy, prompts, settings, max_tokens, pool, forced_start=starts[kind], ranks=ranks
+        ).figures
         for kind in ("bare", "forced")
     }
 

@@ -3,10 +3,11 @@
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -27,6 +28,7 @@ from thinkwright.models.packed_attention import PackedContext
 from thinkwright.models.token_tree import TokenTree, pack_rows
 
 AttentionInterface.register(ATTENTION_NAME, attention_forward)
+Outputs = TypeVar("Outputs")
 _LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
 
 
@@ -67,6 +69,13 @@ class Policy:
     def weights_version(self) -> int:
         """Grows whenever a weight is written to: torch counts the writes of every tensor."""
         return sum(param._version for param in self._params)
+
+    def in_one_pass(self, compute: Callable[[], Outputs]) -> Outputs:
+        """What ``compute`` makes of the weights, tensors; a policy spread over processes gathers its weights for it.
+
+        All passes with gradients go through here.
+        """
+        return compute()
 
     def hidden_states(self, tokens: Tensor, positions: Tensor, context: AttentionContext) -> Tensor:
         """Final hidden states (B, T, E) of tokens (B, T) at positions (B, T)."""

@@ -93,10 +93,14 @@ class RewardModel:
         # pack leaves out a completion's last token, which nothing reads; here the one before it is wanted.
         end = self.policy.tokenizer.eos_token_id
         tree = pack([(prompt, [(*response, end) for response in responses]) for prompt, responses in encoded])
-        hidden = self.policy.packed_hidden_states(tree, training_context(tree, self.policy.device))
         lengths = torch.tensor([len(response) + 1 for _, responses in encoded for response in responses])
         last = torch.tensor(tree.predictors)[lengths.cumsum(0) - 1].to(self.policy.device)
-        return (hidden[last].float() @ self.policy.model.score.weight.float().mT)[:, 0]
+
+        def compute() -> Tensor:
+            hidden = self.policy.packed_hidden_states(tree, training_context(tree, self.policy.device))
+            return (hidden[last].float() @ self.policy.model.score.weight.float().mT)[:, 0]
+
+        return self.policy.in_one_pass(compute)
 
     def scores(self, items: Sequence[Item]) -> list[float]:
         """Raw scores. Raises ModelError as ``encode``."""

@@ -9,6 +9,7 @@ from typing import Any
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.load import resolved_json
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.endpoint import ServedModel
@@ -26,6 +27,7 @@ from thinkwright.pipeline.record import (
     record_start,
     task_digest,
 )
+from thinkwright.pipeline.spread import check_is_shared
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder
@@ -36,22 +38,24 @@ from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.teacher import LocalTeacher, ServedTeacher, Teacher, check_tokenizers
 
 
-def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     started = time.monotonic()
-    check_run_folder(folder, resolved_json(recipe), resume=resume)
-    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+    ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
+    device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
     policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task, recipe.template)
     longest = longest_prompt(policy, recipe.rollout, recipe.seed, task.all_prompts())
     with ExitStack() as open_parts:
         teacher = open_parts.enter_context(_teacher(recipe, policy, longest))
-        measure = open_parts.enter_context(_measuring(recipe, policy, task))
-        trainer = DistillTrainer(recipe, policy, teacher, task, folder, started, measure)
-        create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, _data_digest(recipe, task), task.report)
-        record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
-        with Display() as display, StopRequest() as stop:
+        measure = open_parts.enter_context(_measuring(recipe, policy, task, ranks))
+        trainer = DistillTrainer(recipe, policy, teacher, task, folder, started, measure, ranks)
+        if ranks.is_first:
+            create_run_folder(folder, resolved_json(recipe), resume=resume)
+            record_data(folder, _data_digest(recipe, task), task.report)
+            record_start(folder, policy, recipe.machine, argv, resume=resume)
+        check_is_shared(folder, ranks)
+        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
             for line in task.notes():
                 display.note(line)
             if resume:
@@ -64,7 +68,8 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
     }
-    record_end(folder, policy, summary)
+    if ranks.is_first:
+        record_end(folder, policy, summary)
     return summary
 
 
@@ -98,7 +103,7 @@ def _teacher(recipe: DistillRecipe, policy: Policy, longest: tuple[int, ...]) ->
 
 
 @contextmanager
-def _measuring(recipe: DistillRecipe, policy: Policy, task: Task) -> Iterator[Measure | None]:
+def _measuring(recipe: DistillRecipe, policy: Policy, task: Task, ranks: Ranks) -> Iterator[Measure | None]:
     """What answers the task's held-out questions, with workers that grade; None where there are none."""
     if not task.held_out:
         yield None
@@ -107,5 +112,5 @@ def _measuring(recipe: DistillRecipe, policy: Policy, task: Task) -> Iterator[Me
     engine = NativeEngine(policy, rollout.slots, rollout.memory_bytes)
     with WorkerPool(recipe.workers, isolation=recipe.program_isolation) as pool:
         yield lambda version: evaluate(
-            engine, policy, task.held_out, recipe.evaluation, rollout.max_response_tokens, pool, version
+            engine, policy, task.held_out, recipe.evaluation, rollout.max_response_tokens, pool, version, ranks=ranks
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkwright.config.recipe import RLRecipe
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import GateError
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
@@ -39,15 +40,23 @@ class CheckUp:
     """What a person should know before training starts."""
 
 
-def check_up(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path) -> CheckUp:
+def check_up(
+    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, ranks: Ranks = SINGLE
+) -> CheckUp:
     """Examine a recipe before its run; a run that was examined before keeps what was found then.
 
-    Raises GateError, with examples and remedies, if the run must not start.
+    The first rank does it for all. Raises GateError, with examples and remedies, if the run must not start.
     """
+    record, notes = ranks.on_first(lambda: _record_of(recipe, policy, task, pool, folder))
+    return CheckUp(_without(task, frozenset(record["excluded"])), record, notes)
+
+
+def _record_of(
+    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     path = folder / DOCTOR_FILE
     if path.exists():
-        record = read_json(path)
-        return CheckUp(_without(task, frozenset(record["excluded"])), record, ())
+        return read_json(path), ()
     report = examine(recipe, policy, task, pool)
     if not report.is_ok:
         raise GateError(problem_text(report))
@@ -55,7 +64,7 @@ def check_up(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, fol
     summary = (
         f"doctor: {report.num_examined:,} of {report.num_rows:,} rows examined in {report.figures['seconds']:.1f} s"
     )
-    return CheckUp(_without(task, report.excluded), as_record(report), (summary, *notes))
+    return as_record(report), (summary, *notes)
 
 
 def as_record(report: DoctorReport) -> dict[str, Any]:

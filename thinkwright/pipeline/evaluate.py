@@ -84,7 +84,7 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
                 break
             policy = _load(recipe, model, folder, resume=resume)
             if not is_started:
-                record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+                record_start(folder, policy, recipe.machine, argv, resume=resume)
                 is_started = True
             begun = time.monotonic()
             result = _measure(recipe, model, policy, pool)

@@ -14,7 +14,7 @@ from thinkwright.errors import ModelError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.reward_model import READING_FILE
 from thinkwright.models.shipped import SHIPPED, resolve_model_name
-from thinkwright.training.checkpoint import STATE_FILE, load_checkpoint_weights
+from thinkwright.training.checkpoint import PROGRESS_FILE, load_checkpoint_weights
 
 _CHECKPOINT = re.compile(r"step_\d+")
 
@@ -44,7 +44,7 @@ def find_model(text: str) -> ModelSource:
     if text in SHIPPED:
         return ModelSource(text, text, template="r1_zero")
     path = Path(resolve_model_name(text))
-    if (path / STATE_FILE).is_file():
+    if (path / PROGRESS_FILE).is_file():
         return _checkpoint(path)
     if (path / "config.json").is_file():
         return _model_folder(path)
@@ -53,7 +53,7 @@ def find_model(text: str) -> ModelSource:
     if path.exists():
         raise ModelError(
             f"{text}: neither a model (config.json), nor a run (recipe.json or pipeline.json), nor a checkpoint "
-            f"({STATE_FILE}); give one of these"
+            f"({PROGRESS_FILE}); give one of these"
         )
     return ModelSource(_plain(text), text)
 

@@ -28,7 +28,7 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
     """Run or resume; leaves ``model/`` with weights, tokenizer and card. Returns what ``summary.json`` holds."""
     policy = starting_policy(recipe, *choose_machine(recipe.machine, folder, resume=resume))
     create_run_folder(folder, resolved_json(recipe), resume=resume)
-    record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+    record_start(folder, policy, recipe.machine, argv, resume=resume)
     with Display() as display, StopRequest() as stop:
         trainer = PretrainTrainer(recipe, policy, folder)
         if resume:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from thinkwright.config.recipe import Machine
+from thinkwright.config.recipe import Machine, TrainingMachine
+from thinkwright.distributed.ranks import SINGLE, Ranks, own_device
 from thinkwright.errors import RunFolderError
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
@@ -20,11 +21,18 @@ INTERRUPTED = "interrupted"
 FINISHED = "finished"
 
 
-def choose_machine(machine: Machine, folder: Path, *, resume: bool) -> tuple[torch.device, torch.dtype]:
-    """Device and dtype of a run; a resumed one keeps the dtype it began with, since ``auto`` measures."""
+def choose_machine(
+    machine: Machine, folder: Path, *, resume: bool, ranks: Ranks = SINGLE
+) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype of a run; a resumed one keeps the dtype it began with, since ``auto`` measures.
+
+    Each rank gets a GPU of its own; all get one dtype. Raises RanksError if there are too few GPUs.
+    """
     device, path = choose_device(machine.device), folder / "environment.json"
+    if ranks.size > 1:
+        device = own_device(device)
     recorded = read_json(path)["dtype"] if resume and path.exists() else machine.dtype
-    return device, choose_dtype(recorded, device)
+    return device, ranks.on_first(lambda: choose_dtype(recorded, device))
 
 
 def record_data(folder: Path, digest: str, report: dict[str, Any]) -> None:
@@ -57,9 +65,11 @@ def joint_digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def record_start(folder: Path, policy: Policy, threads: int, argv: list[str], *, resume: bool) -> None:
+def record_start(folder: Path, policy: Policy, machine: Machine, argv: list[str], *, resume: bool) -> None:
     """Write ``environment.json`` unless a resumed run has it already; either way an event is added."""
-    found = environment(argv, str(policy.device), str(policy.model.dtype).removeprefix("torch."), threads)
+    found = environment(argv, str(policy.device), str(policy.dtype).removeprefix("torch."), machine.threads)
+    if isinstance(machine, TrainingMachine) and machine.ranks > 1:
+        found["ranks"] = machine.ranks
     if not (folder / "environment.json").exists():
         write_json_atomic(folder / "environment.json", found)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})

@@ -78,7 +78,7 @@ def run_rejection(recipe: RejectionRecipe, folder: Path, *, resume: bool, argv: 
         tools = _Tools(policy, task, pool, examples, judge, refiner)
         create_run_folder(folder, resolved_json(recipe), resume=resume)
         record_data(folder, digest_of(task, examples, extra), task.report)
-        record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
+        record_start(folder, policy, recipe.machine, argv, resume=resume)
         with Display() as display, StopRequest() as stop:
             for line in task.notes():
                 display.note(line)

@@ -8,21 +8,25 @@ from typing import Any
 from thinkwright.config.load import resolved_json
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.models.reward_model import Reading, RewardModel, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.record import choose_machine, record_data, record_end, record_start
+from thinkwright.pipeline.spread import check_is_shared
 from thinkwright.run_folder import check_run_folder, create_run_folder
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.preference_data import load_preference_data
 from thinkwright.training.reward_model import RewardModelTrainer, summary_of
 
 
-def run_reward_model(recipe: RewardModelRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def run_reward_model(
+    recipe: RewardModelRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks
+) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     started = time.monotonic()
-    check_run_folder(folder, resolved_json(recipe), resume=resume)
-    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+    ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
+    device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
     reading = Reading(recipe.template, recipe.reads, recipe.loss)
     model = start_reward_model(resolve_model_name(recipe.model), reading, device=device, dtype=dtype, seed=recipe.seed)
     if recipe.max_tokens > model.policy.max_positions:
@@ -31,13 +35,15 @@ def run_reward_model(recipe: RewardModelRecipe, folder: Path, *, resume: bool, a
             f"tokens; set max_tokens={model.policy.max_positions}"
         )
     data = load_preference_data(recipe, model)
-    trainer = RewardModelTrainer(recipe, model, data, folder, started)
+    trainer = RewardModelTrainer(recipe, model, data, folder, started, ranks)
     if recipe.warmup_steps >= trainer.num_steps:
         raise RecipeError(f"warmup_steps: {recipe.warmup_steps} leaves nothing of {trainer.num_steps} steps; lower it")
-    create_run_folder(folder, resolved_json(recipe), resume=resume)
-    record_data(folder, data.digest(), data.report)
-    record_start(folder, model.policy, recipe.machine.threads, argv, resume=resume)
-    with Display() as display, StopRequest() as stop:
+    if ranks.is_first:
+        create_run_folder(folder, resolved_json(recipe), resume=resume)
+        record_data(folder, data.digest(), data.report)
+        record_start(folder, model.policy, recipe.machine, argv, resume=resume)
+    check_is_shared(folder, ranks)
+    with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
         for line in data.notes():
             display.note(line)
         if resume:
@@ -45,12 +51,14 @@ def run_reward_model(recipe: RewardModelRecipe, folder: Path, *, resume: bool, a
         trainer.train(display, stop)
     is_done = trainer.progress.next_step == trainer.num_steps
     summary = summary_of(trainer, is_done)
-    if is_done:
-        _save(model, trainer, folder)
-    record_end(folder, model.policy, summary, save=False)
+    scale = trainer.scale() if is_done else None
+    if ranks.is_first:
+        if scale is not None:
+            _save(model, scale, folder)
+        record_end(folder, model.policy, summary, save=False)
     return summary
 
 
-def _save(model: RewardModel, trainer: RewardModelTrainer, folder: Path) -> None:
-    mean, deviation = trainer.scale()
+def _save(model: RewardModel, scale: tuple[float, float], folder: Path) -> None:
+    mean, deviation = scale
     RewardModel(model.policy, replace(model.reading, mean=mean, deviation=deviation)).save(folder / "model")

@@ -1,7 +1,9 @@
 """Runs a recipe in a run folder, from the first check to the summary."""
 
 import json
+import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import Ranks, is_rank
 from thinkwright.errors import ModelError
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
@@ -42,10 +45,11 @@ from thinkwright.pipeline.record import (
 from thinkwright.pipeline.rejection import run_rejection
 from thinkwright.pipeline.reward_model import run_reward_model
 from thinkwright.pipeline.sft import run_sft
+from thinkwright.pipeline.spread import check_is_shared, is_spread, ranks_of, run_spread
 from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
+from thinkwright.run_folder import RECIPE_FILE, check_run_folder, create_run_folder, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
@@ -55,27 +59,41 @@ from thinkwright.training.rl import RLTrainer
 
 
 def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
-    """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
-    torch.set_num_threads(recipe.machine.threads)
+    """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched.
+
+    If the recipe asks for several ranks, they are started here, unless this process is one of them.
+    """
     _refuse_reward_models(recipe)
-    with mirrored(recipe, folder):
-        return _run_kind(recipe, folder, resume=resume, argv=argv)
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):  # torchrun starts all ranks again when one has died
+        resume = resume or (folder / RECIPE_FILE).is_file()
+    if is_spread(recipe) and not is_rank():
+        return run_spread(_run_here, recipe, folder, resume=resume, argv=argv)
+    return _run_here(recipe, folder, resume, argv)
 
 
-def _run_kind(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def _run_here(recipe: Recipe, folder: Path, resume: bool, argv: list[str]) -> dict[str, Any]:
+    """Run or resume in this process, which may be one of several ranks."""
+    torch.set_num_threads(recipe.machine.threads)
+    with ranks_of(recipe) as ranks, mirrored(recipe, folder) if ranks.is_first else nullcontext():
+        if isinstance(recipe, SFTRecipe):
+            return run_sft(recipe, folder, resume=resume, argv=argv, ranks=ranks)
+        if isinstance(recipe, RewardModelRecipe):
+            return run_reward_model(recipe, folder, resume=resume, argv=argv, ranks=ranks)
+        if isinstance(recipe, DistillRecipe):
+            return run_distill(recipe, folder, resume=resume, argv=argv, ranks=ranks)
+        if isinstance(recipe, RLRecipe):
+            return run_rl(recipe, folder, resume=resume, argv=argv, ranks=ranks)
+        return _run_in_one_process(recipe, folder, resume=resume, argv=argv)
+
+
+def _run_in_one_process(
+    recipe: PretrainRecipe | RejectionRecipe | EvaluateRecipe, folder: Path, *, resume: bool, argv: list[str]
+) -> dict[str, Any]:
     if isinstance(recipe, PretrainRecipe):
         return run_pretrain(recipe, folder, resume=resume, argv=argv)
-    if isinstance(recipe, SFTRecipe):
-        return run_sft(recipe, folder, resume=resume, argv=argv)
     if isinstance(recipe, RejectionRecipe):
         return run_rejection(recipe, folder, resume=resume, argv=argv)
-    if isinstance(recipe, RewardModelRecipe):
-        return run_reward_model(recipe, folder, resume=resume, argv=argv)
-    if isinstance(recipe, EvaluateRecipe):
-        return run_evaluate(recipe, folder, resume=resume, argv=argv)
-    if isinstance(recipe, DistillRecipe):
-        return run_distill(recipe, folder, resume=resume, argv=argv)
-    return _run_rl(recipe, folder, resume=resume, argv=argv)
+    return run_evaluate(recipe, folder, resume=resume, argv=argv)
 
 
 def _refuse_reward_models(recipe: Recipe) -> None:
@@ -91,25 +109,27 @@ def _refuse_reward_models(recipe: Recipe) -> None:
             raise ModelError(f"{key}: {name} is a reward model, which writes nothing; give a language model")
 
 
-def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks) -> dict[str, Any]:
     started = time.monotonic()
-    check_run_folder(folder, resolved_json(recipe), resume=resume)
+    ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
     with WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool:
-        device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+        device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
         policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
         task = load_task(recipe.task, recipe.template)
         general = load_general(recipe, policy)
         check_recipe(recipe, policy, task, pool, general)
-        found = check_up(recipe, policy, task, pool, folder)
-        trainer = RLTrainer(recipe, policy, found.task, pool, folder, started, general)
-        create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, _data_digest(recipe, task, general), found.task.report)
-        write_json_atomic(folder / DOCTOR_FILE, found.record)
-        record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
-        with Display() as display, StopRequest() as stop:
+        found = check_up(recipe, policy, task, pool, folder, ranks)
+        trainer = RLTrainer(recipe, policy, found.task, pool, folder, started, general, ranks)
+        if ranks.is_first:
+            create_run_folder(folder, resolved_json(recipe), resume=resume)
+            record_data(folder, _data_digest(recipe, task, general), found.task.report)
+            write_json_atomic(folder / DOCTOR_FILE, found.record)
+            record_start(folder, policy, recipe.machine, argv, resume=resume)
+        check_is_shared(folder, ranks)
+        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
             for line in (*task.notes(), *found.notes):
                 display.note(line)
-            _pass_gate(recipe, policy, task, pool, folder, display)
+            _pass_gate(recipe, policy, task, pool, folder, display, ranks)
             if resume:
                 trainer.resume()
             trainer.train(display, stop)
@@ -120,7 +140,8 @@ def _run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str]) ->
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
     }
-    record_end(folder, policy, summary)
+    if ranks.is_first:
+        record_end(folder, policy, summary)
     return summary
 
 
@@ -136,16 +157,22 @@ def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -
     return joint_digest([task_digest(task), *digests])
 
 
-def _pass_gate(recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display) -> None:
+def _pass_gate(
+    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display, ranks: Ranks
+) -> None:
     """Measure what the base does when forced, once per run, and hold it against the gate, if the recipe has one."""
     path = folder / "eval" / "baselines.json"
     if recipe.gate is None:
         return
-    if not path.exists():
+    if not ranks.first(path.exists()):
         engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
         max_tokens = recipe.rollout.max_response_tokens
-        baselines = bare_and_forced(engine, policy, task.held_out, recipe.evaluation, max_tokens, pool, forced_starts())
-        write_json_atomic(path, baselines)
+        baselines = bare_and_forced(
+            engine, policy, task.held_out, recipe.evaluation, max_tokens, pool, forced_starts(), ranks
+        )
+        if ranks.is_first:
+            write_json_atomic(path, baselines)
+        ranks.meet()
     display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
 
 

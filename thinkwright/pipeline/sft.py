@@ -10,6 +10,7 @@ from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.load import resolved_json
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, load_policy
@@ -23,6 +24,7 @@ from thinkwright.pipeline.record import (
     record_start,
     task_digest,
 )
+from thinkwright.pipeline.spread import check_is_shared
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder
@@ -33,22 +35,24 @@ from thinkwright.training.sft import Measure, SFTTrainer
 from thinkwright.training.sft_data import SFTData, load_sft_data
 
 
-def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     started = time.monotonic()
-    check_run_folder(folder, resolved_json(recipe), resume=resume)
-    device, dtype = choose_machine(recipe.machine, folder, resume=resume)
+    ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
+    device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
     policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task, recipe.template) if recipe.task is not None else None
     _check_context(recipe, policy, task)
     data = _load_rows(recipe, policy, task)
-    with _measuring(recipe, policy, task) as measure:
-        trainer = SFTTrainer(recipe, policy, data, folder, started, measure)
+    with _measuring(recipe, policy, task, ranks) as measure:
+        trainer = SFTTrainer(recipe, policy, data, folder, started, measure, ranks)
         _check_steps(recipe, trainer)
-        create_run_folder(folder, resolved_json(recipe), resume=resume)
-        _record_rows(folder, data, task)
-        record_start(folder, policy, recipe.machine.threads, argv, resume=resume)
-        with Display() as display, StopRequest() as stop:
+        if ranks.is_first:
+            create_run_folder(folder, resolved_json(recipe), resume=resume)
+            _record_rows(folder, data, task)
+            record_start(folder, policy, recipe.machine, argv, resume=resume)
+        check_is_shared(folder, ranks)
+        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
             for line in (*data.notes(), *(task.notes() if task is not None else ())):
                 display.note(line)
             if recipe.held_out_share and not data.held_out:
@@ -64,7 +68,8 @@ def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str]) -
         "rows": len(data.training),
         "seed": recipe.seed,
     }
-    record_end(folder, policy, summary)
+    if ranks.is_first:
+        record_end(folder, policy, summary)
     return summary
 
 
@@ -98,7 +103,7 @@ def _load_rows(recipe: SFTRecipe, policy: Policy, task: Task | None) -> SFTData:
 
 
 @contextmanager
-def _measuring(recipe: SFTRecipe, policy: Policy, task: Task | None) -> Iterator[Measure | None]:
+def _measuring(recipe: SFTRecipe, policy: Policy, task: Task | None, ranks: Ranks) -> Iterator[Measure | None]:
     """What answers the task's held-out questions, with workers that grade; None without a task."""
     if task is None:
         yield None
@@ -106,7 +111,7 @@ def _measuring(recipe: SFTRecipe, policy: Policy, task: Task | None) -> Iterator
     engine, settings = NativeEngine(policy), recipe.evaluation
     with WorkerPool(isolation=recipe.program_isolation) as pool:
         yield lambda version: evaluate(
-            engine, policy, task.held_out, settings, settings.max_response_tokens, pool, version
+            engine, policy, task.held_out, settings, settings.max_response_tokens, pool, version, ranks=ranks
         )
 
 

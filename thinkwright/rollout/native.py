@@ -42,6 +42,8 @@ class NativeEngine:
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
     ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """See ``RolloutEngine``."""
+        if not requests:
+            return
         check_lengths(self._policy, requests, settings)
         shared = common_prefix([request.prompt_ids for request in requests])
         # Always all that the prompts share, whatever is known already: so rounding does not depend on earlier calls.

@@ -15,9 +15,11 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from torch import Tensor
 
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.policy import Policy, recompute_activations, training_context
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
@@ -42,13 +44,14 @@ class DistillTrainer(StepTrainer):
         folder: Path,
         started: float,
         measure: Measure | None = None,
+        ranks: Ranks = SINGLE,
     ) -> None:
         """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
         self.recipe, self.policy, self.teacher, self.task = recipe, policy, teacher, task
         self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
-        super().__init__(recipe, policy.model, folder, started)
+        super().__init__(recipe, policy, folder, started, ranks)
         if recipe.recompute_activations:
-            recompute_activations(policy)
+            recompute_activations(self.learner)
         self._measure = measure
 
     @property
@@ -66,6 +69,7 @@ class DistillTrainer(StepTrainer):
         read_at = time.monotonic()
         lr = self.learning_rate(step)
         updates = [self.update(part, lr) for part in parts]
+        self.publish()
         num_tokens = sum(len(rollout.token_ids) for rollout in rollouts)
         self.progress = Progress(
             next_step=step + 1,
@@ -89,8 +93,9 @@ class DistillTrainer(StepTrainer):
 
     def update(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """One optimizer step on the samples. TrainingError, weights untouched, if loss or gradient is not finite."""
-        total = num_learned(samples)
-        loss = sum(self._backward(batch, total) for batch in micro_batches(samples, self.recipe.micro_batch_tokens))
+        total, batches = num_learned(samples), list(micro_batches(samples, self.recipe.micro_batch_tokens))
+        own = sum(self._backward(batch, total, float(is_own)) for batch, is_own in self.ranks.passes(batches))
+        loss = self.ranks.sums({"loss": own})["loss"]
         norm = self.optimizer.gradient_norm(loss)
         self.optimizer.step(lr, norm, self.recipe.max_grad_norm)
         return {"loss/reverse_kl": loss, "optim/grad_norm": norm}
@@ -101,19 +106,21 @@ class DistillTrainer(StepTrainer):
             return
         step = self.progress.next_step
         result = self._measure(self.progress.policy_version)
+        if not self.ranks.is_first:
+            return
         row = {"step": step, "figures": result.figures, "samples": result.samples}
         write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
         display.evaluation(step, result.figures)
 
     def _sample(self, step: int) -> list[tuple[tuple[int, ...], tuple[Rollout, ...]]]:
-        """The ids of the step's prompts, each with its completions."""
+        """The ids of the step's prompts, each with its completions; every rank samples its share of them."""
         rollout, seed = self.recipe.rollout, self.recipe.seed
-        prompts = self.task.prompts(seed, step, rollout.prompts_per_step)
+        prompts = self.ranks.share(self.task.prompts(seed, step, rollout.prompts_per_step))
         encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
         settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, seed, step)
         groups = self.engine.generate(requests, settings, self.progress.policy_version)
-        return list(zip(encoded, groups, strict=True))
+        return self.ranks.joined(list(zip(encoded, groups, strict=True)))
 
     def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[Sample]]:
         """What the teacher read, dealt out prompt by prompt to the step's updates."""
@@ -124,11 +131,15 @@ class DistillTrainer(StepTrainer):
         parts = [[sample for group in groups[i::count] for sample in group] for i in range(count)]
         return [part for part in parts if part]
 
-    def _backward(self, samples: Sequence[Sample], num_tokens: int) -> float:
-        """Add the micro-batch's share of the update's gradient; returns its share of the loss."""
-        tree = tree_of(samples)
-        hidden = self.policy.packed_hidden_states(tree, training_context(tree, self.policy.device))
-        predictors = torch.tensor(tree.predictors, device=self.policy.device)
-        loss = self.teacher.losses(hidden[predictors], self.policy.head, tree, samples).sum() / num_tokens
+    def _backward(self, samples: Sequence[Sample], num_tokens: int, weight: float) -> float:
+        """Add the micro-batch's share of the update's gradient, times ``weight``; returns its share of the loss."""
+        tree, learner = tree_of(samples), self.learner
+
+        def compute() -> Tensor:
+            hidden = learner.packed_hidden_states(tree, training_context(tree, learner.device))
+            predictors = torch.tensor(tree.predictors, device=learner.device)
+            return self.teacher.losses(hidden[predictors], learner.head, tree, samples).sum()
+
+        loss = learner.in_one_pass(compute) * weight / num_tokens
         loss.backward()
         return float(loss.detach())

@@ -24,7 +24,7 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.models.tokenizer import train_tokenizer
 from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
-from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.supervised import Row, backward
@@ -75,10 +75,10 @@ class PretrainTrainer:
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if any."""
-        found = load_newest_checkpoint(self.folder / "checkpoints")
+        found = newest_checkpoint(self.folder / "checkpoints")
         if found is not None:
-            self.progress, optimizer_state, _ = found
-            self.optimizer.load_state_dict(optimizer_state)
+            self.progress, checkpoint = found
+            self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors))
             self._started = time.monotonic() - self.progress.wall_seconds
         truncate_jsonl(self.folder / "metrics.jsonl", self.progress.next_step)
 
@@ -107,7 +107,7 @@ class PretrainTrainer:
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.tensors())
 
     def _num_seen(self) -> int:
         return self.progress.next_step * self.recipe.documents_per_step

@@ -17,6 +17,7 @@ from torch import Tensor
 from thinkwright.algorithms.preference_loss import pairwise_loss, pointwise_loss
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.evaluation.preference_figures import ScoredPair, preference_figures
 from thinkwright.models.reward_model import RewardModel
 from thinkwright.models.token_tree import split_by_tokens
@@ -32,11 +33,18 @@ class RewardModelTrainer(StepTrainer):
     """The state of one run: model, optimizer, pairs, and where it stands."""
 
     def __init__(
-        self, recipe: RewardModelRecipe, model: RewardModel, data: PreferenceData, folder: Path, started: float
+        self,
+        recipe: RewardModelRecipe,
+        model: RewardModel,
+        data: PreferenceData,
+        folder: Path,
+        started: float,
+        ranks: Ranks = SINGLE,
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
-        self.recipe, self.model, self.data = recipe, model, data
-        super().__init__(recipe, model.policy.model, folder, started)
+        self.recipe, self.data = recipe, data
+        super().__init__(recipe, model.policy, folder, started, ranks)
+        self.model = RewardModel(self.learner, model.reading)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -72,6 +80,8 @@ class RewardModelTrainer(StepTrainer):
         step = self.progress.next_step
         scored = self.score(self.data.held_out)
         figures = preference_figures(scored, is_pairwise=self.recipe.loss == "pairwise")
+        if not self.ranks.is_first:
+            return
         rows = [pair.__dict__ for pair in scored]
         write_json_atomic(
             self.folder / "eval" / f"step_{step:06d}.json",
@@ -81,16 +91,13 @@ class RewardModelTrainer(StepTrainer):
 
     @torch.no_grad()
     def score(self, rows: Sequence[PairRow]) -> list[ScoredPair]:
-        """Raw scores of pairs."""
-        found: list[ScoredPair] = []
-        for batch in _micro_batches(rows, self.recipe.micro_batch_tokens):
-            scores = iter(self.model.forward([row.encoded for row in batch]).tolist())
-            for row in batch:
-                lengths = iter(map(len, row.encoded[1]))
-                chosen, long = (next(scores), next(lengths)) if row.has_chosen else (None, 0)
-                rejected, other = (next(scores), next(lengths)) if row.has_rejected else (None, 0)
-                found.append(ScoredPair(chosen, rejected, long, other))
-        return found
+        """Raw scores of pairs, in order; every rank reads its part of them."""
+        own: list[list[ScoredPair]] = []
+        for batch, is_own in self.ranks.passes(list(_micro_batches(rows, self.recipe.micro_batch_tokens))):
+            scores = self.model.forward([row.encoded for row in batch]).tolist()
+            if is_own:
+                own.append(_scored(batch, scores))
+        return [pair for batch in self.ranks.joined(own) for pair in batch]
 
     def scale(self) -> tuple[float, float]:
         """Mean and standard deviation of the scores of all held-out responses."""
@@ -102,12 +109,13 @@ class RewardModelTrainer(StepTrainer):
         """Accumulate the gradient of the mean loss; returns that loss."""
         count = len(rows) if self.recipe.loss == "pairwise" else sum(len(row.encoded[1]) for row in rows)
         total = 0.0
-        for batch in _micro_batches(sorted(rows, key=lambda row: row.num_tokens), self.recipe.micro_batch_tokens):
+        batches = list(_micro_batches(sorted(rows, key=lambda row: row.num_tokens), self.recipe.micro_batch_tokens))
+        for batch, is_own in self.ranks.passes(batches):
             scores = self.model.forward([row.encoded for row in batch])
-            loss = self._loss(scores, batch, count)
+            loss = float(is_own) * self._loss(scores, batch, count)
             loss.backward()
             total += float(loss.detach())
-        return total
+        return self.ranks.sums({"loss": total})["loss"]
 
     def _loss(self, scores: Tensor, rows: Sequence[PairRow], count: int) -> Tensor:
         if self.recipe.loss == "pairwise":
@@ -116,6 +124,18 @@ class RewardModelTrainer(StepTrainer):
         for row in rows:
             labels += [1.0] * row.has_chosen + [0.0] * row.has_rejected
         return pointwise_loss(scores, torch.tensor(labels, device=scores.device), count)
+
+
+def _scored(rows: Sequence[PairRow], scores: Sequence[float]) -> list[ScoredPair]:
+    """The pairs with their scores, which stand one after the other."""
+    found: list[ScoredPair] = []
+    left = iter(scores)
+    for row in rows:
+        lengths = iter(map(len, row.encoded[1]))
+        chosen, long = (next(left), next(lengths)) if row.has_chosen else (None, 0)
+        rejected, other = (next(left), next(lengths)) if row.has_rejected else (None, 0)
+        found.append(ScoredPair(chosen, rejected, long, other))
+    return found
 
 
 def _micro_batches(rows: Sequence[PairRow], max_tokens: int) -> Iterator[list[PairRow]]:

@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-import torch
+from torch import Tensor
 
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import SINGLE, Ranks
+from thinkwright.distributed.sharding import copy_weights, learner_of, shard
 from thinkwright.errors import GuardError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
@@ -28,14 +30,14 @@ from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic, 
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
 from thinkwright.training.alarms import Alarms
-from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
 from thinkwright.training.groups import mini_batches, training_groups, with_advantages
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.rollout_metrics import Timed, group_metrics, speed_metrics
 from thinkwright.training.update import Updater
-from thinkwright.types import Metrics, Prompt, RolloutGroup
+from thinkwright.types import EvaluationResult, Metrics, Prompt, RolloutGroup
 
 _EXAMPLES_IN_EVENT = 20
 
@@ -52,51 +54,54 @@ class RLTrainer:
         folder: Path,
         started: float,
         general: GeneralPrompts | None = None,
+        ranks: Ranks = SINGLE,
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate.
 
         Raises RecipeError if the task cannot have the recipe's curriculum.
         """
         self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
-        self.general = general
+        self.general, self.ranks = general, ranks
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
         self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
-        uses_reference = recipe.algorithm.kl_coef > 0
-        self.reference = Policy(_frozen_copy(policy.model), policy.tokenizer, policy.device) if uses_reference else None
+        self.reference = _reference_of(policy, ranks) if recipe.algorithm.kl_coef > 0 else None
+        self.learner = learner_of(policy, ranks)
         self.optimizer = MasterOptimizer(
-            policy.model,
+            self.learner.model,
             lr=recipe.optimizer.lr,
             betas=(recipe.optimizer.beta1, recipe.optimizer.beta2),
             weight_decay=recipe.optimizer.weight_decay,
         )
         self.updater = Updater(
-            policy,
+            self.learner,
             self.reference,
             self.optimizer,
             recipe.algorithm,
             recipe.rollout.temperature,
             recipe.optimizer.micro_batch_tokens,
+            ranks,
         )
         if recipe.optimizer.recompute_activations:
-            recompute_activations(policy)
+            recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = load_newest_checkpoint(self.folder / "checkpoints")
+        found = newest_checkpoint(self.folder / "checkpoints")
         if found is not None:
-            self.progress, optimizer_state, reference_state = found
-            self.optimizer.load_state_dict(optimizer_state)
-            if self.reference is not None and reference_state is not None:
-                self.reference.model.load_state_dict(reference_state)
+            self.progress, checkpoint = found
+            reference = self._reference_tensors()
+            self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors | reference, self.ranks))
+            self._publish()
             if self.curriculum is not None and self.progress.curriculum is not None:
                 self.curriculum.load_state(self.progress.curriculum)
             self._started -= self.progress.wall_seconds
-        drop_later(self.folder, self.progress.next_step)
-        self.alarms.replay(self.folder)
+        if self.ranks.is_first:
+            drop_later(self.folder, self.progress.next_step)
+            self.alarms.replay(self.folder)
 
     def wall_seconds(self) -> float:
         """Seconds the run has taken so far, resumed parts together."""
@@ -105,17 +110,14 @@ class RLTrainer:
     def train(self, display: Display, stop: StopRequest) -> None:
         """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
         recipe = self.recipe
-        while self.progress.next_step < recipe.steps and not stop.is_requested:
+        while self.progress.next_step < recipe.steps and not self.ranks.any(stop.is_requested):
             step = self.progress.next_step
             if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
                 self.evaluate(display)
             self._refresh_reference(step)
             metrics, groups = self.run_step(step)
-            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-            write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
-            self._report_set_aside(step, groups, display)
-            display.step(step, recipe.steps, metrics)
-            self._raise_alarms(step, self.alarms.check(step, metrics, groups), display)
+            if self.ranks.is_first:
+                self._record(step, metrics, groups, display)
             if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
@@ -123,27 +125,40 @@ class RLTrainer:
         if self.progress.next_step == recipe.steps:
             self.evaluate(display)
 
+    def _record(self, step: int, metrics: Metrics, groups: Sequence[RolloutGroup], display: Display) -> None:
+        """Leave in the run folder what a step did, and say it."""
+        append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+        write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
+        self._report_set_aside(step, groups, display)
+        display.step(step, self.recipe.steps, metrics)
+        self._raise_alarms(step, self.alarms.check(step, metrics, groups), display)
+
     def run_step(self, step: int) -> tuple[Metrics, list[RolloutGroup]]:
-        """One round: sample, score, update. Returns the step's metrics and its scored groups."""
+        """One round: sample, score, update. Returns the step's metrics and its scored groups.
+
+        Every rank samples and scores its share of the prompts; from the groups of all, all ranks make the update.
+        """
         start = time.monotonic()
         count, seed = self.recipe.rollout.prompts_per_step, self.recipe.seed
         asked = self.general.prompts(seed, step, count) if self.general is not None else []
-        prompts = self._ruled_prompts(step, count - len(asked))
+        prompts = self.ranks.share(self._ruled_prompts(step, count - len(asked)))
+        asked = self.ranks.share(asked)
         scoring = Timed(lambda groups: self._score(step, groups))
-        with BackgroundScorer(scoring) as scorer:
+        with self.ranks.doing(f"sampling of step {step + 1}"), BackgroundScorer(scoring) as scorer:
             sampled = self._sample(step, prompts, asked, scorer)
             sampled_at = time.monotonic()
-            by_rule = scorer.results()
-        judged = self.general.score(sampled, self.recipe.rewards, self.pool) if self.general is not None else {}
+            by_rule = self.ranks.joined(scorer.results())
+        judged = self._judged(sampled)
         groups = [*by_rule, *(group for found in judged.values() for group in found)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         groups = with_advantages(groups, self.recipe.algorithm)
         learned = training_groups(groups)
-        parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
-        updates = [
-            self.updater.update(part, self.learning_rate(step), self.recipe.optimizer.max_grad_norm) for part in parts
-        ]
+        with self.ranks.doing(f"update of step {step + 1}"):
+            parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
+            lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
+            updates = [self.updater.update(part, lr, max_grad_norm) for part in parts]
+            self._publish()
         updated_at = time.monotonic()
         num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
         self.progress = Progress(
@@ -169,8 +184,27 @@ class RLTrainer:
         }
         return metrics, groups
 
+    def _judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
+        """The groups of all ranks that reward models judge, by their set's name."""
+        if self.general is None:
+            return {}
+        own = self.general.score(sampled, self.recipe.rewards, self.pool)
+        judged: dict[str, list[RolloutGroup]] = {name: [] for name in own}
+        for name, group in self.ranks.joined([(name, group) for name, groups in own.items() for group in groups]):
+            judged[name].append(group)
+        return judged
+
+    def _publish(self) -> None:
+        """Give the policy that samples the weights of the one that learns; on one rank they are the same object."""
+        if self.learner is not self.policy:
+            copy_weights(self.learner, self.policy)
+
     def evaluate(self, display: Display) -> None:
         """Held-out evaluation of the policy as it stands, written to ``eval/step_<next step>.json``."""
+        with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"):
+            self._evaluate(display)
+
+    def _evaluate(self, display: Display) -> None:
         step = self.progress.next_step
         result = evaluate(
             self.engine,
@@ -180,21 +214,32 @@ class RLTrainer:
             self.recipe.rollout.max_response_tokens,
             self.pool,
             self.progress.policy_version,
+            ranks=self.ranks,
         )
+        if self.ranks.is_first:
+            self._record_evaluation(step, result, display)
+        self._heed_guard(step)
+
+    def _record_evaluation(self, step: int, result: EvaluationResult, display: Display) -> None:
         row = {"step": step, "figures": result.figures, "samples": result.samples}
         write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
         display.evaluation(step, result.figures)
         if counts := result.figures["set_aside"]:
             display.note(f"held-out at step {step}: left out, since graders could not score them: {_counted(counts)}")
         self._raise_alarms(step, self.alarms.check_evaluation(step, result.figures), display)
-        self._heed_guard(step)
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
         curriculum = self.curriculum.state() if self.curriculum is not None else None
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds(), curriculum=curriculum)
-        reference = self.reference.model.state_dict() if self.reference is not None else None
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), reference)
+        tensors = self.optimizer.tensors() | self._reference_tensors()
+        with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
+            save_checkpoint(self.folder / "checkpoints", self.progress, tensors, self.ranks)
+
+    def _reference_tensors(self) -> dict[str, Tensor]:
+        """The reference policy's weights as a checkpoint names them."""
+        params = self.reference.model.named_parameters() if self.reference is not None else ()
+        return {f"reference/{name}": param.detach() for name, param in params}
 
     def _ruled_prompts(self, step: int, count: int) -> list[Prompt]:
         """The step's prompts that rules judge.
@@ -215,12 +260,15 @@ class RLTrainer:
         settings = self.recipe.general
         if settings is None or settings.guard is None:
             return
-        found = hack_found(self.folder, settings.guard, settings.first_step)
+        found = hack_found(self.folder, settings.guard, settings.first_step) if self.ranks.is_first else None
+        found = self.ranks.first(found)
         if found is None:
             return
         if step > 0:
             self.save()
-        append_jsonl(self.folder / "events.jsonl", {"time": time.time(), "event": "guard", "step": step, "text": found})
+        if self.ranks.is_first:
+            event = {"time": time.time(), "event": "guard", "step": step, "text": found}
+            append_jsonl(self.folder / "events.jsonl", event)
         raise GuardError(
             f"{self.folder}: stopped by general.guard: {found}; begin the preference reward later "
             "(general.first_step), lower general.weight or the shares, or give the reward model pairs that tell"
@@ -280,7 +328,7 @@ class RLTrainer:
 
     def _refresh_reference(self, step: int) -> None:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:
-            self.reference.model.load_state_dict(self.policy.model.state_dict())
+            copy_weights(self.learner, self.reference)
 
     def learning_rate(self, step: int) -> float:
         """The rate at a step: linear warm-up, then constant or falling to 0."""
@@ -302,5 +350,11 @@ def _mean_metrics(updates: Sequence[Metrics]) -> Metrics:
     return means | {"policy/logprob_gap": updates[0]["policy/logprob_gap"]}
 
 
-def _frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
-    return copy.deepcopy(model).requires_grad_(False)
+def _reference_of(policy: Policy, ranks: Ranks) -> Policy:
+    """A frozen copy of the policy as it is now."""
+    if ranks.size > 1:
+        reference: Policy = shard(policy, ranks, is_trained=False)
+    else:
+        reference = Policy(copy.deepcopy(policy.model), policy.tokenizer, policy.device)
+    reference.model.requires_grad_(False)
+    return reference

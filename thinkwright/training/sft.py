@@ -15,6 +15,7 @@ from typing import Any
 
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.token_tree import common_prefix
 from thinkwright.run_folder import write_json_atomic
@@ -36,12 +37,13 @@ class SFTTrainer(StepTrainer):
         folder: Path,
         started: float,
         measure: Measure | None = None,
+        ranks: Ranks = SINGLE,
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
         self.recipe, self.policy, self.data = recipe, policy, data
-        super().__init__(recipe, policy.model, folder, started)
+        super().__init__(recipe, policy, folder, started, ranks)
         if recipe.recompute_activations:
-            recompute_activations(policy)
+            recompute_activations(self.learner)
         self._measure = measure
 
     @property
@@ -58,7 +60,7 @@ class SFTTrainer(StepTrainer):
         """One update on the step's rows. TrainingError, weights untouched, if loss or gradient is not finite."""
         start = time.monotonic()
         prefix, rows = packed_rows(self.batch(step))
-        loss = backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+        loss = backward(self.learner, prefix, rows, self.recipe.micro_batch_tokens, self.ranks)
         norm = self.optimizer.gradient_norm(loss)
         lr = self.learning_rate(step)
         self.optimizer.step(lr, norm, self.recipe.max_grad_norm)
@@ -91,9 +93,9 @@ class SFTTrainer(StepTrainer):
             figures, samples = dict(result.figures), result.samples
         if self.data.held_out:
             prefix, rows = packed_rows(self.data.held_out)
-            figures["held_out_loss"] = mean_loss(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+            figures["held_out_loss"] = mean_loss(self.learner, prefix, rows, self.recipe.micro_batch_tokens, self.ranks)
             figures["held_out_rows"] = len(rows)
-        if figures:
+        if figures and self.ranks.is_first:
             row = {"step": step, "figures": figures, "samples": samples}
             write_json_atomic(self.folder / "eval" / f"step_{step:06d}.json", row)
             display.evaluation(step, figures)

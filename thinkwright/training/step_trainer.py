@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
-
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import Ranks
+from thinkwright.distributed.sharding import copy_weights, learner_of
 from thinkwright.errors import EndpointError
+from thinkwright.models.policy import Policy
 from thinkwright.run_folder import append_jsonl, drop_later
-from thinkwright.training.checkpoint import Progress, load_newest_checkpoint, save_checkpoint
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import EvaluationResult, Metrics
@@ -28,10 +29,13 @@ Measure = Callable[[int], EvaluationResult]
 class StepTrainer(ABC):
     """Where a run stands, and how it goes on; what a step and an evaluation are, each kind says itself."""
 
-    def __init__(self, recipe: StepRecipe, model: nn.Module, folder: Path, started: float) -> None:
+    def __init__(self, recipe: StepRecipe, policy: Policy, folder: Path, started: float, ranks: Ranks) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
-        self.folder, self._settings, self._started = folder, recipe, started
-        self.optimizer = MasterOptimizer(model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
+        self.folder, self.ranks, self._settings, self._started = folder, ranks, recipe, started
+        self._whole, self.learner = policy, learner_of(policy, ranks)
+        self.optimizer = MasterOptimizer(
+            self.learner.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
 
     @property
@@ -54,12 +58,19 @@ class StepTrainer(ABC):
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = load_newest_checkpoint(self.folder / "checkpoints")
+        found = newest_checkpoint(self.folder / "checkpoints")
         if found is not None:
-            self.progress, optimizer_state, _ = found
-            self.optimizer.load_state_dict(optimizer_state)
+            self.progress, checkpoint = found
+            self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors, self.ranks))
+            self.publish()
             self._started -= self.progress.wall_seconds
-        drop_later(self.folder, self.progress.next_step)
+        if self.ranks.is_first:
+            drop_later(self.folder, self.progress.next_step)
+
+    def publish(self) -> None:
+        """Give the whole policy, which samples and is saved, the weights of the one that learns."""
+        if self.learner is not self._whole:
+            copy_weights(self.learner, self._whole)
 
     def wall_seconds(self) -> float:
         """Seconds the run has taken so far, resumed parts together."""
@@ -70,30 +81,38 @@ class StepTrainer(ABC):
 
         Raises EndpointError, a checkpoint left, if a served model is down.
         """
-        while self.progress.next_step < self.num_steps and not stop.is_requested:
+        while self.progress.next_step < self.num_steps and not self.ranks.any(stop.is_requested):
             step = self.progress.next_step
             if step % self._settings.evaluation.every_steps == 0:
-                self.evaluate(display)
+                self._evaluate(display)
             try:
-                metrics = self.run_step(step)
+                with self.ranks.doing(f"step {step + 1}"):
+                    metrics = self.run_step(step)
             except EndpointError:
                 # A served model is read before the step's first update, so what was learned until now is whole.
                 if step > 0:
                     self.save()
                 raise
-            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            if self.ranks.is_first:
+                append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             display.step(step, self.num_steps, metrics)
             if self.progress.next_step % self._settings.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
             self.save()
         if self.progress.next_step == self.num_steps:
+            self._evaluate(display)
+
+    def _evaluate(self, display: Display) -> None:
+        with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"):
+            self.publish()
             self.evaluate(display)
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.state_dict(), None)
+        with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
+            save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.tensors(), self.ranks)
 
 
 def cosine_rate(step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float) -> float:

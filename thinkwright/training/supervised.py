@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
 from thinkwright.models.token_tree import pack
@@ -17,21 +18,31 @@ Row = tuple[Sequence[int], int]
 """Token ids after the beginning that all rows share; and how many of the first are read only, not learned."""
 
 
-def backward(policy: Policy, prefix: Sequence[int], rows: Sequence[Row], micro_batch_tokens: int) -> float:
-    """Accumulate the gradient of the mean loss over all tokens to be learned; returns that loss."""
+def backward(
+    policy: Policy, prefix: Sequence[int], rows: Sequence[Row], micro_batch_tokens: int, ranks: Ranks = SINGLE
+) -> float:
+    """Accumulate the gradient of the mean loss over all tokens to be learned; returns that loss.
+
+    The rows are the same on every rank; each makes its part of the passes.
+    """
     num_targets, total = num_learned(rows), 0.0
-    for batch in _micro_batches(rows, micro_batch_tokens):
-        loss = _loss_sum(policy, prefix, batch) / num_targets
+    for batch, is_own in ranks.passes(list(_micro_batches(rows, micro_batch_tokens))):
+        loss = float(is_own) * _loss_sum(policy, prefix, batch) / num_targets
         loss.backward()
         total += float(loss.detach())
-    return total
+    return ranks.sums({"loss": total})["loss"]
 
 
 @torch.no_grad()
-def mean_loss(policy: Policy, prefix: Sequence[int], rows: Sequence[Row], micro_batch_tokens: int) -> float:
+def mean_loss(
+    policy: Policy, prefix: Sequence[int], rows: Sequence[Row], micro_batch_tokens: int, ranks: Ranks = SINGLE
+) -> float:
     """The mean loss over all tokens to be learned, without a gradient."""
-    sums = [float(_loss_sum(policy, prefix, batch)) for batch in _micro_batches(rows, micro_batch_tokens)]
-    return sum(sums) / num_learned(rows)
+    total = sum(
+        float(is_own) * float(_loss_sum(policy, prefix, batch))
+        for batch, is_own in ranks.passes(list(_micro_batches(rows, micro_batch_tokens)))
+    )
+    return ranks.sums({"loss": total})["loss"] / num_learned(rows)
 
 
 def num_learned(rows: Sequence[Row]) -> int:
@@ -58,9 +69,13 @@ def _loss_sum(policy: Policy, prefix: Sequence[int], rows: Sequence[Row]) -> Ten
     else:  # each row's own first token is then what its others follow
         first = 1
         tree = pack([(tokens[:1], [tokens[1:]]) for tokens, _ in rows])
-    hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
     is_target = torch.tensor([i >= num_read for tokens, num_read in rows for i in range(first, len(tokens))])
     targets = torch.tensor([token for tokens, _ in rows for token in tokens[first:]])[is_target].to(policy.device)
     predictors = torch.tensor(tree.predictors)[is_target].to(policy.device)
-    logprobs, _ = token_logprobs(hidden[predictors], policy.head, targets)
-    return -logprobs.sum()
+
+    def compute() -> Tensor:
+        hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
+        logprobs, _ = token_logprobs(hidden[predictors], policy.head, targets)
+        return -logprobs.sum()
+
+    return policy.in_one_pass(compute)

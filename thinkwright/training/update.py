@@ -14,6 +14,7 @@ from torch import Tensor
 from thinkwright.algorithms.kl import k3
 from thinkwright.algorithms.policy_loss import REDUCTIONS, clipped_policy_loss
 from thinkwright.config.recipe import Algorithm
+from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
 from thinkwright.models.token_tree import TokenTree, pack, shared_prefix, split_by_tokens
@@ -77,9 +78,13 @@ def tree_of(groups: Sequence[TrainingGroup]) -> TokenTree:
 
 def policy_logprobs(policy: Policy, tree: TokenTree, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) and entropies (N,) of all completion tokens (N,) of a packed tree, in order."""
-    hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
-    predictors = torch.tensor(tree.predictors, device=policy.device)
-    return token_logprobs(hidden[predictors], policy.head, tokens, temperature)
+
+    def compute() -> tuple[Tensor, Tensor]:
+        hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
+        predictors = torch.tensor(tree.predictors, device=policy.device)
+        return token_logprobs(hidden[predictors], policy.head, tokens, temperature)
+
+    return policy.in_one_pass(compute)
 
 
 class Updater:
@@ -93,7 +98,9 @@ class Updater:
         algorithm: Algorithm,
         temperature: float,
         micro_batch_tokens: int,
+        ranks: Ranks = SINGLE,
     ) -> None:
+        self._ranks = ranks
         self._policy = policy
         self._reference = reference
         self._optimizer = optimizer
@@ -102,27 +109,33 @@ class Updater:
         self._micro_batch_tokens = micro_batch_tokens
 
     def update(self, groups: Sequence[TrainingGroup], lr: float, max_grad_norm: float) -> Metrics:
-        """One optimizer step on the groups. TrainingError, weights untouched, if loss or gradient is not finite."""
+        """One optimizer step on the groups, the same ones on every rank; each makes its part of the passes.
+
+        TrainingError, weights untouched, if loss or gradient is not finite.
+        """
         counted = [len(c) for g in groups for c, counts in zip(g.completions, g.is_counted, strict=True) if counts]
         num_tokens, num_sequences = sum(counted), len(counted)
+        batches = list(micro_batches(groups, self._micro_batch_tokens))
         shares = [
-            self._backward(batch, num_tokens, num_sequences)
-            for batch in micro_batches(groups, self._micro_batch_tokens)
+            self._backward(batch, num_tokens, num_sequences, float(is_own))
+            for batch, is_own in self._ranks.passes(batches)
         ]
-        totals = {name: float(sum(share[name] for share in shares)) for name in shares[0]}
+        totals = self._ranks.sums({name: float(sum(share[name] for share in shares)) for name in shares[0]})
         norm = self._optimizer.gradient_norm(totals["loss/total"])
         self._optimizer.step(lr, norm, max_grad_norm)
         return totals | {"optim/grad_norm": norm}
 
-    def _backward(self, groups: list[TrainingGroup], num_tokens: int, num_sequences: int) -> dict[str, Tensor]:
-        """Add the micro-batch's share of the update's gradient; returns its share of each metric."""
+    def _backward(
+        self, groups: list[TrainingGroup], num_tokens: int, num_sequences: int, weight: float
+    ) -> dict[str, Tensor]:
+        """Add the micro-batch's share of the update's gradient, times ``weight``; returns its share of each metric."""
         settings, reduce = self._algorithm, REDUCTIONS[self._algorithm.reduction]
         flat, tree = _flatten(groups, self._policy.device), tree_of(groups)
         logprobs, entropies = policy_logprobs(self._policy, tree, flat.tokens, self._temperature)
         per_token, is_clipped = clipped_policy_loss(
             logprobs, flat.rollout_logprobs, flat.advantages, settings.clip_low, settings.clip_high
         )
-        weights = flat.is_counted.float()
+        weights = flat.is_counted.float() * weight
         policy_loss = reduce(per_token * weights, flat.lengths, num_tokens, num_sequences)
         kl = torch.zeros_like(logprobs)
         if self._reference is not None:

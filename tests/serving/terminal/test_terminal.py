@@ -41,8 +41,15 @@ class Terminal:
         ours, theirs = pty.openpty()
         environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(REPOSITORY)}
         command = [sys.executable, "-m", "thinkwright", "chat", *words]
+        # Where the tests themselves are started in the background, Ctrl-C is ignored, and a child would inherit that.
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
         self._ours, self.raw = ours, ""

@@ -1,0 +1,32 @@
+"""What the ranks of the tests do; in a file of its own, since other processes import it by name."""
+
+import os
+import signal
+import time
+
+from thinkwright.distributed.ranks import joined_ranks
+
+
+def say_where(size: int, versions: list[str]) -> list[int]:
+    """The ranks find each other, each with a version of its own."""
+    own = versions[int(os.environ["RANK"])]
+    with joined_ranks(size, 30, {"torch": own}) as ranks:
+        return ranks.joined([10 * item for item in ranks.share(range(5))])
+
+
+def stay_away(size: int, deadline_seconds: float) -> None:
+    """Rank 1 stands still in the middle of the second step."""
+    with joined_ranks(size, deadline_seconds, {}) as ranks:
+        for step in range(3):
+            with ranks.doing(f"step {step}"):
+                if (ranks.rank, step) == (1, 1):
+                    time.sleep(600)
+                ranks.gather(step)
+
+
+def die(size: int) -> None:
+    """Rank 1 is killed."""
+    with joined_ranks(size, 30, {}) as ranks:
+        if ranks.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        ranks.meet()
