@@ -10,6 +10,7 @@ PYTHON=${PYTHON:-python3}
 make_env() {
     env=.venv-bench-$1
     list=bench/requirements-$1.txt
+    [ "$1" = vllm ] && list=thinkwright/rollout/vllm/requirements-cpu.txt
     if cmp -s "$list" "$env/.installed"; then
         return
     fi

@@ -39,7 +39,7 @@ class Rollout:
     logprobs: tuple[float, ...]
     """Log-probability of each token under the distribution it was drawn from; 0 for a forced one."""
     untempered_logprobs: tuple[float, ...]
-    """Log-probability of each token under the policy itself, at temperature 1."""
+    """Log-probability of each token under the policy itself, at temperature 1; empty where an engine does not tell."""
     is_forced: tuple[bool, ...]
     """Tokens that were given, not drawn."""
     text: str
@@ -86,6 +86,9 @@ class TrainingGroup:
     is_counted: tuple[bool, ...]
     """False for a completion that takes no part in baseline and loss: one that was not graded, or a truncated one if
     the recipe says so."""
+    old_logprobs: tuple[tuple[float, ...], ...] | None = None
+    """Log-probabilities under the trainer before the step's first update, where another program sampled; None where
+    those of the sampling are the trainer's own."""
 
 
 Metrics = dict[str, float]

@@ -85,6 +85,7 @@ def test_what_is_there_is_scored_again_without_sampling(folder: Path, tmp_path: 
         assert found == (row if found["prompt_id"] == row["prompt_id"] else before[found["prompt_id"]])
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_with_the_same_command(folder: Path, tmp_path: Path) -> None:
     command = [*EVAL, "tiny-base", *SMALL, "--questions", "64", "--out", str(tmp_path / "cut")]
     store = tmp_path / "cut" / "tiny-base" / "tiny_world" / "free.jsonl"

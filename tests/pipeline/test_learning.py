@@ -16,6 +16,7 @@ from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.native import NativeEngine
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
@@ -27,7 +28,7 @@ def trainer(pool: WorkerPool, folder: Path, *overrides: str) -> RLTrainer:
     recipe = load_recipe("tiny/r1-zero", [*QUICK, "task.families=['ordering', 'facts']", *overrides])
     assert isinstance(recipe, RLRecipe)
     policy = load_policy(resolve_model_name(recipe.model), device=torch.device("cpu"), dtype=torch.float32)
-    return RLTrainer(recipe, policy, load_task(recipe.task), pool, folder, time.monotonic())
+    return RLTrainer(recipe, policy, load_task(recipe.task), pool, NativeEngine(policy), folder, time.monotonic())
 
 
 def test_eight_steps_raise_the_reward(pool: WorkerPool, tmp_path: Path) -> None:

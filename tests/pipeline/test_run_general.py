@@ -115,6 +115,7 @@ def test_a_reward_is_verdict_form_and_language(command: Command, tmp_path: Path)
     assert len({member["reward"] for member in members}) > 3
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_other_reward_models_or_other_general_prompts(
     command: Command, tmp_path: Path
 ) -> None:

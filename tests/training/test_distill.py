@@ -20,6 +20,7 @@ from thinkwright.display import Display
 from thinkwright.errors import EndpointError, TrainingError
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
+from thinkwright.rollout.native import NativeEngine
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.checkpoint import newest_checkpoint
 from thinkwright.training.distill import DistillTrainer
@@ -57,7 +58,7 @@ def make_recipe(**changes: Any) -> DistillRecipe:
 
 def make_trainer(recipe: DistillRecipe, student: Policy, teacher: Teacher, folder: Path) -> DistillTrainer:
     task = load_task(recipe.task, recipe.template)
-    return DistillTrainer(recipe, student, teacher, task, folder, time.monotonic())
+    return DistillTrainer(recipe, student, teacher, task, NativeEngine(student), folder, time.monotonic())
 
 
 def made_samples() -> list[Sample]:

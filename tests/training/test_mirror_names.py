@@ -20,6 +20,7 @@ from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.reward_model import Reading, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.distill import DistillTrainer
@@ -49,7 +50,8 @@ def rl_step(folder: Path, pool: WorkerPool) -> Metrics:
     recipe = load_recipe("tiny/r1-zero", [*sizes, "rewards.language=0.1"])
     assert isinstance(recipe, RLRecipe)
     policy = load_policy(resolve_model_name(recipe.model), device=CPU, dtype=torch.float32)
-    return RLTrainer(recipe, policy, load_task(recipe.task), pool, folder, time.monotonic()).run_step(0)[0]
+    engine = NativeEngine(policy)
+    return RLTrainer(recipe, policy, load_task(recipe.task), pool, engine, folder, time.monotonic()).run_step(0)[0]
 
 
 def sft_step(folder: Path, policy: Policy) -> Metrics:
@@ -63,7 +65,8 @@ def distill_step(folder: Path, student: Policy, teacher: Policy) -> Metrics:
     said = {"type": "distill", "model": "m", "teacher": "t", "task": {"type": "tiny_world"}, "steps": 1}
     recipe = DistillRecipe.model_validate(said | {"rollout": SHORT})
     task = load_task(recipe.task, recipe.template)
-    return DistillTrainer(recipe, student, LocalTeacher(teacher), task, folder, time.monotonic()).run_step(0)
+    engine = NativeEngine(student)
+    return DistillTrainer(recipe, student, LocalTeacher(teacher), task, engine, folder, time.monotonic()).run_step(0)
 
 
 def reward_model_step(folder: Path, model: Path) -> Metrics:

@@ -15,6 +15,7 @@ from thinkwright.errors import GraderError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import read_rollouts
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.groups import training_groups, with_advantages
@@ -69,7 +70,7 @@ def trainer(pool: WorkerPool, folder: Path, *overrides: str) -> RLTrainer:
     recipe = load_recipe("tiny/r1-zero", [*sizes, "task.families=['ordering', 'facts']", *overrides])
     assert isinstance(recipe, RLRecipe)
     policy = load_policy(resolve_model_name(recipe.model), device=torch.device("cpu"), dtype=torch.float32)
-    return RLTrainer(recipe, policy, load_task(recipe.task), pool, folder, time.monotonic())
+    return RLTrainer(recipe, policy, load_task(recipe.task), pool, NativeEngine(policy), folder, time.monotonic())
 
 
 def test_a_run_goes_on_below_the_limit_and_lists_what_it_set_aside(

@@ -5,6 +5,7 @@ import sys
 
 from thinkwright.cli.chat import add_chat_verb
 from thinkwright.cli.export import add_export_verb
+from thinkwright.cli.install import add_install_verb
 from thinkwright.cli.looking import add_looking_verbs
 from thinkwright.cli.preferences import add_preference_verbs
 from thinkwright.cli.recipes import add_recipe_verbs
@@ -49,4 +50,5 @@ def _parser() -> argparse.ArgumentParser:
     add_preference_verbs(verbs)
     add_export_verb(verbs)
     add_serve_verb(verbs)
+    add_install_verb(verbs)
     return parser

@@ -82,6 +82,11 @@ class DistillRecipe(CosineAdamW):
             raise ValueError(
                 f"{', '.join(idle)}: no effect on a prompts task, which has no held-out answers; remove it"
             )
+        if self.rollout.vllm is not None and self.teacher_endpoint is not None and self.rollout.temperature != 1:
+            raise ValueError(
+                "rollout.temperature must be 1 where vLLM samples and the teacher is served: vLLM tells only the "
+                "tempered log-probabilities, and the loss needs the student's own"
+            )
         if self.rollout.prompts_per_step % self.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of mini_batches")
         if self.warmup_steps >= self.steps:

@@ -14,6 +14,7 @@ from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import RuledTask
+from thinkwright.config.vllm import VLLMSettings
 
 TemplateName = Literal["r1_zero", "r1_zero_prefilled", "think_summary", "think_summary_prefilled", "boxed"]
 """The names in ``chat/template.py``."""
@@ -69,6 +70,19 @@ class RolloutSettings(Sampling):
     """GiB for keys and values of sampling; by default half of the free memory, four fifths on a CUDA GPU. Where fewer
     slots fit, fewer run; where not one fits, the run is refused before it starts."""
 
+    vllm: VLLMSettings | None = None
+    """Sample by vLLM servers, which take the new weights after each step, instead of in the trainer's own process."""
+
+    @model_validator(mode="after")
+    def _native_options_have_effect(self) -> "RolloutSettings":
+        fields = RolloutSettings.model_fields
+        given = [key for key in ("slots", "memory_gb") if getattr(self, key) != fields[key].default]
+        if self.vllm is not None and given:
+            raise ValueError(
+                f"{', '.join(given)}: no effect where vLLM samples; see the keys under vllm, or remove vllm"
+            )
+        return self
+
     @property
     def memory_bytes(self) -> int | None:
         """``memory_gb`` in bytes."""
@@ -92,6 +106,12 @@ class Algorithm(Section):
     """The reference policy becomes the current one every so many steps (R1-Zero: 400)."""
     truncated: Literal["zero_reward", "mask"] = "zero_reward"
     """A cut completion scores 0 and is learned from, or is left out of baseline and loss."""
+    correction: Literal["truncate", "band", "none"] | None = None
+    """Where another program samples: weigh each token by how likely the trainer makes it against that program, at most
+    ``correction_cap`` times (the default); or leave out those outside of 1 / ``correction_cap`` to that; or heed no
+    difference."""
+    correction_cap: Annotated[float, Field(gt=1)] | None = None
+    """Bound of the weights of ``correction``, 2 by default."""
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> "Algorithm":
@@ -100,6 +120,8 @@ class Algorithm(Section):
                 "clip_low and clip_high have no effect with mini_batches = 1, where the ratio is always 1; "
                 "remove them (key=default on the command line) or raise mini_batches"
             )
+        if self.correction == "none" and self.correction_cap is not None:
+            raise ValueError('correction_cap has no effect with correction = "none"; remove it')
         if self.kl_coef == 0 and "reference_refresh_steps" in self.model_fields_set:
             raise ValueError(
                 "reference_refresh_steps has no effect with kl_coef = 0; "
@@ -282,6 +304,12 @@ class RLRecipe(Section):
             raise ValueError(
                 "general: the template boxed has no summary apart from the thought for reward models to read; set "
                 'template = "think_summary"'
+            )
+        given = [key for key in ("correction", "correction_cap") if getattr(self.algorithm, key) is not None]
+        if given and self.rollout.vllm is None:
+            raise ValueError(
+                f"algorithm.{given[0]} has no effect where the trainer's own model samples; remove it, or sample by "
+                "[rollout.vllm]"
             )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")

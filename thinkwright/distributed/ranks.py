@@ -37,6 +37,8 @@ class Ranks:
     """Of all ranks, over gloo."""
     store: Any = None
     """Where each rank leaves what it is about to do."""
+    is_led: bool = False
+    """Whether the first rank does everything that is shared out: what other programs do, it asks them for alone."""
 
     @property
     def is_first(self) -> bool:
@@ -45,12 +47,16 @@ class Ranks:
 
     def share(self, items: Sequence[Item]) -> list[Item]:
         """Every ``size``-th item, from this rank's on."""
+        if self.is_led:
+            return list(items) if self.is_first else []
         return list(items[self.rank :: self.size])
 
     def joined(self, own: Sequence[Item]) -> list[Item]:
         """What the shares of all ranks became, in the order of the items that were shared out."""
         if self.size == 1:
             return list(own)
+        if self.is_led:
+            return self.first(list(own))
         shares = self.gather(list(own))
         return [shares[i % self.size][i // self.size] for i in range(sum(map(len, shares)))]
 

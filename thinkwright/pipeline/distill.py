@@ -29,6 +29,7 @@ from thinkwright.pipeline.record import (
 )
 from thinkwright.pipeline.spread import check_is_shared
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.choice import open_engine
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder
 from thinkwright.tasks.prompts import load_task
@@ -48,8 +49,9 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
     longest = longest_prompt(policy, recipe.rollout, recipe.seed, task.all_prompts())
     with ExitStack() as open_parts:
         teacher = open_parts.enter_context(_teacher(recipe, policy, longest))
+        engine = open_parts.enter_context(open_engine(recipe.rollout, policy, folder, ranks))
         measure = open_parts.enter_context(_measuring(recipe, policy, task, ranks))
-        trainer = DistillTrainer(recipe, policy, teacher, task, folder, started, measure, ranks)
+        trainer = DistillTrainer(recipe, policy, teacher, task, engine, folder, started, measure, ranks)
         if ranks.is_first:
             create_run_folder(folder, resolved_json(recipe), resume=resume)
             record_data(folder, _data_digest(recipe, task), task.report)

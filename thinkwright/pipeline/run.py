@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from thinkwright.pipeline.sft import run_sft
 from thinkwright.pipeline.spread import check_is_shared, is_spread, ranks_of, run_spread
 from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.choice import open_engine
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import RECIPE_FILE, check_run_folder, create_run_folder, write_json_atomic
 from thinkwright.tasks.prompts import load_task
@@ -112,14 +113,16 @@ def _refuse_reward_models(recipe: Recipe) -> None:
 def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks) -> dict[str, Any]:
     started = time.monotonic()
     ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
-    with WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool:
+    with ExitStack() as opened:
+        pool = opened.enter_context(WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation))
         device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
         policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
         task = load_task(recipe.task, recipe.template)
         general = load_general(recipe, policy)
         check_recipe(recipe, policy, task, pool, general)
         found = check_up(recipe, policy, task, pool, folder, ranks)
-        trainer = RLTrainer(recipe, policy, found.task, pool, folder, started, general, ranks)
+        engine = opened.enter_context(open_engine(recipe.rollout, policy, folder, ranks))
+        trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks)
         if ranks.is_first:
             create_run_folder(folder, resolved_json(recipe), resume=resume)
             record_data(folder, _data_digest(recipe, task, general), found.task.report)

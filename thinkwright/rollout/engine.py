@@ -78,6 +78,11 @@ class SamplingSettings:
 class RolloutEngine(Protocol):
     """Samples groups of completions from the current policy."""
 
+    def take_weights(self, policy_version: int) -> None:
+        """From now on sample from the policy's weights as they are now: to be called before the first sampling, and
+        after every change. Raises EndpointError if a server will not have them."""
+        ...
+
     def stream(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
     ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:

@@ -26,6 +26,9 @@ class NativeEngine:
         self._policy, self._slots, self._memory_bytes = policy, slots, memory_bytes
         self._prefix: Prefix | None = None
 
+    def take_weights(self, policy_version: int) -> None:
+        """See ``RolloutEngine``: it reads the policy's own weights, so there is nothing to take."""
+
     def check(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> None:
         """Raises ModelError if a request cannot fit the model's context or the memory, before anything is computed."""
         check_lengths(self._policy, requests, settings)

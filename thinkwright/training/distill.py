@@ -11,6 +11,7 @@ ends as an uninterrupted one does, bit for bit; with a served one as far as its 
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -21,8 +22,7 @@ from thinkwright.config.distill import DistillRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.policy import Policy, recompute_activations, training_context
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
-from thinkwright.rollout.native import NativeEngine
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.tasks.task import Task
 from thinkwright.training.checkpoint import Progress
@@ -41,14 +41,15 @@ class DistillTrainer(StepTrainer):
         policy: Policy,
         teacher: Teacher,
         task: Task,
+        engine: RolloutEngine,
         folder: Path,
         started: float,
         measure: Measure | None = None,
         ranks: Ranks = SINGLE,
     ) -> None:
         """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
-        self.recipe, self.policy, self.teacher, self.task = recipe, policy, teacher, task
-        self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
+        self.recipe, self.policy, self.teacher, self.task, self.engine = recipe, policy, teacher, task, engine
+        self._samplers = ranks if recipe.rollout.vllm is None else replace(ranks, is_led=True)
         super().__init__(recipe, policy, folder, started, ranks)
         if recipe.recompute_activations:
             recompute_activations(self.learner)
@@ -58,6 +59,11 @@ class DistillTrainer(StepTrainer):
     def num_steps(self) -> int:
         """Steps of the whole run."""
         return self.recipe.steps
+
+    def publish(self) -> None:
+        """See ``StepTrainer``; the engine takes the weights as well."""
+        super().publish()
+        self.engine.take_weights(self.progress.policy_version)
 
     def run_step(self, step: int) -> Metrics:
         """One round: sample, ask the teacher, update. TrainingError if loss or gradient is not finite."""
@@ -69,7 +75,6 @@ class DistillTrainer(StepTrainer):
         read_at = time.monotonic()
         lr = self.learning_rate(step)
         updates = [self.update(part, lr) for part in parts]
-        self.publish()
         num_tokens = sum(len(rollout.token_ids) for rollout in rollouts)
         self.progress = Progress(
             next_step=step + 1,
@@ -77,6 +82,7 @@ class DistillTrainer(StepTrainer):
             rollout_tokens=self.progress.rollout_tokens + num_tokens,
             wall_seconds=self.wall_seconds(),
         )
+        self.publish()
         means = {name: fmean(update[name] for update in updates) for name in (updates[0] if updates else ())}
         return means | {
             "optim/lr": lr,
@@ -115,12 +121,12 @@ class DistillTrainer(StepTrainer):
     def _sample(self, step: int) -> list[tuple[tuple[int, ...], tuple[Rollout, ...]]]:
         """The ids of the step's prompts, each with its completions; every rank samples its share of them."""
         rollout, seed = self.recipe.rollout, self.recipe.seed
-        prompts = self.ranks.share(self.task.prompts(seed, step, rollout.prompts_per_step))
+        prompts = self._samplers.share(self.task.prompts(seed, step, rollout.prompts_per_step))
         encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
         settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, seed, step)
         groups = self.engine.generate(requests, settings, self.progress.policy_version)
-        return self.ranks.joined(list(zip(encoded, groups, strict=True)))
+        return self._samplers.joined(list(zip(encoded, groups, strict=True)))
 
     def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[Sample]]:
         """What the teacher read, dealt out prompt by prompt to the step's updates."""

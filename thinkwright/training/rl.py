@@ -24,8 +24,7 @@ from thinkwright.rewards.background import BackgroundScorer
 from thinkwright.rewards.combine import penalties
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import SampledGroup, check_error_share, score_groups, set_aside
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
-from thinkwright.rollout.native import NativeEngine
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic, write_rollouts
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
@@ -51,6 +50,7 @@ class RLTrainer:
         policy: Policy,
         task: Task,
         pool: WorkerPool,
+        engine: RolloutEngine,
         folder: Path,
         started: float,
         general: GeneralPrompts | None = None,
@@ -61,11 +61,12 @@ class RLTrainer:
         Raises RecipeError if the task cannot have the recipe's curriculum.
         """
         self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
-        self.general, self.ranks = general, ranks
+        self.general, self.engine, self.ranks = general, engine, ranks
+        self._samples_itself = recipe.rollout.vllm is None
+        self._samplers = ranks if self._samples_itself else replace(ranks, is_led=True)
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
-        self.engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
         self.reference = _reference_of(policy, ranks) if recipe.algorithm.kl_coef > 0 else None
         self.learner = learner_of(policy, ranks)
         self.optimizer = MasterOptimizer(
@@ -95,7 +96,8 @@ class RLTrainer:
             self.progress, checkpoint = found
             reference = self._reference_tensors()
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors | reference, self.ranks))
-            self._publish()
+            if self.learner is not self.policy:
+                copy_weights(self.learner, self.policy)
             if self.curriculum is not None and self.progress.curriculum is not None:
                 self.curriculum.load_state(self.progress.curriculum)
             self._started -= self.progress.wall_seconds
@@ -110,6 +112,7 @@ class RLTrainer:
     def train(self, display: Display, stop: StopRequest) -> None:
         """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
         recipe = self.recipe
+        self.engine.take_weights(self.progress.policy_version)
         while self.progress.next_step < recipe.steps and not self.ranks.any(stop.is_requested):
             step = self.progress.next_step
             if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
@@ -141,13 +144,13 @@ class RLTrainer:
         start = time.monotonic()
         count, seed = self.recipe.rollout.prompts_per_step, self.recipe.seed
         asked = self.general.prompts(seed, step, count) if self.general is not None else []
-        prompts = self.ranks.share(self._ruled_prompts(step, count - len(asked)))
-        asked = self.ranks.share(asked)
+        prompts = self._samplers.share(self._ruled_prompts(step, count - len(asked)))
+        asked = self._samplers.share(asked)
         scoring = Timed(lambda groups: self._score(step, groups))
         with self.ranks.doing(f"sampling of step {step + 1}"), BackgroundScorer(scoring) as scorer:
             sampled = self._sample(step, prompts, asked, scorer)
             sampled_at = time.monotonic()
-            by_rule = self.ranks.joined(scorer.results())
+            by_rule = self._samplers.joined(scorer.results())
         judged = self._judged(sampled)
         groups = [*by_rule, *(group for found in judged.values() for group in found)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
@@ -155,10 +158,12 @@ class RLTrainer:
         groups = with_advantages(groups, self.recipe.algorithm)
         learned = training_groups(groups)
         with self.ranks.doing(f"update of step {step + 1}"):
+            if not self._samples_itself:
+                learned = self.updater.with_old_logprobs(learned)
             parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
             lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
             updates = [self.updater.update(part, lr, max_grad_norm) for part in parts]
-            self._publish()
+            self._publish(self.progress.policy_version + len(updates))
         updated_at = time.monotonic()
         num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
         self.progress = Progress(
@@ -190,14 +195,15 @@ class RLTrainer:
             return {}
         own = self.general.score(sampled, self.recipe.rewards, self.pool)
         judged: dict[str, list[RolloutGroup]] = {name: [] for name in own}
-        for name, group in self.ranks.joined([(name, group) for name, groups in own.items() for group in groups]):
+        for name, group in self._samplers.joined([(name, group) for name, groups in own.items() for group in groups]):
             judged[name].append(group)
         return judged
 
-    def _publish(self) -> None:
-        """Give the policy that samples the weights of the one that learns; on one rank they are the same object."""
+    def _publish(self, policy_version: int) -> None:
+        """Give engine and policy that sample the weights of the policy that learns, which may be the same object."""
         if self.learner is not self.policy:
             copy_weights(self.learner, self.policy)
+        self.engine.take_weights(policy_version)
 
     def evaluate(self, display: Display) -> None:
         """Held-out evaluation of the policy as it stands, written to ``eval/step_<next step>.json``."""
@@ -214,7 +220,7 @@ class RLTrainer:
             self.recipe.rollout.max_response_tokens,
             self.pool,
             self.progress.policy_version,
-            ranks=self.ranks,
+            ranks=self._samplers,
         )
         if self.ranks.is_first:
             self._record_evaluation(step, result, display)

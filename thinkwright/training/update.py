@@ -4,8 +4,9 @@ Log-probabilities at sampling serve as the old policy's (sampling and update sha
 differ before the first update is measured as ``policy/logprob_gap``.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from thinkwright.algorithms.kl import k3
 from thinkwright.algorithms.policy_loss import REDUCTIONS, clipped_policy_loss
+from thinkwright.algorithms.rollout_correction import CORRECTIONS, DEFAULT_CAP
 from thinkwright.config.recipe import Algorithm
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.logprobs import token_logprobs
@@ -30,6 +32,7 @@ class FlatTokens:
     tokens: Tensor  # (N,)
     advantages: Tensor  # (N,)
     rollout_logprobs: Tensor  # (N,)
+    old_logprobs: Tensor  # (N,) the same, unless another program sampled
     is_counted: Tensor  # (N,) False where the completion is left out of the loss
 
 
@@ -68,6 +71,7 @@ def _members(group: TrainingGroup, members: Sequence[int]) -> TrainingGroup:
         rollout_logprobs=tuple(group.rollout_logprobs[i] for i in members),
         advantages=tuple(group.advantages[i] for i in members),
         is_counted=tuple(group.is_counted[i] for i in members),
+        old_logprobs=None if group.old_logprobs is None else tuple(group.old_logprobs[i] for i in members),
     )
 
 
@@ -100,6 +104,8 @@ class Updater:
         micro_batch_tokens: int,
         ranks: Ranks = SINGLE,
     ) -> None:
+        """Where groups say what the trainer thought of tokens that another program drew, ``algorithm.correction`` is
+        heeded."""
         self._ranks = ranks
         self._policy = policy
         self._reference = reference
@@ -125,6 +131,22 @@ class Updater:
         self._optimizer.step(lr, norm, max_grad_norm)
         return totals | {"optim/grad_norm": norm}
 
+    @torch.no_grad()
+    def with_old_logprobs(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
+        """The groups with the log-probabilities of their tokens under the weights as they are now."""
+        own: list[list[float]] = []
+        for batch, is_own in self._ranks.passes([[group] for group in groups]):
+            tokens = _flatten(batch, self._policy.device).tokens
+            logprobs, _ = policy_logprobs(self._policy, tree_of(batch), tokens, self._temperature)
+            if is_own:
+                own.append(logprobs.tolist())
+        found: list[TrainingGroup] = []
+        for group, logprobs in zip(groups, self._ranks.joined(own), strict=True):
+            values = iter(logprobs)
+            rows = tuple(tuple(itertools.islice(values, len(completion))) for completion in group.completions)
+            found.append(replace(group, old_logprobs=rows))
+        return found
+
     def _backward(
         self, groups: list[TrainingGroup], num_tokens: int, num_sequences: int, weight: float
     ) -> dict[str, Tensor]:
@@ -133,10 +155,15 @@ class Updater:
         flat, tree = _flatten(groups, self._policy.device), tree_of(groups)
         logprobs, entropies = policy_logprobs(self._policy, tree, flat.tokens, self._temperature)
         per_token, is_clipped = clipped_policy_loss(
-            logprobs, flat.rollout_logprobs, flat.advantages, settings.clip_low, settings.clip_high
+            logprobs, flat.old_logprobs, flat.advantages, settings.clip_low, settings.clip_high
         )
         weights = flat.is_counted.float() * weight
-        policy_loss = reduce(per_token * weights, flat.lengths, num_tokens, num_sequences)
+        is_told = groups[0].old_logprobs is not None
+        correct = CORRECTIONS.get(settings.correction or "truncate") if is_told else None
+        corrections = torch.ones_like(weights)
+        if correct is not None:
+            corrections = correct(flat.old_logprobs, flat.rollout_logprobs, settings.correction_cap or DEFAULT_CAP)
+        policy_loss = reduce(per_token * corrections * weights, flat.lengths, num_tokens, num_sequences)
         kl = torch.zeros_like(logprobs)
         if self._reference is not None:
             with torch.no_grad():
@@ -152,6 +179,8 @@ class Updater:
             "policy/clip_fraction": is_clipped.float(),
             "policy/logprob_gap": gap,
         }
+        if correct is not None:
+            shares["policy/correction"] = corrections
         metrics = {name: (share * weights).sum() / num_tokens for name, share in shares.items()}
         losses = {"loss/policy": policy_loss, "loss/kl": kl_loss, "loss/total": loss}
         return metrics | {name: value.detach() for name, value in losses.items()}
@@ -162,6 +191,9 @@ def _flatten(groups: Sequence[TrainingGroup], device: torch.device) -> FlatToken
     tokens = torch.tensor([token for g in groups for c in g.completions for token in c])
     advantages = torch.tensor([a for g in groups for a in g.advantages])
     is_counted = torch.tensor([counts for g in groups for counts in g.is_counted])
-    logprobs = torch.tensor([p for g in groups for row in g.rollout_logprobs for p in row])
-    flat: Any = lengths, tokens, advantages.repeat_interleave(lengths), logprobs, is_counted.repeat_interleave(lengths)
-    return FlatTokens(*(tensor.to(device) for tensor in flat))
+    logprobs, old_logprobs = (
+        torch.tensor([p for rows in per_group for row in rows for p in row])
+        for per_group in ([g.rollout_logprobs for g in groups], [g.old_logprobs or g.rollout_logprobs for g in groups])
+    )
+    flat: Any = lengths, tokens, advantages.repeat_interleave(lengths), logprobs, old_logprobs
+    return FlatTokens(*(tensor.to(device) for tensor in (*flat, is_counted.repeat_interleave(lengths))))
