@@ -5,8 +5,9 @@
 Needs the packages gguf and xllamacpp. Greedy replies. The first table holds accuracy by type, its difference to ours
 question by question with a 95 % interval, and how many replies are ours word for word; the second what each way to
 leave out the thought brings (our engine). Then llama.cpp's own server is asked through its chat interface, with the
-thought and without. The last line says whether the promises are kept: q8_0 within 1 point of our accuracy, f16 within
-half a point, and the thought always told apart.
+thought, and greeted with the thought off: a model that thought about every question it was trained on does so about
+these whatever it is told, and about a greeting it need not. The last line says whether the promises are kept: q8_0
+within 1 point of our accuracy, f16 within half a point, and the thought always told apart.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from statistics import fmean
 from typing import Any
 
@@ -35,6 +37,7 @@ from thinkwright.rewards.score import score_groups
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.tiny_world.talk import make_small_talk
 from thinkwright.types import Prompt, Rollout
 
 MAX_TOKENS = 192
@@ -153,7 +156,11 @@ def _print_without_thought(subject: Subject, prompts: tuple[Prompt, ...], pool: 
 
 
 def _chat(subject: Subject, folder: Path, prompts: tuple[Prompt, ...], pool: WorkerPool) -> bool:
-    """Whether llama.cpp's server puts no tag of a thought into an answer, and no thought where none is wanted."""
+    """Whether llama.cpp's server puts no tag of a thought into an answer, and none apart where none is wanted.
+
+    With the thought off, a tag within the answer is the model's own word; how many there are is told.
+    """
+    greetings = [make_small_talk(Random(i), 1, language).question for i in range(40) for language in ("en", "zh")]
     path = _write(subject, "f16", folder)
     template, is_kept = TEMPLATES[subject.chat.name], True
     with serve(path, num_slots=NUM_SLOTS) as server:
@@ -164,24 +171,27 @@ def _chat(subject: Subject, folder: Path, prompts: tuple[Prompt, ...], pool: Wor
                 "chat_template_kwargs": {"enable_thinking": is_on},
             }
 
-            def ask(prompt: Prompt, settings: dict[str, Any] = settings) -> dict[str, Any]:
-                return server.chat([{"role": "user", "content": prompt.question}], **settings)["message"]
+            def ask(question: str, settings: dict[str, Any] = settings) -> dict[str, Any]:
+                return server.chat([{"role": "user", "content": question}], **settings)["message"]
 
+            questions = [prompt.question for prompt in prompts] if is_on else list(dict.fromkeys(greetings))
             with ThreadPoolExecutor(NUM_SLOTS) as threads:
-                found = list(threads.map(ask, prompts))
+                found = list(threads.map(ask, questions))
             thoughts = [message.get("reasoning_content") or "" for message in found]
             answers = [message.get("content") or "" for message in found]
-            # Graded as a reply with a thought of some word, so that only the answer decides.
-            replies = [
-                (replace(prompt), template.prefill + template.write("so", _bare(answer)), len(answer))
-                for prompt, answer in zip(prompts, answers, strict=True)
-            ]
             num_thoughts = sum(bool(thought.strip()) for thought in thoughts)
             num_leaks = sum("think>" in answer for answer in answers)
-            is_kept &= num_leaks == 0 and (is_on or num_thoughts == 0)
+            is_kept &= num_leaks == 0 if is_on else num_thoughts == 0
+            right = ""
+            if is_on:  # graded as a reply with a thought of some word, so that only the answer decides
+                replies = [
+                    (replace(prompt), template.prefill + template.write("so", _bare(answer)), len(answer))
+                    for prompt, answer in zip(prompts, answers, strict=True)
+                ]
+                right = f"{_figures(replies, pool)['accuracy']:.1%} right, "
             print(
-                f"\nchat, enable_thinking={is_on}: {_figures(replies, pool)['accuracy']:.1%} right, "
-                f"{num_thoughts} thoughts, {num_leaks} answers with a tag of a thought; for instance {found[0]}"
+                f"\nchat, enable_thinking={is_on}: {len(found)} questions, {right}{num_thoughts} thoughts, {num_leaks} "
+                f"answers with a tag of a thought; for instance {found[0]}"
             )
     return is_kept
 
