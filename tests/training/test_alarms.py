@@ -88,6 +88,12 @@ def test_verifier_errors_and_timeouts_over_the_limit_are_reported_apart() -> Non
     assert spoken([row(reward__failed=0.009, reward__timeouts=0.009)] * 9) == {}
 
 
+def test_a_sampler_that_drifts_from_the_trainer_is_reported() -> None:
+    (texts,) = spoken([row(policy__logprob_gap=0.03)] * 9).values()
+    assert "0.030 nats a token from the trainer's" in texts[0]
+    assert spoken([row(policy__logprob_gap=0.09 if step == 7 else 0.001) for step in range(30)]) == {}
+
+
 def test_truncation_over_the_limit_is_reported_but_not_one_bad_step() -> None:
     (texts,) = spoken([row(rollout__truncated_rate=0.7)] * 30).values()
     assert "max_response_tokens" in texts[0]

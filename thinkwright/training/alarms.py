@@ -68,6 +68,7 @@ class Alarms:
         self._groups = groups
         self._always_full = {name for name in self._always_full if metrics.get(f"reward/{name}") == 1.0}
         found = self._constant_rewards() | self._verifier_errors() | self._truncation() | self._length_collapse()
+        found |= self._engine_gap()
         return self._beginning(step, found, QUIET_STEPS)
 
     def check_evaluation(self, step: int, figures: Row) -> list[str]:
@@ -109,6 +110,16 @@ class Alarms:
             f"the {name} reward was 0 for every rollout of the last {self._limits.constant_steps} steps, so it teaches "
             f"nothing; {remedy}{_listed([_answer_of(*pick) for pick in _members(self._groups)[:1]])}"
         )
+
+    def _engine_gap(self) -> dict[str, str]:
+        gap = self._mean("policy/logprob_gap")
+        if gap is None or gap <= self._limits.logprob_gap:
+            return {}
+        return {
+            "logprob_gap": f"the sampler's log-probabilities were {gap:.3f} nats a token from the trainer's over the "
+            f"last {WINDOW} steps (limit {self._limits.logprob_gap:g}): the policy learns from samples of another one; "
+            "see that the engine takes the new weights and computes in the trainer's dtype (machine.dtype)"
+        }
 
     def _verifier_errors(self) -> dict[str, str]:
         found: dict[str, str] = {}
