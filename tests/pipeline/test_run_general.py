@@ -131,6 +131,7 @@ def test_a_run_is_not_resumed_with_other_reward_models_or_other_general_prompts(
     run([*whole, "--resume"])
 
 
+@pytest.mark.slow
 def test_the_guard_stops_a_run_and_leaves_a_checkpoint(command: Command, tmp_path: Path) -> None:
     extra = ["steps=40", "general.first_step=0", "evaluation.every_steps=6", "checkpoint_steps=2"]
     folder = tmp_path / "r"

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 
+import pytest
+
 from thinkwright.config.recipe import Machine
 from thinkwright.config.serving import EngineSettings
 from thinkwright.pipeline.model_source import find_model
@@ -28,6 +30,7 @@ def test_slots_and_queue_are_shared() -> None:
     assert shared_settings(replace(SETTINGS, slots=None)).slots is None
 
 
+@pytest.mark.slow
 def test_requests_go_where_the_fewest_are_and_say_the_same_there() -> None:
     each = shared_settings(SETTINGS)
     backends = [NativeBackend(lambda: find_model("tiny-base"), each) for _ in range(2)]
