@@ -77,10 +77,12 @@ def shard(policy: Policy, ranks: Ranks, *, is_trained: bool = True) -> ShardedPo
 
 @torch.no_grad()
 def copy_weights(source: Policy, target: Policy) -> None:
-    """Give a policy another's weights, rounded to its dtype. Between sharded ones each rank copies its part.
+    """Give a policy another's weights, rounded to its dtype; nothing to do where both are one object.
 
-    From a sharded to a whole one, every rank must take part.
+    Between sharded ones each rank copies its part. From a sharded to a whole one, every rank must take part.
     """
+    if source is target:
+        return
     names = dict(source.model.named_parameters())
     for name, param in target.model.named_parameters():
         value: Any = names[name].detach()

@@ -92,5 +92,6 @@ class RolloutEngine(Protocol):
     def generate(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
     ) -> list[tuple[Rollout, ...]]:
-        """The group of each request, in order. Raises ModelError if a request cannot fit."""
-        ...
+        """The group of each request, in order. Raises as ``stream`` does."""
+        groups = dict(self.stream(requests, settings, policy_version))
+        return [groups[index] for index in range(len(requests))]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.rollout.group_batch import GroupBatch
 from thinkwright.rollout.memory import MemoryPlan, check_lengths, plan_memory
 from thinkwright.rollout.prefix import Prefix, read_prefix
@@ -18,7 +18,7 @@ from thinkwright.types import Rollout
 DEFAULT_SLOTS = 256
 
 
-class NativeEngine:
+class NativeEngine(RolloutEngine):
     """Samples from a policy in this process."""
 
     def __init__(self, policy: Policy, slots: int = DEFAULT_SLOTS, memory_bytes: int | None = None) -> None:
@@ -33,13 +33,6 @@ class NativeEngine:
         """Raises ModelError if a request cannot fit the model's context or the memory, before anything is computed."""
         check_lengths(self._policy, requests, settings)
         self._plan(requests, settings, num_prefix=0)
-
-    def generate(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
-    ) -> list[tuple[Rollout, ...]]:
-        """See ``RolloutEngine``."""
-        groups = dict(self.stream(requests, settings, policy_version))
-        return [groups[index] for index in range(len(requests))]
 
     def stream(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int

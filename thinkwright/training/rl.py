@@ -96,8 +96,7 @@ class RLTrainer:
             self.progress, checkpoint = found
             reference = self._reference_tensors()
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors | reference, self.ranks))
-            if self.learner is not self.policy:
-                copy_weights(self.learner, self.policy)
+            copy_weights(self.learner, self.policy)
             if self.curriculum is not None and self.progress.curriculum is not None:
                 self.curriculum.load_state(self.progress.curriculum)
             self._started -= self.progress.wall_seconds
@@ -201,8 +200,7 @@ class RLTrainer:
 
     def _publish(self, policy_version: int) -> None:
         """Give engine and policy that sample the weights of the policy that learns, which may be the same object."""
-        if self.learner is not self.policy:
-            copy_weights(self.learner, self.policy)
+        copy_weights(self.learner, self.policy)
         self.engine.take_weights(policy_version)
 
     def evaluate(self, display: Display) -> None:

@@ -69,8 +69,7 @@ class StepTrainer(ABC):
 
     def publish(self) -> None:
         """Give the whole policy, which samples and is saved, the weights of the one that learns."""
-        if self.learner is not self._whole:
-            copy_weights(self.learner, self._whole)
+        copy_weights(self.learner, self._whole)
 
     def wall_seconds(self) -> float:
         """Seconds the run has taken so far, resumed parts together."""

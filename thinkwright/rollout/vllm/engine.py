@@ -16,7 +16,7 @@ from thinkwright.config.endpoint import Endpoint
 from thinkwright.errors import EndpointError
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy
-from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.rollout.memory import check_lengths
 from thinkwright.rollout.vllm.reply import rollouts_of
 from thinkwright.rollout.vllm.server import NAME, VLLMServer
@@ -28,7 +28,7 @@ MAX_RESTARTS = 3
 _Item = tuple[int, tuple[Rollout, ...]]
 
 
-class VLLMEngine:
+class VLLMEngine(RolloutEngine):
     """Samples from the policy by servers. Use as a context manager, so that servers and weights are cleared away."""
 
     def __init__(self, policy: Policy, servers: Sequence[VLLMServer], place: Path, request_seconds: float) -> None:
@@ -65,13 +65,6 @@ class VLLMEngine:
         for old in self._place.iterdir():
             if old != folder:
                 shutil.rmtree(old, ignore_errors=True)
-
-    def generate(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
-    ) -> list[tuple[Rollout, ...]]:
-        """See ``RolloutEngine``."""
-        groups = dict(self.stream(requests, settings, policy_version))
-        return [groups[index] for index in range(len(requests))]
 
     def stream(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
