@@ -47,7 +47,9 @@ class Rollout:
     finish_reason: FinishReason
     """``stop``: ended by itself. ``length``: cut at the limit (truncated)."""
     policy_version: int
-    """Number of updates the sampling policy had received."""
+    """Number of updates the policy had received that drew the first token."""
+    version_changes: tuple[tuple[int, int], ...] = ()
+    """Where weights changed on the way: index of the first token that newer weights drew, and their version."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.model_folders import write_model_folder
-from thinkwright.config.recipe import RolloutSettings
+from thinkwright.config.recipe import TrainingRollout
 from thinkwright.config.vllm import VLLMSettings
 from thinkwright.distributed.ranks import SINGLE
 from thinkwright.models.policy import Policy, load_policy
@@ -43,8 +43,8 @@ def policy_here(tmp_path_factory: pytest.TempPathFactory) -> Policy:
 
 @pytest.fixture(scope="module")
 def engine(policy_here: Policy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLMEngine]:
-    settings = RolloutSettings(vllm=VLLMSettings(environment=str(FOUND[0]), slots=32, cache_gb=1.0))
-    with open_engine(settings, policy_here, tmp_path_factory.mktemp("run"), SINGLE) as engine:
+    settings = TrainingRollout(vllm=VLLMSettings(environment=str(FOUND[0]), slots=32, cache_gb=1.0))
+    with open_engine(settings, policy_here, "", tmp_path_factory.mktemp("run"), SINGLE) as engine:
         assert isinstance(engine, VLLMEngine)
         engine.take_weights(0)
         yield engine

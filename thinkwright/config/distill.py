@@ -7,14 +7,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.mirror import MirrorSettings
-from thinkwright.config.recipe import Evaluation, RolloutSettings, TemplateName, TrainingMachine
+from thinkwright.config.recipe import Evaluation, TemplateName, TrainingMachine, TrainingRollout
 from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import TaskSettings
 
 _MEASURING = ("evaluation", "workers", "program_isolation")
 
 
-class DistillRollout(RolloutSettings):
+class DistillRollout(TrainingRollout):
     """What the student writes in one step. ``temperature`` changes what it writes, not what is compared."""
 
     group_size: PositiveInt = 4

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.curriculum import Curriculum
+from thinkwright.config.engines import EngineSettings
 from thinkwright.config.general import General
 from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.rewards import RewardWeights
@@ -70,12 +71,25 @@ class RolloutSettings(Sampling):
     """GiB for keys and values of sampling; by default half of the free memory, four fifths on a CUDA GPU. Where fewer
     slots fit, fewer run; where not one fits, the run is refused before it starts."""
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """``memory_gb`` in bytes."""
+        return None if self.memory_gb is None else int(self.memory_gb * 2**30)
+
+
+class TrainingRollout(RolloutSettings):
+    """Rollouts for training: the trainer's own process samples them, or others do."""
+
     vllm: VLLMSettings | None = None
     """Sample by vLLM servers, which take the new weights after each step, instead of in the trainer's own process."""
+    engines: EngineSettings | None = None
+    """Sample by processes of our own engine beside the trainer."""
 
     @model_validator(mode="after")
-    def _native_options_have_effect(self) -> "RolloutSettings":
-        fields = RolloutSettings.model_fields
+    def _options_have_effect(self) -> "TrainingRollout":
+        if self.vllm is not None and self.engines is not None:
+            raise ValueError("vllm and engines: one or the other samples; remove one")
+        fields = TrainingRollout.model_fields
         given = [key for key in ("slots", "memory_gb") if getattr(self, key) != fields[key].default]
         if self.vllm is not None and given:
             raise ValueError(
@@ -84,9 +98,26 @@ class RolloutSettings(Sampling):
         return self
 
     @property
-    def memory_bytes(self) -> int | None:
-        """``memory_gb`` in bytes."""
-        return None if self.memory_gb is None else int(self.memory_gb * 2**30)
+    def samples_apart(self) -> bool:
+        """Whether other processes than the trainer's sample."""
+        return self.vllm is not None or self.engines is not None
+
+
+class RLRollout(TrainingRollout):
+    """Rollouts of RL, which may be of older weights than those that learn from them."""
+
+    max_staleness: int = Field(default=0, ge=0, le=32)
+    """Asynchronous rollouts: how many steps' updates the weights may lack that a step's rollouts begin with. Samplers
+    begin so many steps ahead, and go on under new weights as these come. 0: each step waits for its rollouts."""
+
+    @model_validator(mode="after")
+    def _staleness_has_effect(self) -> "RLRollout":
+        if self.max_staleness > 0 and not self.samples_apart:
+            raise ValueError(
+                "max_staleness has no effect where the trainer's own process samples; set rollout.engines.count = 1 "
+                "(or rollout.vllm), or remove it"
+            )
+        return self
 
 
 class Algorithm(Section):
@@ -264,7 +295,7 @@ class RLRecipe(Section):
     rewards: RewardWeights = RewardWeights()
     general: General | None = None
     """Prompts that no rule judges, in the last part of the run: R1's second RL stage."""
-    rollout: RolloutSettings = RolloutSettings()
+    rollout: RLRollout = RLRollout()
     algorithm: Algorithm = Algorithm()
     optimizer: Optimizer = Optimizer()
     steps: PositiveInt
@@ -278,6 +309,11 @@ class RLRecipe(Section):
     """Show the metrics in other tools, too."""
     gate: Gate | None = None
     """Entry condition, measured before training; only the tiny world can be forced to go step by step."""
+
+    @property
+    def samples_differ(self) -> bool:
+        """Whether samples come from another program, or other weights, than those of the update."""
+        return self.rollout.vllm is not None or self.rollout.max_staleness > 0
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "RLRecipe":
@@ -306,10 +342,15 @@ class RLRecipe(Section):
                 'template = "think_summary"'
             )
         given = [key for key in ("correction", "correction_cap") if getattr(self.algorithm, key) is not None]
-        if given and self.rollout.vllm is None:
+        if given and not self.samples_differ:
             raise ValueError(
                 f"algorithm.{given[0]} has no effect where the trainer's own model samples; remove it, or sample by "
-                "[rollout.vllm]"
+                "[rollout.vllm] or with rollout.max_staleness"
+            )
+        if self.rollout.max_staleness > 0 and self.alarms.logprob_gap != AlarmLimits().logprob_gap:
+            raise ValueError(
+                "alarms.logprob_gap has no effect with rollout.max_staleness, since samples are of older weights; "
+                "remove it"
             )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")

@@ -44,12 +44,13 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
     started = time.monotonic()
     ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
     device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
-    policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
+    model = resolve_model_name(recipe.model)
+    policy = load_policy(model, device=device, dtype=dtype)
     task = load_task(recipe.task, recipe.template)
     longest = longest_prompt(policy, recipe.rollout, recipe.seed, task.all_prompts())
     with ExitStack() as open_parts:
         teacher = open_parts.enter_context(_teacher(recipe, policy, longest))
-        engine = open_parts.enter_context(open_engine(recipe.rollout, policy, folder, ranks))
+        engine = open_parts.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks))
         measure = open_parts.enter_context(_measuring(recipe, policy, task, ranks))
         trainer = DistillTrainer(recipe, policy, teacher, task, engine, folder, started, measure, ranks)
         if ranks.is_first:

@@ -116,12 +116,13 @@ def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ran
     with ExitStack() as opened:
         pool = opened.enter_context(WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation))
         device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
-        policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
+        model = resolve_model_name(recipe.model)
+        policy = load_policy(model, device=device, dtype=dtype)
         task = load_task(recipe.task, recipe.template)
         general = load_general(recipe, policy)
         check_recipe(recipe, policy, task, pool, general)
         found = check_up(recipe, policy, task, pool, folder, ranks)
-        engine = opened.enter_context(open_engine(recipe.rollout, policy, folder, ranks))
+        engine = opened.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks))
         trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks)
         if ranks.is_first:
             create_run_folder(folder, resolved_json(recipe), resume=resume)

@@ -1,4 +1,4 @@
-"""The engine that a recipe samples with: the trainer's own model, or vLLM's servers."""
+"""The engine that a recipe samples with: the trainer's own model, processes beside it, or vLLM's servers."""
 
 import os
 from collections.abc import Iterator
@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thinkwright.config.recipe import RolloutSettings
+from thinkwright.config.engines import EngineSettings
+from thinkwright.config.recipe import TrainingRollout
 from thinkwright.config.vllm import VLLMSettings
 from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import ModelError
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.engine import RolloutEngine
+from thinkwright.rollout.fleet.fleet import EngineFleet
+from thinkwright.rollout.fleet.process import ProcessSource
+from thinkwright.rollout.fleet.worker import EngineStart
 from thinkwright.rollout.native import NativeEngine
 
 if TYPE_CHECKING:
+    from thinkwright.rollout.vllm.engine import VLLMEngine
     from thinkwright.rollout.vllm.server import Launch
 
 LOG_FOLDER = "logs"
@@ -24,46 +29,79 @@ LOG_FOLDER = "logs"
 
 
 @contextmanager
-def open_engine(settings: RolloutSettings, policy: Policy, folder: Path, ranks: Ranks) -> Iterator[RolloutEngine]:
-    """The engine, for as long as the block lasts. vLLM's servers are asked by the first rank alone.
+def open_engine(
+    settings: TrainingRollout, policy: Policy, model: str, folder: Path, ranks: Ranks
+) -> Iterator[RolloutEngine]:
+    """The engine, for as long as the block lasts. Processes and servers are asked by the first rank alone.
 
-    Raises ModelError if vLLM or the GPUs for it are missing.
+    ``model``: the folder or Hub name that the policy was loaded from. Raises ModelError without vLLM or GPUs for it.
     """
-    if settings.vllm is None:
+    if settings.engines is not None:
+        with _fleet(settings, settings.engines, policy, model, ranks) as engine:
+            yield engine
+    elif settings.vllm is not None:
+        with _vllm(settings.vllm, policy, folder, ranks) as engine:
+            yield engine
+    else:
         yield NativeEngine(policy, settings.slots, settings.memory_bytes)
-        return
+
+
+def _fleet(settings: TrainingRollout, engines: EngineSettings, policy: Policy, model: str, ranks: Ranks) -> EngineFleet:
+    gpus = _gpus("rollout.engines", engines.count, 1, policy)
+    dtype, threads = str(policy.dtype).removeprefix("torch."), engines.threads or torch.get_num_threads()
+    starts = [
+        EngineStart(
+            model=model,
+            device=f"cuda:{gpus[i][0]}" if gpus else str(policy.device),
+            dtype=dtype,
+            threads=threads,
+            slots=settings.slots,
+            memory_bytes=settings.memory_bytes,
+        )
+        for i in range(engines.count)
+    ]
+    source = ProcessSource(starts) if ranks.is_first else None
+    return EngineFleet(policy, source, engines.count, settings.slots, engines.deadline_seconds)
+
+
+def _gpus(key: str, count: int, gpus_each: int, policy: Policy) -> list[range]:
+    """The GPUs, as this process numbers them, of each sampling process; none on a CPU. They follow the trainer's.
+
+    Raises ModelError if there are too few.
+    """
+    if policy.device.type != "cuda":
+        return []
+    first, there = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if (needed := first + count * gpus_each) > there:
+        raise ModelError(
+            f"{key}: {count} processes of {gpus_each} GPUs beside {first} trainer ranks need {needed} GPUs, and there "
+            f"are {there}; lower one of them, or sample in the trainer's own process"
+        )
+    return [range(first + i * gpus_each, first + (i + 1) * gpus_each) for i in range(count)]
+
+
+def _vllm(vllm: VLLMSettings, policy: Policy, folder: Path, ranks: Ranks) -> "VLLMEngine":
     from thinkwright.rollout.vllm.engine import VLLMEngine
     from thinkwright.rollout.vllm.server import VLLMServer, shared_memory_folder
 
-    vllm = settings.vllm
     servers: list[VLLMServer] = []
     if ranks.is_first and vllm.urls:
         servers = [VLLMServer(vllm, None, url) for url in vllm.urls]
     elif ranks.is_first:
         servers = [VLLMServer(vllm, launch) for launch in _launches(vllm, policy, folder)]
     place = folder / "engine" if vllm.urls else shared_memory_folder(folder.name)
-    with VLLMEngine(policy, servers, place, vllm.request_seconds) as engine:
-        yield engine
+    return VLLMEngine(policy, servers, place, vllm.request_seconds)
 
 
 def _launches(vllm: VLLMSettings, policy: Policy, folder: Path) -> list["Launch"]:
     """One for each server: its GPUs follow the trainer's; on a CPU it shares the trainer's cores and threads."""
     from thinkwright.rollout.vllm.server import Launch
 
-    found: list[Launch] = []
     visible = [int(name) for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.isdecimal()]
-    first = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if policy.device.type == "cuda":
-        needed, count = first + vllm.servers * vllm.gpus_per_server, torch.cuda.device_count()
-        if needed > count:
-            raise ModelError(
-                f"rollout.vllm: {vllm.servers} servers of {vllm.gpus_per_server} GPUs beside {first} trainer ranks "
-                f"need {needed} GPUs, and there are {count}; lower one of them, or give rollout.vllm.urls"
-            )
+    places = _gpus("rollout.vllm", vllm.servers, vllm.gpus_per_server, policy)
+    found: list[Launch] = []
     for i in range(vllm.servers):
-        start = first + i * vllm.gpus_per_server
-        places = range(start, start + vllm.gpus_per_server) if policy.device.type == "cuda" else ()
-        gpus = tuple(visible[place] if visible else place for place in places)
+        gpus = tuple(visible[place] if visible else place for place in places[i]) if places else ()
         dtype = str(policy.dtype).removeprefix("torch.")
         log = folder / LOG_FOLDER / f"vllm-{i}.log"
         found.append(Launch(vllm, dtype, policy.max_positions, gpus, torch.get_num_threads(), log))

@@ -105,7 +105,7 @@ class Completions:
         """Whether a completion that has ended did so by itself, rather than at its limit."""
         return bool(self._has_stopped[place])
 
-    def rollout(self, place: int, policy_version: int) -> Rollout:
+    def rollout(self, place: int, policy_version: int, version_changes: tuple[tuple[int, int], ...] = ()) -> Rollout:
         """A completion that has ended."""
         length = int(self.lengths[place])
         ids = self._tokens[place, :length].tolist()
@@ -117,6 +117,7 @@ class Completions:
             text=self._decode(ids[:-1] if ids[-1] in self._all_end_ids else ids),
             finish_reason="stop" if self._has_stopped[place] else "length",
             policy_version=policy_version,
+            version_changes=version_changes,
         )
 
     def _decode(self, ids: Any) -> str:

@@ -1,6 +1,7 @@
-"""All completions of one call in a running batch: group after group, all drawn in the same way."""
+"""Groups in a running batch, all drawn in the same way; more may be added while it runs, and weights may change."""
 
-from collections.abc import Sequence
+from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,74 +10,137 @@ from thinkwright.models.policy import Policy
 from thinkwright.rollout.completions import Completions
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.memory import MemoryPlan
-from thinkwright.rollout.prefix import Prefix
+from thinkwright.rollout.prefix import Prefix, read_prefix
 from thinkwright.rollout.running import RunningBatch
 from thinkwright.rollout.sampling import draw_tokens
 from thinkwright.types import Rollout
 
+Key = tuple[int, int]
+"""Of a group: the number of its call, and its request's within it."""
+
+
+@dataclass
+class _Group:
+    """A group that was added and has not ended."""
+
+    key: Key
+    request: RolloutRequest
+    step: int
+    num_begun: int
+    num_open: int
+
 
 class GroupBatch:
-    """The state of one call. A completion's place is its number: request after request, member after member."""
+    """The groups that run and those that wait. A completion's place is its prompt's slot, times G, plus its member."""
 
     def __init__(
         self,
         policy: Policy,
-        requests: Sequence[RolloutRequest],
         settings: SamplingSettings,
         plan: MemoryPlan,
         prefix: Prefix,
+        policy_version: int,
+        *,
+        may_be_forced: bool,
     ) -> None:
-        self._requests, self._settings = requests, settings
-        may_be_forced = settings.thinking_budget is not None or any(request.forced_start for request in requests)
-        num_completions = len(requests) * settings.group_size
-        self._completions = Completions(policy, num_completions, settings.max_tokens, may_be_forced)
+        """``may_be_forced``: whether tokens of any completion may be."""
+        self._policy, self._settings, self._plan, self._prefix = policy, settings, plan, prefix
+        self._may_be_forced = may_be_forced
+        self._version, self._size = policy_version, settings.group_size
+        self._completions = Completions(policy, plan.num_prompts * self._size, settings.max_tokens, may_be_forced)
         self._batch = RunningBatch(policy, self._completions, plan, prefix)
-        # By request.
-        self._prompt_slots = np.full(len(requests), -1)
-        self._num_open = np.full(len(requests), settings.group_size)
-        self._next_completion = self._next_request = 0
+        self._waiting: deque[_Group] = deque()
+        self._read: deque[int] = deque()
+        """Prompt slots of groups with members that have not begun."""
+        self._groups: dict[int, _Group] = {}
+        """By prompt slot."""
+        # By place: its first token's version, and each later version with the token it came with.
+        self._first_versions = np.zeros(len(self._completions), dtype=np.int64)
+        self._changes: dict[int, list[tuple[int, int]]] = {}
 
     @property
     def is_running(self) -> bool:
         """Whether any completion has not ended."""
-        return bool(self._num_open.any())
+        return bool(self._groups or self._waiting)
+
+    def fits(self, request: RolloutRequest, settings: SamplingSettings) -> bool:
+        """Whether the request can be added: drawn as the others are, and no larger than was planned for."""
+        num_new = len(request.prompt_ids) - self._prefix.length_in(request.prompt_ids)
+        is_forced = settings.thinking_budget is not None or bool(request.forced_start)
+        is_alike = replace(settings, step=0) == replace(self._settings, step=0)
+        return is_alike and num_new <= self._plan.prompt_tokens and (self._may_be_forced or not is_forced)
+
+    def add(self, key: Key, request: RolloutRequest, settings: SamplingSettings) -> None:
+        """Queue a group, which ``step`` will give back under this key. It must fit."""
+        assert self.fits(request, settings), "only what was planned for"
+        self._waiting.append(_Group(key, request, settings.step, 0, self._size))
 
     @torch.inference_mode()
-    def step(self) -> list[int]:
-        """Draw a token for each running completion; returns the requests whose groups are now complete."""
+    def step(self) -> list[tuple[Key, tuple[Rollout, ...]]]:
+        """Draw a token for each running completion; returns the groups that are now complete."""
         batch = self._batch
         batch.advance()
-        self._fill_slots()
+        self._fill_rows()
         drawn = draw_tokens(batch.logits(), batch.next_uniforms(), self._settings, batch.next_forced())
         taken = batch.take(drawn)
-        ended = taken.places[taken.has_ended] // self._settings.group_size
-        np.subtract.at(self._num_open, ended, 1)
-        complete = [int(request) for request in np.unique(ended) if self._num_open[request] == 0]
-        batch.free_prompts(int(self._prompt_slots[request]) for request in complete)
-        return complete
+        slots, counts = np.unique(taken.places[taken.has_ended] // self._size, return_counts=True)
+        finished: list[int] = []
+        for slot, count in zip(slots.tolist(), counts.tolist(), strict=True):
+            self._groups[slot].num_open -= count
+            if self._groups[slot].num_open == 0:
+                finished.append(slot)
+        found = [(self._groups.pop(slot).key, self._rollouts(slot)) for slot in finished]
+        batch.free_prompts(finished)
+        return found
 
-    def group(self, request_index: int, policy_version: int) -> tuple[Rollout, ...]:
-        """The rollouts of a request whose completions have all ended."""
-        size = self._settings.group_size
-        places = range(request_index * size, (request_index + 1) * size)
-        return tuple(self._completions.rollout(place, policy_version) for place in places)
+    def weights_changed(self, policy_version: int) -> None:
+        """The policy's weights were written to since the last step: the next tokens are another version's.
 
-    def _fill_slots(self) -> None:
+        What the old weights made of prompts and completions so far stays; only the common prefix is read anew.
+        """
+        self._version = policy_version
+        for place in self._batch.places.tolist():
+            self._changes.setdefault(place, []).append((int(self._completions.lengths[place]), policy_version))
+        if self._prefix.token_ids:
+            self._prefix = read_prefix(self._policy, self._prefix.token_ids)
+            self._batch.renew_prefix(self._prefix)
+
+    def _rollouts(self, slot: int) -> tuple[Rollout, ...]:
+        """Of a group whose completions have all ended."""
+        places = range(slot * self._size, (slot + 1) * self._size)
+        return tuple(
+            self._completions.rollout(place, int(self._first_versions[place]), tuple(self._changes.pop(place, ())))
+            for place in places
+        )
+
+    def _fill_rows(self) -> None:
         """Give free rows to the next completions, as long as their prompts are read or can be."""
-        size, first = self._settings.group_size, self._next_completion
-        count = min(self._batch.num_free_rows, len(self._completions) - first)
-        while count > 0 and self._next_request * size < first + count and self._batch.has_free_prompts:
+        free = self._batch.num_free_rows
+        while self._waiting and self._batch.has_free_prompts and self._num_ready() < free:
             self._read_prompts()
-        new = np.arange(first, min(first + count, self._next_request * size))
-        if len(new) == 0:
-            return
-        for place in new.tolist():
-            self._completions.begin(place, self._requests[place // size], self._settings, member=place % size)
-        self._next_completion += len(new)
-        self._batch.begin(new, self._prompt_slots[new // size])
+        new: list[int] = []
+        while self._read and len(new) < free:
+            slot = self._read[0]
+            group = self._groups[slot]
+            end = min(self._size, group.num_begun + free - len(new))
+            settings = replace(self._settings, step=group.step)
+            for member in range(group.num_begun, end):
+                place = slot * self._size + member
+                self._completions.begin(place, group.request, settings, member)
+                self._first_versions[place] = self._version
+                new.append(place)
+            group.num_begun = end
+            if end == self._size:
+                self._read.popleft()
+        if new:
+            places = np.array(new)
+            self._batch.begin(places, places // self._size)
+
+    def _num_ready(self) -> int:
+        """Completions whose prompts are read, and that have not begun."""
+        return sum(self._size - self._groups[slot].num_begun for slot in self._read)
 
     def _read_prompts(self) -> None:
-        waiting = (self._requests[i].prompt_ids for i in range(self._next_request, len(self._requests)))
-        slots = self._batch.read_prompts(waiting)
-        self._prompt_slots[self._next_request : self._next_request + len(slots)] = slots
-        self._next_request += len(slots)
+        for slot in self._batch.read_prompts(group.request.prompt_ids for group in self._waiting).tolist():
+            self._groups[slot] = self._waiting.popleft()
+            self._read.append(slot)

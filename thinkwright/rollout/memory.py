@@ -63,25 +63,28 @@ def check_lengths(policy: Policy, requests: Sequence[RolloutRequest], settings: 
 
 def plan_memory(
     policy: Policy,
-    requests: Sequence[RolloutRequest],
     settings: SamplingSettings,
     *,
     num_prefix: int,
+    prompt_tokens: int,
+    num_prompts: int,
     max_slots: int,
     memory_bytes: int | None,
 ) -> MemoryPlan:
-    """As many slots as fit, up to ``max_slots``. Raises ModelError, with what would fit, if not even one does."""
+    """As many slots as fit, up to ``max_slots``, for so many prompts at once of so many tokens after the prefix.
+
+    Raises ModelError, with what would fit, if not even one does.
+    """
     token_bytes = key_value_bytes(policy)
     budget = free_bytes(policy.device) if memory_bytes is None else memory_bytes
-    prompt_tokens = max(len(request.prompt_ids) for request in requests) - num_prefix
     pages = -(-settings.max_tokens // PAGE)
 
     def needed_bytes(num_slots: int) -> int:
         # At worst every slot runs a completion of another prompt: the last members of many groups.
-        prompts = min(num_slots, len(requests)) * prompt_tokens
+        prompts = min(num_slots, num_prompts) * prompt_tokens
         return (num_prefix + prompts + (round_up(num_slots * pages) + 1) * PAGE) * token_bytes
 
-    num_slots = min(max_slots, len(requests) * settings.group_size)
+    num_slots = min(max_slots, num_prompts * settings.group_size)
     while num_slots and needed_bytes(num_slots) > budget:
         num_slots -= 1
     if num_slots == 0:
@@ -92,7 +95,7 @@ def plan_memory(
             f"sampling needs {_mib(needed_bytes(1))} for the keys and values of one completion of "
             f"{settings.max_tokens} tokens, and has {_mib(budget)}; {remedy}, or raise rollout.memory_gb"
         )
-    return MemoryPlan(num_slots, min(num_slots, len(requests)), prompt_tokens, round_up(num_slots * pages) + 1)
+    return MemoryPlan(num_slots, min(num_slots, num_prompts), prompt_tokens, round_up(num_slots * pages) + 1)
 
 
 def plan_live_memory(

@@ -1,4 +1,4 @@
-"""The native engine: samples with the very model object that is trained.
+"""The native engine: samples with the very model object that is trained, in this process.
 
 Continuous batching over slots: a completion that ends gives its slot to the next one at once, so long and short ones do
 not wait for each other. The prompts' common prefix is computed once while the weights stay the same, each prompt once
@@ -45,17 +45,22 @@ class NativeEngine(RolloutEngine):
         # Always all that the prompts share, whatever is known already: so rounding does not depend on earlier calls.
         prefix_ids = requests[0].prompt_ids[:shared] if shared >= MIN_SHARED_PREFIX else ()
         plan = self._plan(requests, settings, len(prefix_ids))
-        batch = GroupBatch(self._policy, requests, settings, plan, self._read_prefix(prefix_ids))
+        prefix = self._read_prefix(prefix_ids)
+        may_be_forced = settings.thinking_budget is not None or any(request.forced_start for request in requests)
+        batch = GroupBatch(self._policy, settings, plan, prefix, policy_version, may_be_forced=may_be_forced)
+        for index, request in enumerate(requests):
+            batch.add((0, index), request, settings)
         while batch.is_running:
-            for index in batch.step():
-                yield index, batch.group(index, policy_version)
+            for (_, index), rollouts in batch.step():
+                yield index, rollouts
 
     def _plan(self, requests: Sequence[RolloutRequest], settings: SamplingSettings, num_prefix: int) -> MemoryPlan:
         return plan_memory(
             self._policy,
-            requests,
             settings,
             num_prefix=num_prefix,
+            prompt_tokens=max(len(request.prompt_ids) for request in requests) - num_prefix,
+            num_prompts=len(requests),
             max_slots=self._slots,
             memory_bytes=self._memory_bytes,
         )

@@ -21,6 +21,8 @@ from thinkwright.tasks.exclusion import row_id, training_rows
 from thinkwright.tasks.task import Task
 from thinkwright.types import Metrics, Prompt, RolloutGroup
 
+_KEPT_STEPS = 64
+"""More than any run draws in advance."""
 _MAX_PASSES = 3
 """How many times as many prompts as there are rows are looked through for ones to use, before rows that are set aside
 fill the step."""
@@ -52,6 +54,8 @@ class CurriculumTask:
         self._records: dict[str, _Record] = {}
         self._next_step, self._next_place, self._drawn = 0, 0, 0
         self._num_reviewed = 0
+        self._places: dict[int, dict[str, int]] = {}
+        """Where it stood before it drew a step's prompts."""
         self._order: tuple[tuple[int, int, int], list[Prompt]] | None = None
 
     @property
@@ -82,6 +86,8 @@ class CurriculumTask:
                 f"rollout.prompts_per_step = {count} is more than the {len(self._rows)} training prompts that the "
                 "curriculum has to choose from; lower it, or remove [curriculum]"
             )
+        self._places = {at: place for at, place in self._places.items() if at > step - _KEPT_STEPS}
+        self._places[step] = self._place()
         share = self._settings.review_share
         num_reviews = int((self._drawn + count) * share) - int(self._drawn * share)
         self._drawn += count
@@ -117,18 +123,25 @@ class CurriculumTask:
             "curriculum/reviewed": self._num_reviewed,
         }
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold, as JSON."""
+    def state(self, next_step: int) -> dict[str, Any]:
+        """What a checkpoint must hold, as JSON, for a run that goes on with this step.
+
+        Its prompts, and later ones', may have been drawn in advance; they will be drawn again.
+        """
         rows = {
             name: [record.visits, record.pass_rate, record.solved_in_a_row, record.last_step]
             for name, record in self._records.items()
         }
-        return {"next_step": self._next_step, "next_place": self._next_place, "drawn": self._drawn, "rows": rows}
+        return {**self._places.get(next_step, self._place()), "rows": rows}
+
+    def _place(self) -> dict[str, int]:
+        return {"next_step": self._next_step, "next_place": self._next_place, "drawn": self._drawn}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` gave."""
         self._next_step, self._next_place, self._drawn = state["next_step"], state["next_place"], state["drawn"]
         self._records = {name: _Record(*fields) for name, fields in state["rows"].items()}
+        self._places = {}
 
     def _next_active(self, seed: int, step_size: int, count: int, taken: frozenset[str]) -> list[Prompt]:
         """Up to ``count`` rows in use that are not ``taken``, in the task's order from where the last step ended."""

@@ -49,7 +49,7 @@ class DistillTrainer(StepTrainer):
     ) -> None:
         """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
         self.recipe, self.policy, self.teacher, self.task, self.engine = recipe, policy, teacher, task, engine
-        self._samplers = ranks if recipe.rollout.vllm is None else replace(ranks, is_led=True)
+        self._samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
         super().__init__(recipe, policy, folder, started, ranks)
         if recipe.recompute_activations:
             recompute_activations(self.learner)

@@ -20,23 +20,25 @@ from thinkwright.distributed.sharding import copy_weights, learner_of, shard
 from thinkwright.errors import GuardError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
-from thinkwright.rewards.background import BackgroundScorer
 from thinkwright.rewards.combine import penalties
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rewards.score import SampledGroup, check_error_share, score_groups, set_aside
-from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
+from thinkwright.rewards.score import SampledGroup, check_error_share, set_aside
+from thinkwright.rollout.engine import RolloutEngine
+from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic, write_rollouts
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
+from thinkwright.training.ahead import RolloutsAhead, staleness_metrics
 from thinkwright.training.alarms import Alarms
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
 from thinkwright.training.groups import mini_batches, training_groups, with_advantages
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.training.rollout_metrics import Timed, group_metrics, speed_metrics
+from thinkwright.training.rollout_metrics import group_metrics, speed_metrics
+from thinkwright.training.step_sampler import StepSampler
 from thinkwright.training.update import Updater
-from thinkwright.types import EvaluationResult, Metrics, Prompt, RolloutGroup
+from thinkwright.types import EvaluationResult, Metrics, RolloutGroup
 
 _EXAMPLES_IN_EVENT = 20
 
@@ -62,8 +64,12 @@ class RLTrainer:
         """
         self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
         self.general, self.engine, self.ranks = general, engine, ranks
-        self._samples_itself = recipe.rollout.vllm is None
-        self._samplers = ranks if self._samples_itself else replace(ranks, is_led=True)
+        # Other programs that sample are asked by the first rank alone.
+        self._samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
+        # Engines may be at later steps' rollouts when an evaluation is due; vLLM takes both at once.
+        are_engines_busy = recipe.rollout.engines is not None
+        self._examiner = self._native_engine() if are_engines_busy else engine
+        self._examiners = ranks if are_engines_busy else self._samplers
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
@@ -88,6 +94,13 @@ class RLTrainer:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
+        sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self._samplers)
+        self._ahead = RolloutsAhead(sampler, recipe.rollout.max_staleness, recipe.steps)
+        self._steps_of = {0: 0}
+        """The last step before which each policy version was the newest."""
+
+    def _native_engine(self) -> NativeEngine:
+        return NativeEngine(self.policy, self.recipe.rollout.slots, self.recipe.rollout.memory_bytes)
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
@@ -100,6 +113,7 @@ class RLTrainer:
             if self.curriculum is not None and self.progress.curriculum is not None:
                 self.curriculum.load_state(self.progress.curriculum)
             self._started -= self.progress.wall_seconds
+            self._steps_of = {self.progress.policy_version: self.progress.next_step}
         if self.ranks.is_first:
             drop_later(self.folder, self.progress.next_step)
             self.alarms.replay(self.folder)
@@ -141,23 +155,19 @@ class RLTrainer:
         Every rank samples and scores its share of the prompts; from the groups of all, all ranks make the update.
         """
         start = time.monotonic()
-        count, seed = self.recipe.rollout.prompts_per_step, self.recipe.seed
-        asked = self.general.prompts(seed, step, count) if self.general is not None else []
-        prompts = self._samplers.share(self._ruled_prompts(step, count - len(asked)))
-        asked = self._samplers.share(asked)
-        scoring = Timed(lambda groups: self._score(step, groups))
-        with self.ranks.doing(f"sampling of step {step + 1}"), BackgroundScorer(scoring) as scorer:
-            sampled = self._sample(step, prompts, asked, scorer)
-            sampled_at = time.monotonic()
-            by_rule = self._samplers.joined(scorer.results())
-        judged = self._judged(sampled)
-        groups = [*by_rule, *(group for found in judged.values() for group in found)]
+        with self.ranks.doing(f"sampling of step {step + 1}"):
+            found = self._ahead.take(step, self.progress.policy_version)
+            taken = time.monotonic() - start
+            by_rule = self._samplers.joined(found.by_rule)
+        judged = self._judged(found.to_judge)
+        groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
+        waited = max(0.0, taken - found.late_seconds)
         groups = with_advantages(groups, self.recipe.algorithm)
         learned = training_groups(groups)
         with self.ranks.doing(f"update of step {step + 1}"):
-            if not self._samples_itself:
+            if self.recipe.samples_differ:
                 learned = self.updater.with_old_logprobs(learned)
             parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
             lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
@@ -171,7 +181,10 @@ class RLTrainer:
             rollout_tokens=self.progress.rollout_tokens + num_tokens,
             wall_seconds=self.wall_seconds(),
         )
-        metrics = group_metrics(by_rule) | general_metrics(judged) | _mean_metrics(updates)
+        metrics = group_metrics(by_rule) | general_metrics(judged) | self._update_metrics(updates)
+        if self.recipe.rollout.max_staleness > 0:
+            metrics |= staleness_metrics(groups, self._steps_of, step)
+        self._steps_of[self.progress.policy_version] = step + 1
         if self.curriculum is not None:
             self.curriculum.observe(step, by_rule)
             metrics |= self.curriculum.metrics()
@@ -180,13 +193,25 @@ class RLTrainer:
             "policy/version": self.progress.policy_version,
             "rollout/skipped_groups": len(groups) - len(learned),
             "rollout/tokens": num_tokens,
-            **speed_metrics(num_tokens, sampled_at - start, by_rule, scoring.seconds, learned, updated_at - scored_at),
-            "time/rollout_seconds": sampled_at - start,
-            "time/reward_seconds": scored_at - sampled_at,
+            **speed_metrics(
+                num_tokens, found.sampling_seconds, by_rule, found.scoring_seconds, learned, updated_at - scored_at
+            ),
+            "time/rollout_seconds": waited,
+            "time/reward_seconds": scored_at - start - waited,
             "time/update_seconds": updated_at - scored_at,
             "time/step_seconds": time.monotonic() - start,
         }
         return metrics, groups
+
+    def _update_metrics(self, updates: Sequence[Metrics]) -> Metrics:
+        """Means over a step's updates, but the gap to the sampler: that is of the first, before which weights are as
+        they were. Where those of the samples are older by design, it says something else, and has another name."""
+        if not updates:
+            return {}
+        means = {name: fmean(update[name] for update in updates) for name in updates[0]}
+        del means["policy/logprob_gap"]
+        name = "policy/off_policy_gap" if self.recipe.rollout.max_staleness > 0 else "policy/logprob_gap"
+        return means | {name: updates[0]["policy/logprob_gap"]}
 
     def _judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
         """The groups of all ranks that reward models judge, by their set's name."""
@@ -211,14 +236,14 @@ class RLTrainer:
     def _evaluate(self, display: Display) -> None:
         step = self.progress.next_step
         result = evaluate(
-            self.engine,
+            self._examiner,
             self.policy,
             self.task.held_out,
             self.recipe.evaluation,
             self.recipe.rollout.max_response_tokens,
             self.pool,
             self.progress.policy_version,
-            ranks=self._samplers,
+            ranks=self._examiners,
         )
         if self.ranks.is_first:
             self._record_evaluation(step, result, display)
@@ -234,7 +259,7 @@ class RLTrainer:
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
-        curriculum = self.curriculum.state() if self.curriculum is not None else None
+        curriculum = self.curriculum.state(self.progress.next_step) if self.curriculum is not None else None
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds(), curriculum=curriculum)
         tensors = self.optimizer.tensors() | self._reference_tensors()
         with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
@@ -244,16 +269,6 @@ class RLTrainer:
         """The reference policy's weights as a checkpoint names them."""
         params = self.reference.model.named_parameters() if self.reference is not None else ()
         return {f"reference/{name}": param.detach() for name, param in params}
-
-    def _ruled_prompts(self, step: int, count: int) -> list[Prompt]:
-        """The step's prompts that rules judge.
-
-        A task's place in its rows is step times count, so it is always asked for as many as a step has in all: else its
-        order would jump at the first general step. A curriculum keeps its place itself.
-        """
-        if self.curriculum is not None:
-            return self.task.prompts(self.recipe.seed, step, count)
-        return self.task.prompts(self.recipe.seed, step, self.recipe.rollout.prompts_per_step)[:count]
 
     @property
     def _first_general_step(self) -> int | None:
@@ -276,42 +291,6 @@ class RLTrainer:
         raise GuardError(
             f"{self.folder}: stopped by general.guard: {found}; begin the preference reward later "
             "(general.first_step), lower general.weight or the shares, or give the reward model pairs that tell"
-        )
-
-    def _sample(
-        self, step: int, prompts: Sequence[Prompt], asked: Sequence[tuple[str, Prompt]], scorer: BackgroundScorer
-    ) -> list[tuple[str, SampledGroup]]:
-        """Sample a group for each prompt; those judged by rules are scored while others still grow.
-
-        Gives back those of the prompts ``asked``, with their set's names, in order, for reward models to judge.
-        """
-        settings = SamplingSettings(
-            group_size=self.recipe.rollout.group_size,
-            max_tokens=self.recipe.rollout.max_response_tokens,
-            temperature=self.recipe.rollout.temperature,
-            seed=self.recipe.seed,
-            step=step,
-        )
-        everyone = [*prompts, *(prompt for _, prompt in asked)]
-        encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in everyone]
-        requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(everyone, encoded, strict=True)]
-        waiting: dict[int, SampledGroup] = {}
-        for index, rollouts in self.engine.stream(requests, settings, self.progress.policy_version):
-            group = everyone[index], encoded[index], rollouts
-            if index < len(prompts):
-                scorer.submit(index, group)
-            else:
-                waiting[index - len(prompts)] = group
-        return [(asked[index][0], group) for index, group in sorted(waiting.items())]
-
-    def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
-        return score_groups(
-            groups,
-            self.recipe.rewards,
-            self.pool,
-            coin_seed=f"{self.recipe.seed}/{step}",
-            truncated_scores_zero=self.recipe.algorithm.truncated == "zero_reward",
-            max_tokens=self.recipe.rollout.max_response_tokens,
         )
 
     def _report_set_aside(self, step: int, groups: Sequence[RolloutGroup], display: Display) -> None:
@@ -344,14 +323,6 @@ class RLTrainer:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-
-
-def _mean_metrics(updates: Sequence[Metrics]) -> Metrics:
-    if not updates:
-        return {}
-    means = {name: fmean(update[name] for update in updates) for name in updates[0]}
-    # Only before the first update do sampler and trainer hold the same weights.
-    return means | {"policy/logprob_gap": updates[0]["policy/logprob_gap"]}
 
 
 def _reference_of(policy: Policy, ranks: Ranks) -> Policy:

@@ -36,6 +36,8 @@ class VLLMEngine(RolloutEngine):
         self._policy, self._servers, self._place = policy, servers, place
         self._seconds = request_seconds
         self._version, self._is_closed = -1, False
+        self._newest = place
+        """The folder of the newest weights."""
 
     def __enter__(self) -> "VLLMEngine":
         return self
@@ -55,6 +57,7 @@ class VLLMEngine(RolloutEngine):
             return
         folder = self._folder(policy_version)
         write_weights(self._policy, folder)
+        self._newest = folder
         if is_first:
             for server in self._servers:
                 server.start(folder)
@@ -74,13 +77,14 @@ class VLLMEngine(RolloutEngine):
             return
         assert settings.thinking_budget is None, "budgets are for the native engine"
         assert not settings.stop, "stop texts are for the native engine"
-        assert policy_version == self._version, "weights are pushed before they are sampled from"
+        assert policy_version <= self._version, "weights are pushed before they are sampled from"
         check_lengths(self._policy, requests, settings)
         done: SimpleQueue[_Item | Exception] = SimpleQueue()
         count = len(self._servers)
         for i, server in enumerate(self._servers):
             share = dict(list(enumerate(requests))[i::count])
-            threading.Thread(target=self._serve, args=(server, share, settings, done), daemon=True).start()
+            args = server, share, settings, policy_version, done
+            threading.Thread(target=self._serve, args=args, daemon=True).start()
         for _ in requests:
             found = done.get()
             if isinstance(found, Exception):
@@ -92,13 +96,15 @@ class VLLMEngine(RolloutEngine):
         server: VLLMServer,
         left: dict[int, RolloutRequest],
         settings: SamplingSettings,
+        oldest: int,
         done: SimpleQueue[_Item | Exception],
     ) -> None:
         """Have a server complete its share, whatever happens to it in between."""
         restarts = 0
         while left:
+            num_starts = server.num_starts
             try:
-                for index, rollouts in self._ask(server, left, settings):
+                for index, rollouts in self._ask(server, left, settings, oldest):
                     del left[index]
                     done.put((index, rollouts))
             except EndpointError as error:
@@ -107,7 +113,7 @@ class VLLMEngine(RolloutEngine):
                     done.put(EndpointError(f"{error}; {server.where_to_look()}"))
                     return
                 try:
-                    self._revive(server)
+                    self._revive(server, num_starts)
                 except Exception as failure:  # raised again where groups are taken
                     done.put(failure)
                     return
@@ -115,8 +121,10 @@ class VLLMEngine(RolloutEngine):
                 done.put(error)
                 return
 
-    def _ask(self, server: VLLMServer, left: dict[int, RolloutRequest], settings: SamplingSettings) -> Iterator[_Item]:
-        """Groups as the server completes them."""
+    def _ask(
+        self, server: VLLMServer, left: dict[int, RolloutRequest], settings: SamplingSettings, oldest: int
+    ) -> Iterator[_Item]:
+        """Groups as the server completes them, by weights of this version or newer."""
         numbers = list(left)
         bodies = [self._body(left[number], settings) for number in numbers]
         endpoint = Endpoint(
@@ -129,7 +137,8 @@ class VLLMEngine(RolloutEngine):
         with ServedModel(endpoint) as model, closing(model.post_each("generate", bodies)) as answers:
             for i, answer in answers:
                 request = left[numbers[i]]
-                yield numbers[i], rollouts_of(answer, server.url, self._policy, request, settings, self._version)
+                versions = range(oldest, self._version + 1)
+                yield numbers[i], rollouts_of(answer, server.url, self._policy, request, settings, versions)
 
     def _body(self, request: RolloutRequest, settings: SamplingSettings) -> dict[str, Any]:
         params = {
@@ -148,16 +157,21 @@ class VLLMEngine(RolloutEngine):
         return {"token_ids": [*request.prompt_ids, *request.forced_start], "sampling_params": params}
 
     def _push(self, server: VLLMServer) -> None:
-        try:
-            server.take_weights(self._folder(self._version), self._version)
-        except EndpointError:
-            if not server.is_ours():
-                raise
-            self._revive(server)
+        with server.lock:
+            num_starts = server.num_starts
+            try:
+                server.take_weights(self._newest, self._version)
+            except EndpointError:
+                if not server.is_ours():
+                    raise
+                self._revive(server, num_starts)
 
-    def _revive(self, server: VLLMServer) -> None:
-        server.restart(self._folder(self._version))
-        server.take_weights(self._folder(self._version), self._version)
+    def _revive(self, server: VLLMServer, num_starts: int) -> None:
+        """Start a server again, unless somebody else has since it was started so many times."""
+        with server.lock:
+            if server.num_starts == num_starts:
+                server.restart(self._newest)
+                server.take_weights(self._newest, self._version)
 
     def _folder(self, version: int) -> Path:
         return self._place / f"version-{version}"

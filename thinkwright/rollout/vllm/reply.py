@@ -16,15 +16,15 @@ def rollouts_of(
     policy: Policy,
     request: RolloutRequest,
     settings: SamplingSettings,
-    version: int,
+    versions: range,
 ) -> tuple[Rollout, ...]:
-    """The group of a request. Raises EndpointError for an answer of no form, or one that other weights gave."""
+    """The group of a request. Raises EndpointError for an answer of no form, or one by weights of no such version."""
     try:
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
         if len(choices) != settings.group_size:
             raise ValueError(f"{len(choices)} completions, {settings.group_size} were asked for")
         return tuple(
-            _rollout(choice, policy, request, settings, member, version) for member, choice in enumerate(choices)
+            _rollout(choice, policy, request, settings, member, versions) for member, choice in enumerate(choices)
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EndpointError(f"{url}: its answer cannot be used ({type(error).__name__} {error})") from error
@@ -36,17 +36,18 @@ def _rollout(
     request: RolloutRequest,
     settings: SamplingSettings,
     member: int,
-    version: int,
+    versions: range,
 ) -> Rollout:
-    """Raises ValueError, TypeError or KeyError for what is no whole completion by weights of the version."""
+    """Raises ValueError, TypeError or KeyError for what is no whole completion by weights of these versions."""
     drawn = [int(token) for token in choice["token_ids"]]
     logprobs = [float(entry["logprob"]) for entry in choice["logprobs"]["content"]]
     if choice["finish_reason"] not in ("stop", "length") or not drawn or len(logprobs) != len(drawn):
         raise ValueError(f"finish_reason {choice['finish_reason']}, {len(drawn)} tokens, {len(logprobs)} logprobs")
     if not all(math.isfinite(logprob) for logprob in logprobs):
         raise ValueError("a log-probability is not finite")
-    if stale := {span["version"] for span in choice["weight_versions"]} - {str(version)}:
-        raise ValueError(f"weights of version {', '.join(sorted(stale))} gave it, not {version}")
+    spans = [(int(span["start"]), int(span["version"])) for span in choice["weight_versions"]]
+    if not spans or any(version not in versions for _, version in spans):
+        raise ValueError(f"weights of version {spans} gave it, not of {versions[0]} to {versions[-1]}")
     start, limit = request.forced_start, limit_of(request, settings, member)
     ids = (*start, *drawn)[:limit]
     has_ended = not settings.ignore_end and ids[-1] in policy.end_ids and len(ids) == len(start) + len(drawn)
@@ -60,5 +61,8 @@ def _rollout(
             ids[:-1] if has_ended else ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         ),
         finish_reason="stop" if has_ended else "length",
-        policy_version=version,
+        policy_version=spans[0][1],
+        version_changes=tuple(
+            (len(start) + first, version) for first, version in spans[1:] if len(start) + first < len(ids)
+        ),
     )

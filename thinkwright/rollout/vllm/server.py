@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,11 +90,15 @@ class VLLMServer:
         self._settings, self._launch = settings, launch
         self.url = url.rstrip("/").removesuffix("/v1")
         self._process: subprocess.Popen[bytes] | None = None
+        self.lock = threading.RLock()
+        """Held while it is started again, or takes weights."""
+        self.num_starts = 0
 
     def start(self, model: Path) -> None:
         """Start it with the weights of a folder; returns at once. Raises ModelError without vLLM."""
         if self._launch is None:
             return
+        self.num_starts += 1
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
@@ -127,10 +132,11 @@ class VLLMServer:
         )
 
     def take_weights(self, folder: Path, version: int) -> None:
-        """Exchange the weights, between two calls for completions. Raises EndpointError if that fails."""
-        self._control("POST", "/pause?mode=wait")
+        """Exchange the weights. Completions that run stand still meanwhile; then they go on, what they have read and
+        written read anew by the new weights. Raises EndpointError if that fails."""
+        self._control("POST", "/pause?mode=keep")
         self._control("POST", "/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
-        self._control("POST", "/reset_prefix_cache")
+        self._control("POST", "/reset_prefix_cache?reset_running_requests=true")
         self._control("POST", "/update_weight_version", {"new_version": str(version)})
         self._control("POST", "/resume")
         found = self._control("GET", "/weight_info").get("weight_version")

@@ -1,0 +1,1 @@
+"""Native engines in processes of their own: they sample while the trainer learns."""

@@ -1,0 +1,239 @@
+"""Several engines that sample one policy: groups go to whichever has room, and come back as they are complete.
+
+Calls may overlap, and weights may change while they run. An engine that dies, or hangs, is replaced, and what it had
+not finished is sampled again; each group of a call is given out exactly once.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+from thinkwright.errors import EndpointError, ThinkwrightError
+from thinkwright.models.policy import Policy
+from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
+from thinkwright.rollout.fleet.engine import Engine, EngineDiedError, EngineSource
+from thinkwright.rollout.fleet.worker import Call
+from thinkwright.rollout.group_batch import Key
+from thinkwright.rollout.memory import check_lengths
+from thinkwright.types import Rollout
+
+MAX_DEATHS = 3
+"""Of one place, without a group finished between; then something is wrong with it."""
+_LOOK_SECONDS = 1.0
+_Item = tuple[int, tuple[Rollout, ...]]
+
+
+@dataclass
+class _CallState:
+    """A call that has not been given out whole."""
+
+    requests: Sequence[RolloutRequest]
+    settings: SamplingSettings
+    prefix_ids: tuple[int, ...]
+    unsent: deque[int]
+    done: SimpleQueue[_Item | Exception] = field(default_factory=SimpleQueue)
+
+
+@dataclass
+class _Place:
+    """Where an engine stands, and its successors."""
+
+    engine: Engine | None = None
+    open: set[Key] = field(default_factory=set)
+    """Groups it was given and has not finished."""
+    deaths: int = 0
+    heard: float = 0.0
+    """When it last finished a group, or was given one while it had none."""
+
+
+class EngineFleet(RolloutEngine):
+    """Use as a context manager, so that the engines are ended."""
+
+    def __init__(
+        self, policy: Policy, source: EngineSource | None, places: int, slots: int, deadline_seconds: float
+    ) -> None:
+        """``source``: None on ranks that leave sampling to the first. ``slots``: completions at once of one engine.
+        ``deadline_seconds``: an engine that has groups and finishes none for so long is killed and replaced."""
+        self._policy, self._source, self._slots, self._deadline = policy, source, slots, deadline_seconds
+        self._places = [_Place() for _ in range(places if source is not None else 0)]
+        self._calls: dict[int, _CallState] = {}
+        self._num_calls, self._version, self._is_closed = 0, -1, False
+        self._lock = threading.RLock()
+        self.num_replaced = 0
+        """Engines that have died and been replaced."""
+
+    def __enter__(self) -> "EngineFleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._is_closed = True
+            engines = [place.engine for place in self._places if place.engine is not None]
+            self._fail(EndpointError("the engines were closed"))
+        for engine in engines:
+            engine.kill()
+
+    def engines(self) -> list[Engine]:
+        """Those that are ready."""
+        with self._lock:
+            return [place.engine for place in self._places if place.engine is not None]
+
+    def take_weights(self, policy_version: int) -> None:
+        """See ``RolloutEngine``; completions that run go on with them."""
+        if self._source is None or policy_version == self._version:
+            return
+        is_first, self._version = self._version < 0, policy_version
+        self._source.publish(self._policy, policy_version)
+        if is_first:
+            self._start_all()
+            return
+        for place in self._places:
+            if (engine := place.engine) is not None:
+                with suppress(EngineDiedError):  # whoever listens to it finds that out as well
+                    engine.take_weights()
+
+    def stream(
+        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
+    ) -> Iterator[_Item]:
+        """See ``RolloutEngine``; EndpointError if engines die again and again. May be called while others run."""
+        if not requests:
+            return
+        check_lengths(self._policy, requests, settings)
+        shared = common_prefix([request.prompt_ids for request in requests])
+        prefix_ids = requests[0].prompt_ids[:shared] if shared >= MIN_SHARED_PREFIX else ()
+        call = _CallState(requests, settings, prefix_ids, deque(range(len(requests))))
+        with self._lock:
+            self._num_calls += 1
+            number = self._num_calls
+            self._calls[number] = call
+        self._dispatch()
+        try:
+            for _ in requests:
+                found = call.done.get()
+                if isinstance(found, Exception):
+                    raise found
+                yield found
+        finally:
+            with self._lock:
+                self._calls.pop(number, None)
+
+    def _start_all(self) -> None:
+        """Raises what the start of one raised."""
+        errors: list[Exception] = []
+
+        def start(number: int) -> None:
+            try:
+                self._start(number)
+            except (ThinkwrightError, OSError) as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=start, args=(number,)) for number in range(len(self._places))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def _start(self, number: int) -> None:
+        """Fill a place, and listen to it."""
+        assert self._source is not None
+        engine, place = self._source.start(number), self._places[number]
+        with self._lock:
+            if self._is_closed:
+                engine.kill()
+                return
+            place.engine, place.open = engine, set()
+        # It took the newest weights before it was here to be told of newer ones.
+        engine.take_weights()
+        threading.Thread(target=self._listen, args=(number, engine), name=engine.name, daemon=True).start()
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Give waiting groups to engines with room, to the least busy first, oldest call first."""
+        with self._lock:
+            shares: dict[int, dict[int, dict[int, RolloutRequest]]] = {}
+            for call_number, call in self._calls.items():
+                room = 2 * -(-self._slots // call.settings.group_size)
+                while call.unsent:
+                    free = [i for i, p in enumerate(self._places) if p.engine is not None and len(p.open) < room]
+                    if not free:
+                        break
+                    number = min(free, key=lambda i: len(self._places[i].open))
+                    place, index = self._places[number], call.unsent.popleft()
+                    if not place.open:
+                        place.heard = time.monotonic()
+                    place.open.add((call_number, index))
+                    shares.setdefault(number, {}).setdefault(call_number, {})[index] = call.requests[index]
+            for number, by_call in shares.items():
+                engine = self._places[number].engine
+                assert engine is not None
+                for call_number, requests in by_call.items():
+                    call = self._calls[call_number]
+                    try:
+                        engine.add(Call(call_number, requests, call.settings, call.prefix_ids))
+                    except EngineDiedError:
+                        break  # whoever listens to it takes its groups back
+
+    def _listen(self, number: int, engine: Engine) -> None:
+        """Take groups from an engine until it is gone; then see to its successor."""
+        try:
+            while True:
+                self._collect(number, engine)
+        except EngineDiedError as error:
+            if not self._is_closed:
+                self._replace(number, error)
+        except Exception as error:  # raised again where groups are taken
+            self._fail(error)
+
+    def _collect(self, number: int, engine: Engine) -> None:
+        place, found = self._places[number], engine.receive(_LOOK_SECONDS)
+        with self._lock:
+            for (call_number, index), rollouts in found:
+                place.open.discard((call_number, index))
+                place.heard, place.deaths = time.monotonic(), 0
+                if (call := self._calls.get(call_number)) is not None:
+                    call.done.put((index, rollouts))
+            is_late = bool(place.open) and time.monotonic() - place.heard > self._deadline
+        if found:
+            self._dispatch()
+        if is_late:
+            engine.kill()
+            raise EngineDiedError(
+                f"{engine.name} finished no group for {self._deadline:g} s (rollout.engines.deadline_seconds)"
+            )
+
+    def _replace(self, number: int, error: EngineDiedError) -> None:
+        """Take back what a dead engine had not finished, and start another in its place."""
+        place = self._places[number]
+        with self._lock:
+            place.engine = None
+            place.deaths += 1
+            self.num_replaced += 1
+            for call_number, index in sorted(place.open, reverse=True):
+                if (call := self._calls.get(call_number)) is not None:
+                    call.unsent.appendleft(index)
+            place.open = set()
+        self._dispatch()
+        while not self._is_closed:
+            if place.deaths > MAX_DEATHS:
+                self._fail(EndpointError(f"{error}; it was the {place.deaths}th time without a group finished"))
+                return
+            try:
+                self._start(number)
+                return
+            except EngineDiedError as failure:
+                place.deaths, error = place.deaths + 1, failure
+            except Exception as failure:  # raised again where groups are taken
+                self._fail(failure)
+                return
+
+    def _fail(self, error: Exception) -> None:
+        with self._lock:
+            for call in self._calls.values():
+                call.done.put(error)
