@@ -14,6 +14,8 @@ from tests.model_folders import write_model_folder
 from tests.training.preference_files import make_pairs, write_pairs
 from tests.training.sft_files import make_rows, write_rows
 from thinkwright.distributed.launch import run_ranks
+from thinkwright.models.policy import load_policy
+from thinkwright.pipeline.model_source import find_model, load_source
 
 STEPS = 20
 TOLERANCE = 1e-5
@@ -88,3 +90,24 @@ def test_four_ranks_train_as_one_and_their_runs_go_on_with_two(tables: Tables, a
         shutil.rmtree(tmp_path / "four" / kind / "model")
     run_ranks(2, run_kinds, tables, tmp_path / "four", 2, True)
     check_same(tmp_path / "four", alone, tables)
+
+
+@pytest.mark.slow
+def test_adapters_spread_over_two_ranks_train_as_on_one_and_are_merged_at_the_end(
+    tables: Tables, tmp_path: Path
+) -> None:
+    adapted = {kind: table | {"lora": {"rank": 4, "alpha": 8}} for kind, table in tables.items()}
+    threads = torch.get_num_threads()
+    run_kinds(adapted, tmp_path / "one", 1, False)
+    torch.set_num_threads(threads)
+    run_ranks(2, run_kinds, adapted, tmp_path / "two", 2, False)
+    check_same(tmp_path / "two", tmp_path / "one", adapted)
+    device, dtype = torch.device("cpu"), torch.float32
+    for kind in ("sft", "rl", "distill"):
+        run = tmp_path / "two" / kind
+        assert (run / "adapter" / "adapter_model.safetensors").is_file()
+        merged = load_policy(str(run / "model"), device=device, dtype=dtype)
+        newest = sorted((run / "checkpoints").iterdir())[-1]
+        resumed = load_source(find_model(str(newest)), device=device, dtype=dtype)
+        for ours, theirs in zip(resumed.model.parameters(), merged.model.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)

@@ -1,13 +1,14 @@
 """``run``, ``doctor``, ``difficulty`` and ``recipes``: what is done with a recipe."""
 
 import argparse
+import importlib.util
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkwright.cli.values import positive
-from thinkwright.errors import GateError, RecipeError
+from thinkwright.errors import GateError, RanksError, RecipeError
 
 if TYPE_CHECKING:
     from thinkwright.config.pipeline import Pipeline
@@ -23,6 +24,13 @@ def add_recipe_verbs(verbs: Any) -> None:
     run.add_argument("--from", dest="first", metavar="STAGE", help="pipelines: start at this stage")
     run.add_argument("--until", dest="last", metavar="STAGE", help="pipelines: stop after this stage")
     run.add_argument("--only", metavar="STAGE", help="pipelines: this stage alone")
+    run.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="place ranks, engines and reward workers on a running Ray cluster (default: this machine's)",
+    )
     run.set_defaults(verb=_run)
     doctor = verbs.add_parser("doctor", help="check this machine, a recipe, or the stages of a pipeline")
     doctor.add_argument("recipe", metavar="RECIPE", nargs="?")
@@ -48,6 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     from thinkwright.config.load import load_recipe
     from thinkwright.config.pipeline import load_pipeline
 
+    _check_ray(options.ray)
     pipeline = load_pipeline(options.recipe, options.overrides)
     if pipeline is not None:
         return _run_pipeline(pipeline, options.out or _default_folder(options.recipe, pipeline.seed), options)
@@ -62,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     from thinkwright.report.page import write_report
     from thinkwright.report.table import result_table
 
-    summary = run_recipe(recipe, folder, resume=options.resume, argv=sys.argv)
+    summary = run_recipe(recipe, folder, resume=options.resume, argv=sys.argv, ray=options.ray)
     if os.environ.get("RANK", "0") != "0":  # started by torchrun: the first rank speaks for all
         return 0
     report = write_report(folder)
@@ -73,6 +82,12 @@ def _run(options: argparse.Namespace) -> int:
         print(result_table(summary))
     print(f"report: {report.resolve()}")
     return 0
+
+
+def _check_ray(address: str | None) -> None:
+    """Raises RanksError where Ray is asked for and not installed."""
+    if address is not None and importlib.util.find_spec("ray") is None:
+        raise RanksError('--ray: Ray is not installed; pip install "thinkwright[ray]" on every node')
 
 
 def _default_folder(name_or_path: str, seed: int) -> Path:
@@ -92,7 +107,7 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
 
     extent = Extent(options.only or options.first, options.only or options.last)
     try:
-        summary = run_pipeline(pipeline, folder, extent, sys.argv, print)
+        summary = run_pipeline(pipeline, folder, extent, sys.argv, print, options.ray)
     except GateError:
         print(f"report: {write_report(folder).resolve()}")
         raise

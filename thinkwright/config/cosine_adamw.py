@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat
 
+from thinkwright.config.lora import LoRASettings
 from thinkwright.config.section import Section, Share
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -22,3 +23,5 @@ class CosineAdamW(Section):
     """Decay of the first and of the second moment of AdamW."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
+    lora: LoRASettings | None = None
+    """Train low-rank adapters instead of the weights."""

@@ -11,6 +11,7 @@ from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.curriculum import Curriculum
 from thinkwright.config.engines import EngineSettings
 from thinkwright.config.general import General
+from thinkwright.config.lora import LoRASettings
 from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
@@ -298,6 +299,8 @@ class RLRecipe(Section):
     rollout: RLRollout = RLRollout()
     algorithm: Algorithm = Algorithm()
     optimizer: Optimizer = Optimizer()
+    lora: LoRASettings | None = None
+    """Train low-rank adapters instead of the weights."""
     steps: PositiveInt
     """Rollout-and-update rounds."""
     checkpoint_steps: PositiveInt = 20

@@ -21,6 +21,7 @@ from thinkwright.errors import RanksError
 
 Item = TypeVar("Item")
 
+ON_RAY_VARIABLE = "THINKWRIGHT_ON_RAY"
 _LOST = re.compile(r"timed? ?out|connection (closed|reset|refused)|monitoredbarrier|broken pipe|watchdog|nccl", re.I)
 """How torch says that another rank did not answer; it has no error type of its own for gloo."""
 
@@ -149,6 +150,11 @@ def _place(rank: int) -> str:
 def is_rank() -> bool:
     """Whether ``torchrun`` or our launcher started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_on_ray() -> bool:
+    """Whether this process is a trainer that Ray has placed: what else the run needs, Ray places as well."""
+    return os.environ.get(ON_RAY_VARIABLE) == "1"
 
 
 def own_device(device: torch.device) -> torch.device:

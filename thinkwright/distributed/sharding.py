@@ -14,9 +14,11 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from thinkwright.config.lora import LoRASettings
 from thinkwright.distributed.ranks import Ranks
+from thinkwright.models.adapters import merged_weights, with_adapters
 from thinkwright.models.policy import Outputs, Policy
 
 
@@ -52,9 +54,10 @@ class _WholePass(nn.Module):
         return compute()
 
 
-def learner_of(policy: Policy, ranks: Ranks) -> Policy:
-    """The policy that is trained: on one rank the one that samples, on several a sharded copy of it."""
-    return policy if ranks.size == 1 else shard(policy, ranks)
+def learner_of(policy: Policy, ranks: Ranks, lora: LoRASettings | None, seed: int) -> Policy:
+    """The policy that is trained: the one that samples, or a copy of it that has adapters, or is sharded, or both."""
+    learner = policy if lora is None else with_adapters(policy, lora, seed)
+    return learner if ranks.size == 1 else shard(learner, ranks)
 
 
 def shard(policy: Policy, ranks: Ranks, *, is_trained: bool = True) -> ShardedPolicy:
@@ -77,15 +80,21 @@ def shard(policy: Policy, ranks: Ranks, *, is_trained: bool = True) -> ShardedPo
 
 @torch.no_grad()
 def copy_weights(source: Policy, target: Policy) -> None:
-    """Give a policy another's weights, rounded to its dtype; nothing to do where both are one object.
+    """Give a policy another's weights, its adapters added, rounded to the target's dtype; nothing to do where both are
+    one object.
 
     Between sharded ones each rank copies its part. From a sharded to a whole one, every rank must take part.
     """
     if source is target:
         return
-    names = dict(source.model.named_parameters())
+    weights = merged_weights(source.model)
     for name, param in target.model.named_parameters():
-        value: Any = names[name].detach()
+        value: Any = weights[name]()
         if isinstance(value, DTensor) and not isinstance(param, DTensor):
             value = value.to(param.dtype).full_tensor()  # type: ignore[union-attr]
+        elif isinstance(param, DTensor) and not isinstance(value, DTensor):
+            # Every rank has made the same whole; it keeps its part.
+            value = distribute_tensor(value.to(param.dtype), param.device_mesh, param.placements, src_data_rank=None)
+        if value is not param and not isinstance(value, DTensor) and value.data_ptr() == param.data_ptr():
+            continue  # shared
         param.copy_(value)

@@ -22,6 +22,7 @@ from thinkwright.pipeline.record import (
     INTERRUPTED,
     choose_machine,
     joint_digest,
+    leave_adapter,
     record_data,
     record_end,
     record_start,
@@ -71,6 +72,8 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
     }
+    if recipe.lora is not None and summary["status"] == FINISHED:
+        leave_adapter(folder, trainer.learner, recipe.model, ranks)
     if ranks.is_first:
         record_end(folder, policy, summary)
     return summary

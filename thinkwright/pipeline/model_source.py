@@ -10,10 +10,13 @@ import torch
 from pydantic import ValidationError
 
 from thinkwright.config.endpoint import Endpoint
+from thinkwright.config.lora import LoRASettings
 from thinkwright.errors import ModelError
+from thinkwright.models.adapters import add_to
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.reward_model import READING_FILE
 from thinkwright.models.shipped import SHIPPED, resolve_model_name
+from thinkwright.run_folder import RECIPE_FILE, read_json
 from thinkwright.training.checkpoint import PROGRESS_FILE, load_checkpoint_weights
 
 _CHECKPOINT = re.compile(r"step_\d+")
@@ -64,6 +67,10 @@ def load_source(source: ModelSource, *, device: torch.device, dtype: torch.dtype
     if source.checkpoint is None:
         return policy
     weights = load_checkpoint_weights(source.checkpoint)
+    if any(".lora_" in name for name in weights):
+        recipe = read_json(source.checkpoint.parents[1] / RECIPE_FILE)
+        add_to(policy, weights, LoRASettings.model_validate(recipe["lora"]))
+        return policy
     params = dict(policy.model.named_parameters())
     if {name: tuple(w.shape) for name, w in weights.items()} != {name: tuple(p.shape) for name, p in params.items()}:
         raise ModelError(f"{source.checkpoint}: its weights are not those of {source.location}; was the model changed?")

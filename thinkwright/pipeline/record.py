@@ -12,6 +12,7 @@ import torch
 from thinkwright.config.recipe import Machine, TrainingMachine
 from thinkwright.distributed.ranks import SINGLE, Ranks, own_device
 from thinkwright.errors import RunFolderError
+from thinkwright.models.adapters import whole_adapters, write_adapter
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
@@ -73,6 +74,13 @@ def record_start(folder: Path, policy: Policy, machine: Machine, argv: list[str]
     if not (folder / "environment.json").exists():
         write_json_atomic(folder / "environment.json", found)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
+
+
+def leave_adapter(folder: Path, learner: Policy, base: str, ranks: Ranks) -> None:
+    """Write what a run with adapters has learned, ``adapter/``, beside the model with them merged. All ranks come."""
+    tensors = whole_adapters(learner)
+    if ranks.is_first:
+        write_adapter(learner, tensors, folder / "adapter", base)
 
 
 def record_end(folder: Path, policy: Policy, summary: dict[str, Any], *, save: bool = True) -> None:

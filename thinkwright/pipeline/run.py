@@ -16,9 +16,10 @@ from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
+from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
-from thinkwright.distributed.ranks import Ranks, is_rank
+from thinkwright.distributed.ranks import Ranks, is_on_ray, is_rank
 from thinkwright.errors import ModelError
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
@@ -37,6 +38,7 @@ from thinkwright.pipeline.record import (
     INTERRUPTED,
     choose_machine,
     joint_digest,
+    leave_adapter,
     record_data,
     record_end,
     record_start,
@@ -45,7 +47,14 @@ from thinkwright.pipeline.record import (
 from thinkwright.pipeline.rejection import run_rejection
 from thinkwright.pipeline.reward_model import run_reward_model
 from thinkwright.pipeline.sft import run_sft
-from thinkwright.pipeline.spread import check_is_shared, is_spread, ranks_of, run_spread
+from thinkwright.pipeline.spread import (
+    check_is_shared,
+    is_spread,
+    launched_here,
+    launched_on_ray,
+    ranks_of,
+    run_spread,
+)
 from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.choice import open_engine
@@ -59,16 +68,24 @@ from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
 
 
-def run_recipe(recipe: Recipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
+def run_recipe(
+    recipe: Recipe, folder: Path, *, resume: bool, argv: list[str], ray: str | None = None
+) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched.
 
-    If the recipe asks for several ranks, they are started here, unless this process is one of them.
+    If the recipe asks for several ranks, they are started here, unless this process is one of them; with ``ray``, the
+    address of a cluster, they and all else run there.
     """
     _refuse_reward_models(recipe)
     if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):  # torchrun starts all ranks again when one has died
         resume = resume or (folder / RECIPE_FILE).is_file()
+    if ray is not None:
+        place = folder.resolve()
+        return run_spread(
+            lambda resume: launched_on_ray(ray, recipe, _run_here, place, resume, argv), folder, resume=resume
+        )
     if is_spread(recipe) and not is_rank():
-        return run_spread(_run_here, recipe, folder, resume=resume, argv=argv)
+        return run_spread(lambda resume: launched_here(recipe, _run_here, folder, resume, argv), folder, resume=resume)
     return _run_here(recipe, folder, resume, argv)
 
 
@@ -114,7 +131,7 @@ def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ran
     started = time.monotonic()
     ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
     with ExitStack() as opened:
-        pool = opened.enter_context(WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation))
+        pool = opened.enter_context(_pool(recipe.rewards))
         device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
         model = resolve_model_name(recipe.model)
         policy = load_policy(model, device=device, dtype=dtype)
@@ -144,9 +161,20 @@ def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ran
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
     }
+    if recipe.lora is not None and summary["status"] == FINISHED:
+        leave_adapter(folder, trainer.learner, recipe.model, ranks)
     if ranks.is_first:
         record_end(folder, policy, summary)
     return summary
+
+
+def _pool(rewards: RewardWeights) -> WorkerPool:
+    """The workers that grade, on the cluster if this process is."""
+    if not is_on_ray():
+        return WorkerPool(rewards.workers, isolation=rewards.program_isolation)
+    from thinkwright.rewards.ray_pool import RayWorkerPool
+
+    return RayWorkerPool(rewards.workers, rewards.program_isolation)
 
 
 def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -> str:

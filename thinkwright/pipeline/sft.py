@@ -19,6 +19,7 @@ from thinkwright.pipeline.record import (
     FINISHED,
     INTERRUPTED,
     choose_machine,
+    leave_adapter,
     record_data,
     record_end,
     record_start,
@@ -68,6 +69,8 @@ def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str], r
         "rows": len(data.training),
         "seed": recipe.seed,
     }
+    if recipe.lora is not None and summary["status"] == FINISHED:
+        leave_adapter(folder, trainer.learner, recipe.model, ranks)
     if ranks.is_first:
         record_end(folder, policy, summary)
     return summary

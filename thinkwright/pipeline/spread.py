@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from thinkwright.config.kinds import Recipe
-from thinkwright.config.recipe import TrainingMachine
+from thinkwright.config.recipe import TrainingMachine, TrainingRollout
+from thinkwright.config.rewards import RewardWeights
 from thinkwright.distributed.ranks import SINGLE, Ranks, joined_ranks
 from thinkwright.errors import RanksError
 from thinkwright.run_folder import RECIPE_FILE
@@ -23,35 +24,63 @@ _PACKAGES = ("thinkwright", "torch", "transformers")
 
 def is_spread(recipe: Recipe) -> bool:
     """Whether the recipe asks for more than one rank."""
-    return isinstance(recipe.machine, TrainingMachine) and recipe.machine.ranks > 1
+    return num_ranks(recipe) > 1
 
 
-def run_spread(
-    run: Callable[[Recipe, Path, bool, list[str]], dict[str, Any]],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    resume: bool,
-    argv: list[str],
-) -> dict[str, Any]:
-    """Start the recipe's ranks here and let each call ``run``; returns what the first returned.
+def run_spread(launch: Callable[[bool], dict[str, Any]], folder: Path, *, resume: bool) -> dict[str, Any]:
+    """Let ``launch`` start the recipe's ranks; returns what the first returned. It is told whether to resume.
 
     When a rank is killed or lost, all are started again from the newest checkpoint. Raises RanksError if one ended
     with an error, or if ranks die again and again.
     """
-    from thinkwright.distributed.launch import RankDiedError, run_ranks
+    from thinkwright.distributed.launch import RankDiedError
 
-    assert isinstance(recipe.machine, TrainingMachine), "is_spread was asked before"
     deaths, newest = 0, _newest(folder)
     while True:
         try:
-            return run_ranks(recipe.machine.ranks, run, recipe, folder, resume, argv)
+            return launch(resume)
         except RankDiedError as error:
             deaths = deaths + 1 if _newest(folder) == newest else 1
             newest, resume = _newest(folder), (folder / RECIPE_FILE).is_file()
             if deaths == MAX_DEATHS:
                 raise RanksError(f"{folder}: {error}, for the {deaths}th time since {newest or 'the start'}") from error
             print(f"{error}; all start again from {newest or 'the beginning'}", file=sys.stderr, flush=True)
+
+
+def launched_here(recipe: Recipe, run: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Start the recipe's ranks on this machine; each calls ``run(recipe, *arguments)``."""
+    from thinkwright.distributed.launch import run_ranks
+
+    return run_ranks(num_ranks(recipe), run, recipe, *arguments)
+
+
+def launched_on_ray(
+    address: str, recipe: Recipe, run: Callable[..., dict[str, Any]], *arguments: Any
+) -> dict[str, Any]:
+    """Start the recipe's ranks on the Ray cluster at an address. Raises RanksError if that has too little."""
+    from thinkwright.distributed.ray_cluster import Needs, check_resources, has_gpus, join_cluster
+    from thinkwright.distributed.ray_ranks import run_ray_ranks
+
+    join_cluster(address)
+    machine, size = recipe.machine, num_ranks(recipe)
+    gpus_each = float(machine.device.startswith("cuda") or (machine.device == "auto" and has_gpus()))
+    cpus_each = 1.0 if gpus_each else float(machine.threads)
+    rollout = getattr(recipe, "rollout", None)
+    engines = rollout.engines if isinstance(rollout, TrainingRollout) else None
+    rewards = getattr(recipe, "rewards", None)
+    workers = rewards.workers if isinstance(rewards, RewardWeights) else 0
+    engine_cpus = (engines.threads or machine.threads) if engines is not None and not gpus_each else 0
+    words = [f"{size} trainer ranks (machine.ranks)", f"{workers} reward workers (rewards.workers)"]
+    if engines is not None:
+        words.append("one rollout engine at least (rollout.engines)")
+    gpus = gpus_each * (size + (engines is not None))
+    check_resources(Needs(cpus_each * size + workers + engine_cpus, gpus, ", ".join(words)))
+    return run_ray_ranks(size, cpus_each, gpus_each, run, recipe, *arguments)
+
+
+def num_ranks(recipe: Recipe) -> int:
+    """Trainer processes that the recipe asks for."""
+    return recipe.machine.ranks if isinstance(recipe.machine, TrainingMachine) else 1
 
 
 def _newest(folder: Path) -> str | None:

@@ -47,8 +47,10 @@ class Extent:
     last: str | None = None
 
 
-def run_pipeline(pipeline: Pipeline, folder: Path, extent: Extent, argv: list[str], say: Say) -> dict[str, Any]:
-    """Run what has to be run; returns what ``summary.json`` holds.
+def run_pipeline(
+    pipeline: Pipeline, folder: Path, extent: Extent, argv: list[str], say: Say, ray: str | None = None
+) -> dict[str, Any]:
+    """Run what has to be run, on a Ray cluster if the address of one is given; returns what ``summary.json`` holds.
 
     Raises RecipeError for an extent that names no stage or a mirror's missing library, RunFolderError for a folder that
     holds no pipeline or a stage that is needed and not there, GateError, and what stages raise.
@@ -73,7 +75,7 @@ def run_pipeline(pipeline: Pipeline, folder: Path, extent: Extent, argv: list[st
         for number, place in enumerate(wanted, first + 1):
             name, reasons = place.stage.name, _reasons(place, read_manifest(place.manifest), _origin(place, places))
             say(f"stage {number}/{len(places)} {name} ({place.stage.table['type']}): {_why(reasons)}")
-            status = _run_stage(place, places, argv, say)
+            status = _run_stage(place, places, argv, say, ray)
             if status == INTERRUPTED:
                 return _summary(folder, places, INTERRUPTED, time.monotonic() - started)
             left = {other.stage.name for other in wanted[number - first :]} & times.keys()
@@ -165,7 +167,7 @@ def _reasons(place: Place, before: Manifest | None, now: Manifest) -> list[str]:
     return damage(place.folder, before.outputs) if before.status == FINISHED else ["was stopped, goes on"]
 
 
-def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say) -> str:
+def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say, ray: str | None) -> str:
     """Run, resume or pass over a stage; returns its status."""
     now, before = _origin(place, places), read_manifest(place.manifest)
     reasons = _reasons(place, before, now)
@@ -180,7 +182,7 @@ def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say)
     if resume:
         # By its manifest the recipe is the same; only the pipeline's folder may have another path now.
         write_bytes_atomic(place.folder / RECIPE_FILE, resolved_json(recipe).encode())
-    summary = run_recipe(recipe, place.folder, resume=resume, argv=argv)
+    summary = run_recipe(recipe, place.folder, resume=resume, argv=argv, ray=ray)
     if summary["status"] == FINISHED:
         names = [name for name in LEAVES[recipe.type] if (place.folder / name).exists()]
         outputs = outputs_of(place.folder, names)

@@ -11,7 +11,7 @@ import torch
 from thinkwright.config.engines import EngineSettings
 from thinkwright.config.recipe import TrainingRollout
 from thinkwright.config.vllm import VLLMSettings
-from thinkwright.distributed.ranks import Ranks
+from thinkwright.distributed.ranks import Ranks, is_on_ray
 from thinkwright.errors import ModelError
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.engine import RolloutEngine
@@ -37,7 +37,8 @@ def open_engine(
     ``model``: the folder or Hub name that the policy was loaded from. Raises ModelError without vLLM or GPUs for it.
     """
     if settings.engines is not None:
-        with _fleet(settings, settings.engines, policy, model, ranks) as engine:
+        open_fleet = _ray_fleet if is_on_ray() else _fleet
+        with open_fleet(settings, settings.engines, policy, model, ranks) as engine:
             yield engine
     elif settings.vllm is not None:
         with _vllm(settings.vllm, policy, folder, ranks) as engine:
@@ -48,20 +49,30 @@ def open_engine(
 
 def _fleet(settings: TrainingRollout, engines: EngineSettings, policy: Policy, model: str, ranks: Ranks) -> EngineFleet:
     gpus = _gpus("rollout.engines", engines.count, 1, policy)
-    dtype, threads = str(policy.dtype).removeprefix("torch."), engines.threads or torch.get_num_threads()
-    starts = [
-        EngineStart(
-            model=model,
-            device=f"cuda:{gpus[i][0]}" if gpus else str(policy.device),
-            dtype=dtype,
-            threads=threads,
-            slots=settings.slots,
-            memory_bytes=settings.memory_bytes,
-        )
-        for i in range(engines.count)
-    ]
+    devices = [f"cuda:{places[0]}" for places in gpus] or [str(policy.device)] * engines.count
+    starts = [_start(settings, engines, policy, model, device) for device in devices]
     source = ProcessSource(starts) if ranks.is_first else None
     return EngineFleet(policy, source, engines.count, settings.slots, engines.deadline_seconds)
+
+
+def _ray_fleet(
+    settings: TrainingRollout, engines: EngineSettings, policy: Policy, model: str, ranks: Ranks
+) -> EngineFleet:
+    from thinkwright.rollout.fleet.ray_engines import RaySource
+
+    source = RaySource(_start(settings, engines, policy, model, policy.device.type)) if ranks.is_first else None
+    return EngineFleet(policy, source, engines.count, settings.slots, engines.deadline_seconds)
+
+
+def _start(settings: TrainingRollout, engines: EngineSettings, policy: Policy, model: str, device: str) -> EngineStart:
+    return EngineStart(
+        model=str(Path(model).resolve()) if Path(model).exists() else model,
+        device=device,
+        dtype=str(policy.dtype).removeprefix("torch."),
+        threads=engines.threads or torch.get_num_threads(),
+        slots=settings.slots,
+        memory_bytes=settings.memory_bytes,
+    )
 
 
 def _gpus(key: str, count: int, gpus_each: int, policy: Policy) -> list[range]:
@@ -81,6 +92,11 @@ def _gpus(key: str, count: int, gpus_each: int, policy: Policy) -> list[range]:
 
 
 def _vllm(vllm: VLLMSettings, policy: Policy, folder: Path, ranks: Ranks) -> "VLLMEngine":
+    if is_on_ray() and not vllm.urls:
+        raise ModelError(
+            "rollout.vllm: Ray does not place vLLM's servers; start them on their nodes and name them in "
+            "rollout.vllm.urls, or sample by rollout.engines"
+        )
     from thinkwright.rollout.vllm.engine import VLLMEngine
     from thinkwright.rollout.vllm.server import VLLMServer, shared_memory_folder
 

@@ -3,7 +3,6 @@
 DeepSeek-R1-Zero (arXiv:2501.12948, section 2.2) on one machine. The only file that sees every noun of the flow.
 """
 
-import copy
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from torch import Tensor
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
-from thinkwright.distributed.sharding import copy_weights, learner_of, shard
+from thinkwright.distributed.sharding import copy_weights, learner_of
 from thinkwright.errors import GuardError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
@@ -35,6 +34,7 @@ from thinkwright.training.general import GeneralPrompts, general_metrics, hack_f
 from thinkwright.training.groups import mini_batches, training_groups, with_advantages
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
 from thinkwright.training.rollout_metrics import group_metrics, speed_metrics
 from thinkwright.training.step_sampler import StepSampler
 from thinkwright.training.update import Updater
@@ -73,8 +73,8 @@ class RLTrainer:
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
-        self.reference = _reference_of(policy, ranks) if recipe.algorithm.kl_coef > 0 else None
-        self.learner = learner_of(policy, ranks)
+        self.learner = learner_of(policy, ranks, recipe.lora, recipe.seed)
+        self.reference = reference_of(policy, self.learner, ranks) if recipe.algorithm.kl_coef > 0 else None
         self.optimizer = MasterOptimizer(
             self.learner.model,
             lr=recipe.optimizer.lr,
@@ -267,8 +267,8 @@ class RLTrainer:
 
     def _reference_tensors(self) -> dict[str, Tensor]:
         """The reference policy's weights as a checkpoint names them."""
-        params = self.reference.model.named_parameters() if self.reference is not None else ()
-        return {f"reference/{name}": param.detach() for name, param in params}
+        found = reference_tensors(self.reference) if self.reference is not None else {}
+        return {f"reference/{name}": tensor for name, tensor in found.items()}
 
     @property
     def _first_general_step(self) -> int | None:
@@ -311,7 +311,7 @@ class RLTrainer:
 
     def _refresh_reference(self, step: int) -> None:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:
-            copy_weights(self.learner, self.reference)
+            renew_reference(self.learner, self.reference)
 
     def learning_rate(self, step: int) -> float:
         """The rate at a step: linear warm-up, then constant or falling to 0."""
@@ -323,13 +323,3 @@ class RLTrainer:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-
-
-def _reference_of(policy: Policy, ranks: Ranks) -> Policy:
-    """A frozen copy of the policy as it is now."""
-    if ranks.size > 1:
-        reference: Policy = shard(policy, ranks, is_trained=False)
-    else:
-        reference = Policy(copy.deepcopy(policy.model), policy.tokenizer, policy.device)
-    reference.model.requires_grad_(False)
-    return reference

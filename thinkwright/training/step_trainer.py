@@ -32,7 +32,7 @@ class StepTrainer(ABC):
     def __init__(self, recipe: StepRecipe, policy: Policy, folder: Path, started: float, ranks: Ranks) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
         self.folder, self.ranks, self._settings, self._started = folder, ranks, recipe, started
-        self._whole, self.learner = policy, learner_of(policy, ranks)
+        self._whole, self.learner = policy, learner_of(policy, ranks, recipe.lora, recipe.seed)
         self.optimizer = MasterOptimizer(
             self.learner.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from thinkwright.errors import EndpointError, ThinkwrightError
+from thinkwright.errors import EndpointError
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
@@ -24,7 +24,7 @@ from thinkwright.types import Rollout
 
 MAX_DEATHS = 3
 """Of one place, without a group finished between; then something is wrong with it."""
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS, _PAUSE_SECONDS = 1.0, 10.0
 _Item = tuple[int, tuple[Rollout, ...]]
 
 
@@ -63,17 +63,18 @@ class EngineFleet(RolloutEngine):
         self._places = [_Place() for _ in range(places if source is not None else 0)]
         self._calls: dict[int, _CallState] = {}
         self._num_calls, self._version, self._is_closed = 0, -1, False
+        self._error: Exception | None = None
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self.num_replaced = 0
-        """Engines that have died and been replaced."""
+        """Engines that have died."""
 
     def __enter__(self) -> "EngineFleet":
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._is_closed = True
-            engines = [place.engine for place in self._places if place.engine is not None]
+            engines = self.engines()
             self._fail(EndpointError("the engines were closed"))
         for engine in engines:
             engine.kill()
@@ -108,6 +109,8 @@ class EngineFleet(RolloutEngine):
         prefix_ids = requests[0].prompt_ids[:shared] if shared >= MIN_SHARED_PREFIX else ()
         call = _CallState(requests, settings, prefix_ids, deque(range(len(requests))))
         with self._lock:
+            if self._error is not None:
+                raise self._error
             self._num_calls += 1
             number = self._num_calls
             self._calls[number] = call
@@ -123,22 +126,37 @@ class EngineFleet(RolloutEngine):
                 self._calls.pop(number, None)
 
     def _start_all(self) -> None:
-        """Raises what the start of one raised."""
-        errors: list[Exception] = []
+        """Returns once one engine is ready; the others come as they do. Raises what keeps all from it."""
+        for number in range(len(self._places)):
+            threading.Thread(target=self._fill, args=(number,), name=f"start of engine {number}", daemon=True).start()
+        with self._lock:
+            while not self.engines() and self._error is None:
+                self._changed.wait()
+        if self._error is not None:
+            raise self._error
 
-        def start(number: int) -> None:
+    def _fill(self, number: int) -> None:
+        """Start an engine in a place, as often as it takes. While others sample, that is not pressing."""
+        place = self._places[number]
+        while not self._is_closed:
             try:
                 self._start(number)
-            except (ThinkwrightError, OSError) as error:
-                errors.append(error)
+                return
+            except EngineDiedError as error:
+                self._count_death(place, error)
+            except Exception as error:  # raised again where groups are taken
+                self._fail(error)
 
-        threads = [threading.Thread(target=start, args=(number,)) for number in range(len(self._places))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
+    def _count_death(self, place: _Place, error: EngineDiedError) -> None:
+        with self._lock:
+            place.deaths += 1
+            is_alone = not self.engines()
+        if place.deaths <= MAX_DEATHS:
+            return
+        if is_alone:
+            self._fail(EndpointError(f"{error}; it was the {place.deaths}th time without a group finished"))
+        else:
+            time.sleep(_PAUSE_SECONDS)
 
     def _start(self, number: int) -> None:
         """Fill a place, and listen to it."""
@@ -149,6 +167,7 @@ class EngineFleet(RolloutEngine):
                 engine.kill()
                 return
             place.engine, place.open = engine, set()
+            self._changed.notify_all()
         # It took the newest weights before it was here to be told of newer ones.
         engine.take_weights()
         threading.Thread(target=self._listen, args=(number, engine), name=engine.name, daemon=True).start()
@@ -213,27 +232,19 @@ class EngineFleet(RolloutEngine):
         place = self._places[number]
         with self._lock:
             place.engine = None
-            place.deaths += 1
             self.num_replaced += 1
             for call_number, index in sorted(place.open, reverse=True):
                 if (call := self._calls.get(call_number)) is not None:
                     call.unsent.appendleft(index)
             place.open = set()
+        self._count_death(place, error)
         self._dispatch()
-        while not self._is_closed:
-            if place.deaths > MAX_DEATHS:
-                self._fail(EndpointError(f"{error}; it was the {place.deaths}th time without a group finished"))
-                return
-            try:
-                self._start(number)
-                return
-            except EngineDiedError as failure:
-                place.deaths, error = place.deaths + 1, failure
-            except Exception as failure:  # raised again where groups are taken
-                self._fail(failure)
-                return
+        self._fill(number)
 
     def _fail(self, error: Exception) -> None:
+        """End all calls, and those to come."""
         with self._lock:
+            self._error, self._is_closed = error, True
             for call in self._calls.values():
                 call.done.put(error)
+            self._changed.notify_all()

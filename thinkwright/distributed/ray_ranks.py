@@ -1,0 +1,127 @@
+"""The ranks of a run as actors of a Ray cluster, one each."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from thinkwright.distributed.launch import RankDiedError
+from thinkwright.distributed.ranks import ON_RAY_VARIABLE
+from thinkwright.errors import RanksError
+
+PLACE_SECONDS = 600.0
+"""The longest wait for room in the cluster."""
+_LOOK_SECONDS = 1.0
+
+
+class RankActor:
+    """A process in which one rank runs, in the main thread, so that signals reach it."""
+
+    def where(self) -> tuple[str, int, str, int]:
+        """Address, a free port, the node's id and the process's."""
+        with socket.socket() as listener:
+            listener.bind(("", 0))
+            port = listener.getsockname()[1]
+        return ray.util.get_node_ip_address(), port, ray.get_runtime_context().get_node_id(), os.getpid()
+
+    def run(self, variables: dict[str, str], place: str, entry: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        """What the entry returns. ``place``: the folder that relative paths begin at."""
+        os.environ.update(variables)
+        if not os.path.isdir(place):
+            raise RanksError(f"{socket.gethostname()} has no folder {place}; start from a disk that all nodes share")
+        os.chdir(place)
+        return entry(*arguments)
+
+
+def run_ray_ranks(size: int, cpus_each: float, gpus_each: float, entry: Callable[..., Any], *arguments: Any) -> Any:
+    """Call ``entry(*arguments)`` in ``size`` actors; returns what it returned on rank 0.
+
+    Raises RankDiedError if an actor or its node died, or a rank lost the others; what the entry raised otherwise. A
+    signal to this process is passed on to all of them.
+    """
+    bundle = {"CPU": cpus_each} | ({"GPU": gpus_each} if gpus_each else {})
+    room = placement_group([bundle] * size, strategy="PACK")
+    actors: list[Any] = []
+    try:
+        _await_room(room, bundle, size)
+        options: dict[str, Any] = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_restarts": 0}
+        remote: Any = ray.remote(RankActor)
+        for rank in range(size):
+            strategy = PlacementGroupSchedulingStrategy(room, placement_group_bundle_index=rank)
+            actors.append(remote.options(scheduling_strategy=strategy, **options).remote())
+        places = ray.get([actor.where.remote() for actor in actors], timeout=PLACE_SECONDS)
+        variables = [_variables(rank, size, places[0]) for rank in range(size)]
+        here = os.getcwd()
+        calls = [actor.run.remote(variables[rank], here, entry, arguments) for rank, actor in enumerate(actors)]
+        with _passing_signals_on([(node, number) for _, _, node, number in places]):
+            return _first_result(calls)
+    except (RayActorError, GetTimeoutError) as error:
+        raise RankDiedError(f"a rank was lost ({str(error).strip().splitlines()[0]})") from error
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+        remove_placement_group(room)
+
+
+def _await_room(room: Any, bundle: dict[str, float], size: int) -> None:
+    if not room.wait(PLACE_SECONDS):
+        raise RanksError(
+            f"no room for {size} ranks of {bundle} in the cluster within {PLACE_SECONDS:g} s: of "
+            f"{ray.cluster_resources()} are free {ray.available_resources()}"
+        )
+
+
+def _variables(rank: int, size: int, first: tuple[str, int, str, int]) -> dict[str, str]:
+    """What ``torchrun`` would set. Each actor sees its own GPU alone, so its local rank is 0."""
+    found = {ON_RAY_VARIABLE: "1"}
+    if size > 1:
+        address, port = first[:2]
+        found |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        found |= {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+    return found
+
+
+def _first_result(calls: list[Any]) -> Any:
+    """Rank 0's result once all are done; the first error of any at once."""
+    waiting = list(calls)
+    while waiting:
+        done, waiting = ray.wait(waiting, timeout=_LOOK_SECONDS)
+        for call in done:
+            try:
+                ray.get(call)
+            except RayTaskError as error:
+                cause = error.cause
+                if isinstance(cause, RanksError):
+                    raise RankDiedError(str(cause)) from error
+                raise cause if isinstance(cause, Exception) else RanksError(str(error)) from error
+    return ray.get(calls[0])
+
+
+@contextmanager
+def _passing_signals_on(places: list[tuple[str, int]]) -> Iterator[None]:
+    """Ray passes no signals on: a task on each node does."""
+
+    def tell_all() -> None:
+        kill: Any = ray.remote(os.kill)
+        for node, number in places:
+            strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+            kill.options(num_cpus=0, scheduling_strategy=strategy).remote(number, signal.SIGTERM)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=tell_all, daemon=True).start()
+
+    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
