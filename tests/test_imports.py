@@ -15,7 +15,7 @@ LAYERS = (
 )
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
 # Read run folders and models only; nothing but the command line imports them.
-READERS = ("report", "export", "serving")
+READERS = ("report", "export", "serving", "planning")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

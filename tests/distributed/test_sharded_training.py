@@ -102,6 +102,12 @@ def test_adapters_spread_over_two_ranks_train_as_on_one_and_are_merged_at_the_en
     torch.set_num_threads(threads)
     run_ranks(2, run_kinds, adapted, tmp_path / "two", 2, False)
     check_same(tmp_path / "two", tmp_path / "one", adapted)
+    newest = sorted((tmp_path / "two" / "rl" / "checkpoints").iterdir())[-1]
+    shutil.rmtree(newest)
+    shutil.rmtree(tmp_path / "two" / "rl" / "model")
+    run_kinds({"rl": adapted["rl"]}, tmp_path / "two", 1, True)
+    torch.set_num_threads(threads)
+    check_same(tmp_path / "two", tmp_path / "one", adapted)
     device, dtype = torch.device("cpu"), torch.float32
     for kind in ("sft", "rl", "distill"):
         run = tmp_path / "two" / kind

@@ -1,6 +1,7 @@
 """Real vLLM servers (CPU build): what they draw, the weights they are given, and their death."""
 
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 import torch
 
 from tests.model_folders import write_model_folder
+from thinkwright.config.lora import LoRASettings
 from thinkwright.config.recipe import TrainingRollout
 from thinkwright.config.vllm import VLLMSettings
 from thinkwright.distributed.ranks import SINGLE
+from thinkwright.distributed.sharding import copy_weights
+from thinkwright.models.adapters import adapter_tensors, with_adapters
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.token_tree import pack
 from thinkwright.rollout.choice import open_engine
@@ -102,3 +106,48 @@ def test_a_killed_server_is_started_again_and_nothing_is_lost(policy_here: Polic
     check_groups(groups, 7)
     assert largest_gap(policy_here, groups) < 1e-3
     assert all(math.isfinite(logprob) for group in groups for rollout in group for logprob in rollout.logprobs)
+
+
+def test_adapters_are_taken_alone_and_completions_end_by_those_they_began_with(tmp_path: Path) -> None:
+    folder = write_model_folder(
+        tmp_path / "model", "qwen2", hidden_size=128, num_attention_heads=2, num_key_value_heads=1, vocab_size=512
+    )
+    policy = load_policy(str(folder), device=torch.device("cpu"), dtype=torch.float32)
+    lora = LoRASettings(rank=4, alpha=8)
+    learner = with_adapters(policy, lora, seed=0)
+    settings = TrainingRollout(vllm=VLLMSettings(environment=str(FOUND[0]), slots=32, cache_gb=1.0))
+    with open_engine(settings, policy, str(folder), tmp_path / "run", SINGLE, lora) as engine:
+        engine.use_adapters(learner, str(folder))
+        engine.take_weights(0)
+        first = engine.generate(REQUESTS, SETTINGS, 0)
+        check_groups(first, 0)
+        assert largest_gap(policy, first) < 1e-3
+        with torch.no_grad():
+            for param in adapter_tensors(learner.model).values():
+                param.add_(0.2 * torch.randn_like(param))
+        copy_weights(learner, policy)
+        engine.take_weights(3)
+        newer = engine.generate(REQUESTS, SETTINGS, 3)
+        check_groups(newer, 3)
+        assert largest_gap(policy, newer) < 1e-3
+        assert largest_gap(policy, first) > 0.1
+
+
+def test_weights_that_come_on_the_way_are_told_by_token(policy_here: Policy, engine: VLLMEngine) -> None:
+    long = SamplingSettings(group_size=4, max_tokens=200, temperature=1.0, seed=0, step=0, ignore_end=True)
+    engine.take_weights(20)
+    threading.Timer(0.7, _change, args=(policy_here, engine)).start()
+    rollouts = [rollout for group in engine.generate(REQUESTS, long, 20) for rollout in group]
+    continued = [rollout for rollout in rollouts if rollout.version_changes]
+    assert continued
+    for rollout in continued:
+        ((index, version),) = rollout.version_changes
+        assert (rollout.policy_version, version) == (20, 21)
+        assert 0 < index < len(rollout.token_ids)
+
+
+def _change(policy: Policy, engine: VLLMEngine) -> None:
+    with torch.no_grad():
+        for param in policy.model.parameters():
+            param.mul_(0.9)
+    engine.take_weights(21)

@@ -182,3 +182,23 @@ def test_a_beginning_that_prompts_share_counts_once_in_a_micro_batch() -> None:
     preamble = tuple(range(20))
     groups = [TrainingGroup((*preamble, 30 + i), ((1, 2, 3),), ((0.0,) * 3,), (1.0,), (True,)) for i in range(4)]
     assert [len(batch) for batch in micro_batches(groups, max_tokens=20 + 2 * 4)] == [2, 2]
+
+
+def test_samples_of_other_weights_are_weighed_by_what_these_make_of_them(model_folder: Callable[[str], Path]) -> None:
+    """To the same numbers with a pass before the first update and without; drawn three times less likely: at 2."""
+    found: list[dict[str, float]] = []
+    for is_told, shift in [(True, 0.0), (False, 0.0), (True, -1.0986), (False, -1.0986)]:
+        policy, updater, _, _ = fresh(model_folder("qwen2"), kl_coef=0.0)
+        groups = [with_current_logprobs(policy, group) for group in GROUPS]
+        drawn = [
+            replace(group, rollout_logprobs=tuple(tuple(p + shift for p in row) for row in group.rollout_logprobs))
+            for group in groups
+        ]
+        given = updater.with_old_logprobs(drawn) if is_told else drawn
+        found.append(updater.update(given, lr=1e-3, max_grad_norm=1e9, is_corrected=True))
+    told, untold, told_twice, untold_twice = found
+    assert told == pytest.approx(untold, abs=1e-5)
+    assert told_twice == pytest.approx(untold_twice, abs=1e-5)
+    assert told["policy/correction"] == pytest.approx(1, abs=1e-5)
+    assert told_twice["policy/correction"] == pytest.approx(2, abs=1e-5)
+    assert told_twice["optim/grad_norm"] == pytest.approx(2 * told["optim/grad_norm"], rel=1e-4)

@@ -7,6 +7,7 @@ from thinkwright.cli.chat import add_chat_verb
 from thinkwright.cli.export import add_export_verb
 from thinkwright.cli.install import add_install_verb
 from thinkwright.cli.looking import add_looking_verbs
+from thinkwright.cli.planning import add_planning_verbs
 from thinkwright.cli.preferences import add_preference_verbs
 from thinkwright.cli.recipes import add_recipe_verbs
 from thinkwright.cli.serving import add_serve_verb
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="thinkwright", description="Trains a language model to think.")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     add_recipe_verbs(verbs)
+    add_planning_verbs(verbs)
     add_looking_verbs(verbs)
     add_chat_verb(verbs)
     add_preference_verbs(verbs)

@@ -69,6 +69,11 @@ def without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("machine"), dict):
         machine = cast("dict[str, Any]", kept["machine"])
         kept["machine"] = {key: value for key, value in machine.items() if key not in _SPREADS}
+    if isinstance(kept.get("rollout"), dict):
+        rollout = cast("dict[str, Any]", kept["rollout"])
+        # Our engines sample the same wherever they are; vLLM's draws are its own, however many servers.
+        kept["rollout"] = {key: value for key, value in rollout.items() if key not in ("engines", "vllm")}
+        kept["rollout"]["is_vllm"] = rollout.get("vllm") is not None
     return kept
 
 

@@ -22,18 +22,19 @@ from thinkwright.config.section import Section
 from thinkwright.errors import RecipeError
 
 REFERENCE = re.compile(r"@(?P<stage>[a-z][a-z0-9-]*)(?:/(?P<file>.+))?")
-MODEL = "model"
+MODEL, ADAPTER = "model", "adapter"
 """What ``@NAME`` alone stands for: the folder in which a stage leaves its model."""
 LEAVES: dict[str, tuple[str, ...]] = {
     "pretrain": (MODEL,),
-    "sft": (MODEL,),
-    "rl": (MODEL,),
+    "sft": (MODEL, ADAPTER),
+    "rl": (MODEL, ADAPTER),
     "rejection_sample": ("examples.jsonl",),
     "reward_model": (MODEL,),
-    "distill": (MODEL,),
+    "distill": (MODEL, ADAPTER),
     "evaluate": ("table.json",),
 }
-"""What a stage of a kind leaves for later ones; ``summary.json`` goes into its manifest."""
+"""What a stage of a kind leaves for later ones, adapters only if it trained such; ``summary.json`` goes into its
+manifest."""
 _JUDGES = {f"general.{name}.model": reads for name, reads in READS.items()}
 """Keys that take a reward model, and what it must have been trained to read. All others take language models."""
 

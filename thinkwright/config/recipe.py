@@ -315,8 +315,9 @@ class RLRecipe(Section):
 
     @property
     def samples_differ(self) -> bool:
-        """Whether samples come from another program, or other weights, than those of the update."""
-        return self.rollout.vllm is not None or self.rollout.max_staleness > 0
+        """Whether samples come from another program, or other weights, than those of the update: sums of weights and
+        adapters are rounded to the dtype that is sampled in."""
+        return self.rollout.vllm is not None or self.rollout.max_staleness > 0 or self.lora is not None
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "RLRecipe":
@@ -348,7 +349,7 @@ class RLRecipe(Section):
         if given and not self.samples_differ:
             raise ValueError(
                 f"algorithm.{given[0]} has no effect where the trainer's own model samples; remove it, or sample by "
-                "[rollout.vllm] or with rollout.max_staleness"
+                "[rollout.vllm], with rollout.max_staleness, or train adapters ([lora])"
             )
         if self.rollout.max_staleness > 0 and self.alarms.logprob_gap != AlarmLimits().logprob_gap:
             raise ValueError(

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -20,7 +21,7 @@ from thinkwright.errors import RanksError
 
 PLACE_SECONDS = 600.0
 """The longest wait for room in the cluster."""
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS, _TELL_SECONDS = 1.0, 10.0
 
 
 class RankActor:
@@ -92,18 +93,26 @@ def _variables(rank: int, size: int, first: tuple[str, int, str, int]) -> dict[s
 
 def _first_result(calls: list[Any]) -> Any:
     """Rank 0's result once all are done; the first error of any at once."""
-    waiting = list(calls)
-    while waiting:
+    waiting, lost = list(calls), None
+    deadline = float("inf")
+    while waiting and time.monotonic() < deadline:
         done, waiting = ray.wait(waiting, timeout=_LOOK_SECONDS)
         for call in done:
             try:
                 ray.get(call)
             except RayTaskError as error:
                 cause = error.cause
-                if isinstance(cause, RanksError):
-                    raise RankDiedError(str(cause)) from error
-                raise cause if isinstance(cause, Exception) else RanksError(str(error)) from error
+                if not isinstance(cause, RanksError):
+                    raise cause if isinstance(cause, Exception) else RanksError(str(error)) from error
+                # One that lost the others may have lost them to an error, which is told soon.
+                lost, deadline = cause, min(deadline, time.monotonic() + _TELL_SECONDS)
+    if lost is not None:
+        raise RankDiedError(str(lost))
     return ray.get(calls[0])
+
+
+def _terminate(number: int) -> None:
+    os.kill(number, signal.SIGTERM)
 
 
 @contextmanager
@@ -111,10 +120,10 @@ def _passing_signals_on(places: list[tuple[str, int]]) -> Iterator[None]:
     """Ray passes no signals on: a task on each node does."""
 
     def tell_all() -> None:
-        kill: Any = ray.remote(os.kill)
+        tell: Any = ray.remote(_terminate)
         for node, number in places:
             strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-            kill.options(num_cpus=0, scheduling_strategy=strategy).remote(number, signal.SIGTERM)
+            tell.options(num_cpus=0, scheduling_strategy=strategy).remote(number)
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         threading.Thread(target=tell_all, daemon=True).start()

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 
 from thinkwright.config.lora import LoRASettings
 from thinkwright.distributed.ranks import Ranks
@@ -92,9 +92,5 @@ def copy_weights(source: Policy, target: Policy) -> None:
         value: Any = weights[name]()
         if isinstance(value, DTensor) and not isinstance(param, DTensor):
             value = value.to(param.dtype).full_tensor()  # type: ignore[union-attr]
-        elif isinstance(param, DTensor) and not isinstance(value, DTensor):
-            # Every rank has made the same whole; it keeps its part.
-            value = distribute_tensor(value.to(param.dtype), param.device_mesh, param.placements, src_data_rank=None)
-        if value is not param and not isinstance(value, DTensor) and value.data_ptr() == param.data_ptr():
-            continue  # shared
-        param.copy_(value)
+        if isinstance(value, DTensor) or value.data_ptr() != param.data_ptr():  # else the two share it
+            param.copy_(value)

@@ -51,7 +51,7 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
     longest = longest_prompt(policy, recipe.rollout, recipe.seed, task.all_prompts())
     with ExitStack() as open_parts:
         teacher = open_parts.enter_context(_teacher(recipe, policy, longest))
-        engine = open_parts.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks))
+        engine = open_parts.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks, recipe.lora))
         measure = open_parts.enter_context(_measuring(recipe, policy, task, ranks))
         trainer = DistillTrainer(recipe, policy, teacher, task, engine, folder, started, measure, ranks)
         if ranks.is_first:
@@ -73,7 +73,7 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
         "seed": recipe.seed,
     }
     if recipe.lora is not None and summary["status"] == FINISHED:
-        leave_adapter(folder, trainer.learner, recipe.model, ranks)
+        leave_adapter(folder, trainer.learner, resolve_model_name(recipe.model), ranks)
     if ranks.is_first:
         record_end(folder, policy, summary)
     return summary

@@ -16,7 +16,6 @@ from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.reward_model import RewardModelRecipe
-from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import Ranks, is_on_ray, is_rank
@@ -52,6 +51,7 @@ from thinkwright.pipeline.spread import (
     is_spread,
     launched_here,
     launched_on_ray,
+    num_graders,
     ranks_of,
     run_spread,
 )
@@ -131,7 +131,7 @@ def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ran
     started = time.monotonic()
     ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
     with ExitStack() as opened:
-        pool = opened.enter_context(_pool(recipe.rewards))
+        pool = opened.enter_context(_pool(recipe, ranks))
         device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
         model = resolve_model_name(recipe.model)
         policy = load_policy(model, device=device, dtype=dtype)
@@ -139,7 +139,7 @@ def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ran
         general = load_general(recipe, policy)
         check_recipe(recipe, policy, task, pool, general)
         found = check_up(recipe, policy, task, pool, folder, ranks)
-        engine = opened.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks))
+        engine = opened.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks, recipe.lora))
         trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks)
         if ranks.is_first:
             create_run_folder(folder, resolved_json(recipe), resume=resume)
@@ -162,19 +162,21 @@ def run_rl(recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ran
         "seed": recipe.seed,
     }
     if recipe.lora is not None and summary["status"] == FINISHED:
-        leave_adapter(folder, trainer.learner, recipe.model, ranks)
+        leave_adapter(folder, trainer.learner, resolve_model_name(recipe.model), ranks)
     if ranks.is_first:
         record_end(folder, policy, summary)
     return summary
 
 
-def _pool(rewards: RewardWeights) -> WorkerPool:
+def _pool(recipe: RLRecipe, ranks: Ranks) -> WorkerPool:
     """The workers that grade, on the cluster if this process is."""
+    rewards = recipe.rewards
     if not is_on_ray():
         return WorkerPool(rewards.workers, isolation=rewards.program_isolation)
     from thinkwright.rewards.ray_pool import RayWorkerPool
 
-    return RayWorkerPool(rewards.workers, rewards.program_isolation)
+    count = num_graders(rewards.workers, recipe.rollout, ranks.is_first)
+    return RayWorkerPool(count, rewards.program_isolation)
 
 
 def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -> str:

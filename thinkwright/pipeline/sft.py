@@ -70,7 +70,7 @@ def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str], r
         "seed": recipe.seed,
     }
     if recipe.lora is not None and summary["status"] == FINISHED:
-        leave_adapter(folder, trainer.learner, recipe.model, ranks)
+        leave_adapter(folder, trainer.learner, resolve_model_name(recipe.model), ranks)
     if ranks.is_first:
         record_end(folder, policy, summary)
     return summary

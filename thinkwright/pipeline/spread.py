@@ -12,7 +12,6 @@ from typing import Any
 
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.recipe import TrainingMachine, TrainingRollout
-from thinkwright.config.rewards import RewardWeights
 from thinkwright.distributed.ranks import SINGLE, Ranks, joined_ranks
 from thinkwright.errors import RanksError
 from thinkwright.run_folder import RECIPE_FILE
@@ -68,14 +67,20 @@ def launched_on_ray(
     rollout = getattr(recipe, "rollout", None)
     engines = rollout.engines if isinstance(rollout, TrainingRollout) else None
     rewards = getattr(recipe, "rewards", None)
-    workers = rewards.workers if isinstance(rewards, RewardWeights) else 0
+    workers = sum(num_graders(rewards.workers, rollout, rank == 0) for rank in range(size)) if rewards else 0
     engine_cpus = (engines.threads or machine.threads) if engines is not None and not gpus_each else 0
-    words = [f"{size} trainer ranks (machine.ranks)", f"{workers} reward workers (rewards.workers)"]
+    words = [f"{size} trainer ranks (machine.ranks)", f"{workers} reward workers (rewards.workers, of each rank)"]
     if engines is not None:
         words.append("one rollout engine at least (rollout.engines)")
     gpus = gpus_each * (size + (engines is not None))
     check_resources(Needs(cpus_each * size + workers + engine_cpus, gpus, ", ".join(words)))
     return run_ray_ranks(size, cpus_each, gpus_each, run, recipe, *arguments)
+
+
+def num_graders(workers: int, rollout: Any, is_first: bool) -> int:
+    """Graders of one rank on Ray: where others sample, the first rank has all the grading to do, but of evaluations."""
+    is_led = isinstance(rollout, TrainingRollout) and rollout.samples_apart
+    return workers if is_first or not is_led else 1
 
 
 def num_ranks(recipe: Recipe) -> int:

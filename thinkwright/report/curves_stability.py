@@ -34,6 +34,13 @@ CURVES = (
         (trained_source("gap", "policy/logprob_gap"),),
     ),
     Curve(
+        "Age of the samples",
+        "steps",
+        "How many steps' updates the weights that drew a token lacked, mean over tokens (asynchronous rollouts)",
+        "It stays under rollout.max_staleness; near it, sampling is faster than learning.",
+        (trained_source("staleness", "rollout/staleness"),),
+    ),
+    Curve(
         "Groups that teach nothing",
         "groups",
         "Share of groups whose rewards are all the same: every response right, or every one wrong",

@@ -43,15 +43,12 @@ class RayWorkerPool(WorkerPool):
     def __init__(self, num_workers: int, isolation: Isolation) -> None:
         """``num_workers``: actors, of one CPU each."""
         super().__init__(num_workers, isolation=isolation)
-        # Restarted by Ray itself, wherever there is room.
-        options: dict[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0}
-        self._remote: Any = ray.remote(GraderActor)
-        self._options = options
+        as_actor: Any = ray.remote(num_cpus=1, max_restarts=0)
+        self._new_actor: Any = as_actor(GraderActor)
         self._actors: list[Any] = []
 
     def __enter__(self) -> "RayWorkerPool":
-        arguments = (self._isolation,)
-        self._actors = [self._remote.options(**self._options).remote(*arguments) for _ in range(self.num_workers)]
+        self._actors = [self._new_actor.remote(self._isolation) for _ in range(self.num_workers)]
         try:
             ray.get([actor.ready.remote() for actor in self._actors], timeout=PLACE_SECONDS)
         except GetTimeoutError as error:
@@ -59,6 +56,8 @@ class RayWorkerPool(WorkerPool):
                 f"rewards.workers: no room for {self.num_workers} of one CPU each in the cluster within "
                 f"{PLACE_SECONDS:g} s: of {ray.cluster_resources()} are free {ray.available_resources()}"
             ) from error
+        except RayActorError as error:
+            raise GraderError(f"a reward worker died at its start: {error}") from error
         return self
 
     def __exit__(
@@ -94,6 +93,7 @@ class RayWorkerPool(WorkerPool):
                     raise GraderError(f"reward worker {place} did not answer within {WORK_SECONDS:g} s") from error
                 except RayActorError as error:
                     lost[place] = error
+                    self._actors[place] = self._new_actor.remote(self._isolation)  # waits for room, and keeps calls
                 except RayError as error:
                     raise getattr(error, "cause", None) or GraderError(str(error)) from error
             shares = {place: shares[place] for place in lost}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thinkwright.config.engines import EngineSettings
+from thinkwright.config.lora import LoRASettings
 from thinkwright.config.recipe import TrainingRollout
 from thinkwright.config.vllm import VLLMSettings
 from thinkwright.distributed.ranks import Ranks, is_on_ray
@@ -30,7 +31,12 @@ LOG_FOLDER = "logs"
 
 @contextmanager
 def open_engine(
-    settings: TrainingRollout, policy: Policy, model: str, folder: Path, ranks: Ranks
+    settings: TrainingRollout,
+    policy: Policy,
+    model: str,
+    folder: Path,
+    ranks: Ranks,
+    lora: LoRASettings | None = None,
 ) -> Iterator[RolloutEngine]:
     """The engine, for as long as the block lasts. Processes and servers are asked by the first rank alone.
 
@@ -41,7 +47,7 @@ def open_engine(
         with open_fleet(settings, settings.engines, policy, model, ranks) as engine:
             yield engine
     elif settings.vllm is not None:
-        with _vllm(settings.vllm, policy, folder, ranks) as engine:
+        with _vllm(settings.vllm, policy, folder, ranks, lora) as engine:
             yield engine
     else:
         yield NativeEngine(policy, settings.slots, settings.memory_bytes)
@@ -91,7 +97,7 @@ def _gpus(key: str, count: int, gpus_each: int, policy: Policy) -> list[range]:
     return [range(first + i * gpus_each, first + (i + 1) * gpus_each) for i in range(count)]
 
 
-def _vllm(vllm: VLLMSettings, policy: Policy, folder: Path, ranks: Ranks) -> "VLLMEngine":
+def _vllm(vllm: VLLMSettings, policy: Policy, folder: Path, ranks: Ranks, lora: LoRASettings | None) -> "VLLMEngine":
     if is_on_ray() and not vllm.urls:
         raise ModelError(
             "rollout.vllm: Ray does not place vLLM's servers; start them on their nodes and name them in "
@@ -104,12 +110,12 @@ def _vllm(vllm: VLLMSettings, policy: Policy, folder: Path, ranks: Ranks) -> "VL
     if ranks.is_first and vllm.urls:
         servers = [VLLMServer(vllm, None, url) for url in vllm.urls]
     elif ranks.is_first:
-        servers = [VLLMServer(vllm, launch) for launch in _launches(vllm, policy, folder)]
+        servers = [VLLMServer(vllm, launch) for launch in _launches(vllm, policy, folder, lora)]
     place = folder / "engine" if vllm.urls else shared_memory_folder(folder.name)
     return VLLMEngine(policy, servers, place, vllm.request_seconds)
 
 
-def _launches(vllm: VLLMSettings, policy: Policy, folder: Path) -> list["Launch"]:
+def _launches(vllm: VLLMSettings, policy: Policy, folder: Path, lora: LoRASettings | None) -> list["Launch"]:
     """One for each server: its GPUs follow the trainer's; on a CPU it shares the trainer's cores and threads."""
     from thinkwright.rollout.vllm.server import Launch
 
@@ -120,5 +126,6 @@ def _launches(vllm: VLLMSettings, policy: Policy, folder: Path) -> list["Launch"
         gpus = tuple(visible[place] if visible else place for place in places[i]) if places else ()
         dtype = str(policy.dtype).removeprefix("torch.")
         log = folder / LOG_FOLDER / f"vllm-{i}.log"
-        found.append(Launch(vllm, dtype, policy.max_positions, gpus, torch.get_num_threads(), log))
+        rank = lora.rank if lora is not None else None
+        found.append(Launch(vllm, dtype, policy.max_positions, gpus, torch.get_num_threads(), log, rank))
     return found

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from thinkwright.models.policy import Policy
 from thinkwright.types import Rollout
 
 
@@ -77,6 +78,10 @@ class SamplingSettings:
 
 class RolloutEngine(Protocol):
     """Samples groups of completions from the current policy."""
+
+    def use_adapters(self, learner: Policy, base: str) -> None:
+        """The policy learns by the adapters of this one, beside the weights of the model ``base``. To be told before
+        the first weights; engines that can then take the adapters alone."""
 
     def take_weights(self, policy_version: int) -> None:
         """From now on sample from the policy's weights as they are now: to be called before the first sampling, and

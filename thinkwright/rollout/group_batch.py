@@ -28,6 +28,8 @@ class _Group:
     step: int
     num_begun: int
     num_open: int
+    version: int = 0
+    """Of the weights that read its prompt."""
 
 
 class GroupBatch:
@@ -96,11 +98,17 @@ class GroupBatch:
     def weights_changed(self, policy_version: int) -> None:
         """The policy's weights were written to since the last step: the next tokens are another version's.
 
-        What the old weights made of prompts and completions so far stays; only the common prefix is read anew.
+        What the old weights made of prompts and completions so far stays; the common prefix is read anew, and so are
+        prompts that no completion has begun on.
         """
         self._version = policy_version
         for place in self._batch.places.tolist():
             self._changes.setdefault(place, []).append((int(self._completions.lengths[place]), policy_version))
+        unbegun = [slot for slot in self._read if self._groups[slot].num_begun == 0]
+        for slot in reversed(unbegun):
+            self._waiting.appendleft(self._groups.pop(slot))
+            self._read.remove(slot)
+        self._batch.free_prompts(unbegun)
         if self._prefix.token_ids:
             self._prefix = read_prefix(self._policy, self._prefix.token_ids)
             self._batch.renew_prefix(self._prefix)
@@ -127,7 +135,9 @@ class GroupBatch:
             for member in range(group.num_begun, end):
                 place = slot * self._size + member
                 self._completions.begin(place, group.request, settings, member)
-                self._first_versions[place] = self._version
+                self._first_versions[place] = group.version
+                if group.version != self._version:
+                    self._changes[place] = [(1, self._version)]
                 new.append(place)
             group.num_begun = end
             if end == self._size:
@@ -142,5 +152,6 @@ class GroupBatch:
 
     def _read_prompts(self) -> None:
         for slot in self._batch.read_prompts(group.request.prompt_ids for group in self._waiting).tolist():
-            self._groups[slot] = self._waiting.popleft()
+            self._groups[slot] = group = self._waiting.popleft()
+            group.version = self._version
             self._read.append(slot)

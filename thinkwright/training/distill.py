@@ -22,6 +22,7 @@ from thinkwright.config.distill import DistillRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.policy import Policy, recompute_activations, training_context
+from thinkwright.models.shipped import resolve_model_name
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.tasks.task import Task
@@ -51,6 +52,8 @@ class DistillTrainer(StepTrainer):
         self.recipe, self.policy, self.teacher, self.task, self.engine = recipe, policy, teacher, task, engine
         self._samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
         super().__init__(recipe, policy, folder, started, ranks)
+        if recipe.lora is not None:
+            engine.use_adapters(self.learner, resolve_model_name(recipe.model))
         if recipe.recompute_activations:
             recompute_activations(self.learner)
         self._measure = measure

@@ -24,6 +24,7 @@ NAMES = {
     "policy/kl": "train/kl",
     "policy/clip_fraction": "train/clip_ratio/region_mean",
     "policy/logprob_gap": "train/sampling/sampling_logp_difference/mean",
+    "policy/off_policy_gap": "train/sampling/sampling_logp_difference/mean",
     "policy/correction": "train/sampling/importance_sampling_ratio/mean",
     "loss/total": "train/loss",
     "loss/nll": "train/loss",

@@ -19,6 +19,7 @@ from thinkwright.distributed.sharding import copy_weights, learner_of
 from thinkwright.errors import GuardError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
+from thinkwright.models.shipped import resolve_model_name
 from thinkwright.rewards.combine import penalties
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import SampledGroup, check_error_share, set_aside
@@ -38,7 +39,7 @@ from thinkwright.training.reference import reference_of, reference_tensors, rene
 from thinkwright.training.rollout_metrics import group_metrics, speed_metrics
 from thinkwright.training.step_sampler import StepSampler
 from thinkwright.training.update import Updater
-from thinkwright.types import EvaluationResult, Metrics, RolloutGroup
+from thinkwright.types import EvaluationResult, Metrics, RolloutGroup, TrainingGroup
 
 _EXAMPLES_IN_EVENT = 20
 
@@ -74,7 +75,11 @@ class RLTrainer:
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
         self.learner = learner_of(policy, ranks, recipe.lora, recipe.seed)
-        self.reference = reference_of(policy, self.learner, ranks) if recipe.algorithm.kl_coef > 0 else None
+        self.reference = None
+        if recipe.algorithm.kl_coef > 0:
+            self.reference = reference_of(policy, self.learner, ranks, recipe.lora, recipe.seed)
+        if recipe.lora is not None:
+            engine.use_adapters(self.learner, resolve_model_name(recipe.model))
         self.optimizer = MasterOptimizer(
             self.learner.model,
             lr=recipe.optimizer.lr,
@@ -167,11 +172,8 @@ class RLTrainer:
         groups = with_advantages(groups, self.recipe.algorithm)
         learned = training_groups(groups)
         with self.ranks.doing(f"update of step {step + 1}"):
-            if self.recipe.samples_differ:
-                learned = self.updater.with_old_logprobs(learned)
             parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
-            lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
-            updates = [self.updater.update(part, lr, max_grad_norm) for part in parts]
+            updates = self._updates(step, parts)
             self._publish(self.progress.policy_version + len(updates))
         updated_at = time.monotonic()
         num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
@@ -202,6 +204,16 @@ class RLTrainer:
             "time/step_seconds": time.monotonic() - start,
         }
         return metrics, groups
+
+    def _updates(self, step: int, parts: list[list[TrainingGroup]]) -> list[Metrics]:
+        """Learn from each part; returns the metrics of each update."""
+        lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
+        is_corrected = self.recipe.samples_differ
+        # The first part meets the weights as they were: its own pass says what they make of its tokens.
+        later = [self.updater.with_old_logprobs(part) if is_corrected else part for part in parts[1:]]
+        return [
+            self.updater.update(part, lr, max_grad_norm, is_corrected=is_corrected) for part in [*parts[:1], *later]
+        ]
 
     def _update_metrics(self, updates: Sequence[Metrics]) -> Metrics:
         """Means over a step's updates, but the gap to the sampler: that is of the first, before which weights are as

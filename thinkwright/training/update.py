@@ -104,8 +104,6 @@ class Updater:
         micro_batch_tokens: int,
         ranks: Ranks = SINGLE,
     ) -> None:
-        """Where groups say what the trainer thought of tokens that another program drew, ``algorithm.correction`` is
-        heeded."""
         self._ranks = ranks
         self._policy = policy
         self._reference = reference
@@ -114,8 +112,13 @@ class Updater:
         self._temperature = temperature
         self._micro_batch_tokens = micro_batch_tokens
 
-    def update(self, groups: Sequence[TrainingGroup], lr: float, max_grad_norm: float) -> Metrics:
+    def update(
+        self, groups: Sequence[TrainingGroup], lr: float, max_grad_norm: float, *, is_corrected: bool = False
+    ) -> Metrics:
         """One optimizer step on the groups, the same ones on every rank; each makes its part of the passes.
+
+        ``is_corrected``: other weights or another program drew the tokens, so ``algorithm.correction`` is heeded. For
+        groups without old log-probabilities this is then the step's first update, whose own are the old ones.
 
         TrainingError, weights untouched, if loss or gradient is not finite.
         """
@@ -123,7 +126,7 @@ class Updater:
         num_tokens, num_sequences = sum(counted), len(counted)
         batches = list(micro_batches(groups, self._micro_batch_tokens))
         shares = [
-            self._backward(batch, num_tokens, num_sequences, float(is_own))
+            self._backward(batch, num_tokens, num_sequences, float(is_own), is_corrected)
             for batch, is_own in self._ranks.passes(batches)
         ]
         totals = self._ranks.sums({name: float(sum(share[name] for share in shares)) for name in shares[0]})
@@ -148,21 +151,22 @@ class Updater:
         return found
 
     def _backward(
-        self, groups: list[TrainingGroup], num_tokens: int, num_sequences: int, weight: float
+        self, groups: list[TrainingGroup], num_tokens: int, num_sequences: int, weight: float, is_corrected: bool
     ) -> dict[str, Tensor]:
         """Add the micro-batch's share of the update's gradient, times ``weight``; returns its share of each metric."""
         settings, reduce = self._algorithm, REDUCTIONS[self._algorithm.reduction]
         flat, tree = _flatten(groups, self._policy.device), tree_of(groups)
         logprobs, entropies = policy_logprobs(self._policy, tree, flat.tokens, self._temperature)
+        is_first = is_corrected and groups[0].old_logprobs is None
+        old_logprobs = logprobs.detach() if is_first else flat.old_logprobs
         per_token, is_clipped = clipped_policy_loss(
-            logprobs, flat.old_logprobs, flat.advantages, settings.clip_low, settings.clip_high
+            logprobs, old_logprobs, flat.advantages, settings.clip_low, settings.clip_high
         )
         weights = flat.is_counted.float() * weight
-        is_told = groups[0].old_logprobs is not None
-        correct = CORRECTIONS.get(settings.correction or "truncate") if is_told else None
+        correct = CORRECTIONS.get(settings.correction or "truncate") if is_corrected else None
         corrections = torch.ones_like(weights)
         if correct is not None:
-            corrections = correct(flat.old_logprobs, flat.rollout_logprobs, settings.correction_cap or DEFAULT_CAP)
+            corrections = correct(old_logprobs, flat.rollout_logprobs, settings.correction_cap or DEFAULT_CAP)
         policy_loss = reduce(per_token * corrections * weights, flat.lengths, num_tokens, num_sequences)
         kl = torch.zeros_like(logprobs)
         if self._reference is not None:

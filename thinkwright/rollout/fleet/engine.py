@@ -15,8 +15,12 @@ class EngineDiedError(ThinkwrightError):
     """An engine process is gone; another can take its place."""
 
 
+class NoRoomError(EngineDiedError):
+    """There is no place for an engine now."""
+
+
 class Engine(Protocol):
-    """One engine process. Every call may raise EngineDiedError."""
+    """One engine process."""
 
     @property
     def name(self) -> str:
@@ -32,11 +36,12 @@ class Engine(Protocol):
         ...
 
     def receive(self, seconds: float) -> Finished:
-        """Groups it has completed, waiting so long for any. Raises ModelError where it could not sample one."""
+        """Groups it has completed, waiting so long for any. Raises EngineDiedError, or ModelError where it could not
+        sample one."""
         ...
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does; ``receive`` then raises EngineDiedError. May be called from any thread."""
         ...
 
 
@@ -48,5 +53,5 @@ class EngineSource(Protocol):
         ...
 
     def start(self, place: int) -> Engine:
-        """The engine of a place, once it is ready and has the newest weights. Raises EngineDiedError or ModelError."""
+        """The engine of a place, once it is ready to be given weights. Raises EngineDiedError or ModelError."""
         ...

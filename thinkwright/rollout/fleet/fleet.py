@@ -6,9 +6,8 @@ not finished is sampled again; each group of a call is given out exactly once.
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -16,7 +15,7 @@ from thinkwright.errors import EndpointError
 from thinkwright.models.policy import Policy
 from thinkwright.models.token_tree import MIN_SHARED_PREFIX, common_prefix
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
-from thinkwright.rollout.fleet.engine import Engine, EngineDiedError, EngineSource
+from thinkwright.rollout.fleet.engine import Engine, EngineDiedError, EngineSource, NoRoomError
 from thinkwright.rollout.fleet.worker import Call
 from thinkwright.rollout.group_batch import Key
 from thinkwright.rollout.memory import check_lengths
@@ -24,6 +23,8 @@ from thinkwright.types import Rollout
 
 MAX_DEATHS = 3
 """Of one place, without a group finished between; then something is wrong with it."""
+MAX_DEATHS_OVER_GROUP = 10
+"""So many engines may die while they have a group; then it is the group that they die of."""
 _LOOK_SECONDS, _PAUSE_SECONDS = 1.0, 10.0
 _Item = tuple[int, tuple[Rollout, ...]]
 
@@ -49,6 +50,8 @@ class _Place:
     deaths: int = 0
     heard: float = 0.0
     """When it last finished a group, or was given one while it had none."""
+    fault: str = ""
+    """Why it was killed."""
 
 
 class EngineFleet(RolloutEngine):
@@ -62,6 +65,7 @@ class EngineFleet(RolloutEngine):
         self._policy, self._source, self._slots, self._deadline = policy, source, slots, deadline_seconds
         self._places = [_Place() for _ in range(places if source is not None else 0)]
         self._calls: dict[int, _CallState] = {}
+        self._deaths_over: Counter[Key] = Counter()
         self._num_calls, self._version, self._is_closed = 0, -1, False
         self._error: Exception | None = None
         self._lock = threading.RLock()
@@ -93,10 +97,9 @@ class EngineFleet(RolloutEngine):
         if is_first:
             self._start_all()
             return
-        for place in self._places:
-            if (engine := place.engine) is not None:
-                with suppress(EngineDiedError):  # whoever listens to it finds that out as well
-                    engine.take_weights()
+        with self._lock:
+            for engine in self.engines():
+                engine.take_weights()
 
     def stream(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
@@ -129,6 +132,7 @@ class EngineFleet(RolloutEngine):
         """Returns once one engine is ready; the others come as they do. Raises what keeps all from it."""
         for number in range(len(self._places)):
             threading.Thread(target=self._fill, args=(number,), name=f"start of engine {number}", daemon=True).start()
+        threading.Thread(target=self._watch, name="watch over engines", daemon=True).start()
         with self._lock:
             while not self.engines() and self._error is None:
                 self._changed.wait()
@@ -142,6 +146,9 @@ class EngineFleet(RolloutEngine):
             try:
                 self._start(number)
                 return
+            except NoRoomError as error:
+                if not self.engines():
+                    self._fail(EndpointError(str(error)))
             except EngineDiedError as error:
                 self._count_death(place, error)
             except Exception as error:  # raised again where groups are taken
@@ -166,10 +173,10 @@ class EngineFleet(RolloutEngine):
             if self._is_closed:
                 engine.kill()
                 return
-            place.engine, place.open = engine, set()
+            assert not place.open, "what the one before had was taken back"
+            engine.take_weights()  # before anybody can give it a group
+            place.engine, place.fault = engine, ""
             self._changed.notify_all()
-        # It took the newest weights before it was here to be told of newer ones.
-        engine.take_weights()
         threading.Thread(target=self._listen, args=(number, engine), name=engine.name, daemon=True).start()
         self._dispatch()
 
@@ -194,10 +201,7 @@ class EngineFleet(RolloutEngine):
                 assert engine is not None
                 for call_number, requests in by_call.items():
                     call = self._calls[call_number]
-                    try:
-                        engine.add(Call(call_number, requests, call.settings, call.prefix_ids))
-                    except EngineDiedError:
-                        break  # whoever listens to it takes its groups back
+                    engine.add(Call(call_number, requests, call.settings, call.prefix_ids))
 
     def _listen(self, number: int, engine: Engine) -> None:
         """Take groups from an engine until it is gone; then see to its successor."""
@@ -205,8 +209,10 @@ class EngineFleet(RolloutEngine):
             while True:
                 self._collect(number, engine)
         except EngineDiedError as error:
+            engine.kill()
             if not self._is_closed:
-                self._replace(number, error)
+                fault = self._places[number].fault
+                self._replace(number, EngineDiedError(fault) if fault else error)
         except Exception as error:  # raised again where groups are taken
             self._fail(error)
 
@@ -218,14 +224,22 @@ class EngineFleet(RolloutEngine):
                 place.heard, place.deaths = time.monotonic(), 0
                 if (call := self._calls.get(call_number)) is not None:
                     call.done.put((index, rollouts))
-            is_late = bool(place.open) and time.monotonic() - place.heard > self._deadline
         if found:
             self._dispatch()
-        if is_late:
-            engine.kill()
-            raise EngineDiedError(
-                f"{engine.name} finished no group for {self._deadline:g} s (rollout.engines.deadline_seconds)"
-            )
+
+    def _watch(self) -> None:
+        """Kill engines that stand still; whoever listens to one then finds it dead."""
+        while not self._is_closed:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                late = [p for p in self._places if p.open and time.monotonic() - p.heard > self._deadline]
+                engines = [place.engine for place in late if place.engine is not None]
+                for place, engine in zip(late, engines, strict=True):
+                    place.fault = (
+                        f"{engine.name} finished no group for {self._deadline:g} s (rollout.engines.deadline_seconds)"
+                    )
+            for engine in engines:
+                engine.kill()
 
     def _replace(self, number: int, error: EngineDiedError) -> None:
         """Take back what a dead engine had not finished, and start another in its place."""
@@ -236,10 +250,22 @@ class EngineFleet(RolloutEngine):
             for call_number, index in sorted(place.open, reverse=True):
                 if (call := self._calls.get(call_number)) is not None:
                     call.unsent.appendleft(index)
+                    self._deaths_over[call_number, index] += 1
+                    self._check_group(call, call_number, index, error)
             place.open = set()
-        self._count_death(place, error)
         self._dispatch()
+        self._count_death(place, error)
         self._fill(number)
+
+    def _check_group(self, call: _CallState, call_number: int, index: int, error: EngineDiedError) -> None:
+        """Give up a group that one engine after the other dies of."""
+        if self._deaths_over[call_number, index] >= MAX_DEATHS_OVER_GROUP:
+            prompt = call.requests[index].prompt_id
+            self._fail(
+                EndpointError(
+                    f"{MAX_DEATHS_OVER_GROUP} engines died while they sampled prompt {prompt}; the last: {error}"
+                )
+            )
 
     def _fail(self, error: Exception) -> None:
         """End all calls, and those to come."""

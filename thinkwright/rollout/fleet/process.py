@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -27,7 +28,7 @@ class ProcessEngine:
     def __init__(self, start: EngineStart, weights: SharedWeights, name: str) -> None:
         """Starts the process and returns once it is ready."""
         self.name = name
-        self._sending = threading.Lock()
+        self._outbox: SimpleQueue[Call | str | None] = SimpleQueue()
         context = _context()
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve_engine, args=(theirs, start, weights), name=name, daemon=True)
@@ -40,6 +41,7 @@ class ProcessEngine:
         except BaseException:
             self.kill()
             raise
+        threading.Thread(target=self._send, name=f"to {name}", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -49,11 +51,11 @@ class ProcessEngine:
 
     def add(self, call: Call) -> None:
         """See ``Engine``."""
-        self._send(call)
+        self._outbox.put(call)
 
     def take_weights(self) -> None:
         """See ``Engine``."""
-        self._send(_TAKE_WEIGHTS)
+        self._outbox.put(_TAKE_WEIGHTS)
 
     def receive(self, seconds: float) -> Finished:
         """See ``Engine``."""
@@ -69,14 +71,13 @@ class ProcessEngine:
         """See ``Engine``."""
         self._process.kill()
         self._process.join(_END_SECONDS)
-        self._connection.close()
+        self._outbox.put(None)
 
-    def _send(self, message: Any) -> None:
-        try:
-            with self._sending:
+    def _send(self) -> None:
+        """In a thread of its own: an engine that stands still takes nothing from the pipe. Ends with the pipe."""
+        with suppress(OSError):
+            while (message := self._outbox.get()) is not None:
                 self._connection.send(message)
-        except OSError as error:
-            raise EngineDiedError(self._last_words()) from error
 
     def _last_words(self) -> str:
         self._process.join(_END_SECONDS)
@@ -100,9 +101,7 @@ class ProcessSource:
     def start(self, place: int) -> ProcessEngine:
         """See ``EngineSource``."""
         assert self._weights is not None, "weights are published first"
-        engine = ProcessEngine(self._starts[place], self._weights, f"engine {place}")
-        engine.take_weights()
-        return engine
+        return ProcessEngine(self._starts[place], self._weights, f"engine {place}")
 
 
 def _context() -> Any:
@@ -134,6 +133,9 @@ def serve_engine(connection: Connection, start: EngineStart, weights: SharedWeig
         return  # the trainer has ended
     except ModelError as error:
         connection.send(error)
+    except Exception as error:
+        connection.send(EngineDiedError(f"{type(error).__name__}: {error}"))
+        raise
 
 
 def _read_inbox(connection: Connection, inbox: "SimpleQueue[Call | str | None]") -> None:

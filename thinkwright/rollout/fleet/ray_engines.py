@@ -16,7 +16,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from thinkwright.errors import ModelError
 from thinkwright.models.policy import Policy
-from thinkwright.rollout.fleet.engine import EngineDiedError, Finished
+from thinkwright.rollout.fleet.engine import EngineDiedError, Finished, NoRoomError
 from thinkwright.rollout.fleet.process import START_SECONDS, load_engine_policy
 from thinkwright.rollout.fleet.worker import Call, EngineStart, EngineWorker
 
@@ -94,10 +94,10 @@ class RayEngine:
         return self._answer(self._actor.receive.remote(seconds), seconds + _GRACE_SECONDS)
 
     def wait(self, seconds: float) -> None:
-        """Wait until it is ready. Raises EngineDiedError if the cluster has no room for it in time."""
+        """Wait until it is ready. Raises NoRoomError if the cluster has no room for it in time."""
         ready = self._actor.receive.remote(seconds)
         if not ray.wait([ready], timeout=seconds)[0]:
-            raise EngineDiedError(
+            raise NoRoomError(
                 f"{self.name}: no place in the cluster within {seconds:g} s: of {ray.cluster_resources()} are free "
                 f"{ray.available_resources()}"
             )
@@ -111,7 +111,6 @@ class RayEngine:
         except RayError as error:
             if isinstance(cause := getattr(error, "cause", None), ModelError):
                 raise cause from error
-            self.kill()
             raise EngineDiedError(f"{self.name}: {error}") from error
 
     def kill(self) -> None:
@@ -143,11 +142,10 @@ class RaySource:
         self.newest = [ray.put(found)], policy_version
 
     def start(self, place: int) -> RayEngine:
-        """See ``EngineSource``; EngineDiedError if the cluster has no room for it in time."""
+        """See ``EngineSource``; NoRoomError if the cluster has no room for it in time."""
         engine = RayEngine(self._actors.remote(self._start), f"engine {place}", self)
         try:
             engine.wait(START_SECONDS)
-            engine.take_weights()
         except BaseException:
             engine.kill()
             raise

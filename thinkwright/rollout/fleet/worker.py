@@ -70,6 +70,7 @@ class EngineWorker:
     def step(self) -> list[tuple[Key, tuple[Rollout, ...]]]:
         """One token for each running completion; the groups that are now complete. Raises ModelError if none fits."""
         if self._batch is None or not self._batch.is_running:
+            self._batch = None  # so that its memory is free
             self._batch = self._new_batch()
         while self._waiting and self._batch.fits(self._waiting[0][1], self._waiting[0][2]):
             key, request, settings, _ = self._waiting.popleft()

@@ -6,6 +6,7 @@ are vLLM's own and not derived from our seed, so a resumed run goes on with othe
 
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.errors import EndpointError
+from thinkwright.models.adapters import whole_adapters, write_adapter
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.rollout.memory import check_lengths
 from thinkwright.rollout.vllm.reply import rollouts_of
-from thinkwright.rollout.vllm.server import NAME, VLLMServer
+from thinkwright.rollout.vllm.server import NAME, VLLMServer, adapter_name
 from thinkwright.rollout.vllm.weights import write_weights
 from thinkwright.types import Rollout
 
@@ -38,6 +40,10 @@ class VLLMEngine(RolloutEngine):
         self._version, self._is_closed = -1, False
         self._newest = place
         """The folder of the newest weights."""
+        self._adapters: tuple[Policy, str] | None = None
+        self._open: Counter[int] = Counter()
+        """Versions that streams which run began with."""
+        self._counting = threading.Lock()
 
     def __enter__(self) -> "VLLMEngine":
         return self
@@ -48,26 +54,49 @@ class VLLMEngine(RolloutEngine):
             server.stop()
         shutil.rmtree(self._place, ignore_errors=True)
 
+    def use_adapters(self, learner: Policy, base: str) -> None:
+        """See ``RolloutEngine``: servers start from the base and get adapters only. Completions end by those they began
+        with."""
+        assert self._version < 0, "before the first weights"
+        self._adapters = learner, base
+
     def take_weights(self, policy_version: int) -> None:
-        """See ``RolloutEngine``. Without servers, on all ranks but the first, there is nothing to do."""
+        """See ``RolloutEngine``. Without servers, on all ranks but the first, there is nothing to do but to help."""
         if policy_version == self._version:
             return
-        is_first, self._version = self._version < 0, policy_version
-        if not self._servers:
-            return
-        folder = self._folder(policy_version)
-        write_weights(self._policy, folder)
-        self._newest = folder
+        is_first = self._version < 0
+        tensors = whole_adapters(self._adapters[0]) if self._adapters is not None else {}
+        folder = self._place / f"version-{policy_version}"
+        if self._servers and self._adapters is not None:
+            write_adapter(self._adapters[0], tensors, folder, self._adapters[1])
+        elif self._servers:
+            write_weights(self._policy, folder)
+        # Only now, since a server that dies meanwhile is started with what these name.
+        self._version, self._newest = policy_version, folder
         if is_first:
             for server in self._servers:
-                server.start(folder)
+                server.start(self._model)
             for server in self._servers:
                 server.wait()
         for server in self._servers:
             self._push(server)
-        for old in self._place.iterdir():
-            if old != folder:
+        self._clear()
+
+    @property
+    def _model(self) -> Path:
+        """What a server starts from."""
+        return self._newest if self._adapters is None else Path(self._adapters[1])
+
+    def _clear(self) -> None:
+        """Remove what nobody samples from any more."""
+        with self._counting:
+            oldest = min([self._version, *self._open.elements()])
+        for old in self._place.iterdir() if self._servers else ():
+            version = int(old.name.rpartition("-")[2])
+            if version < (self._version if self._adapters is None else oldest):
                 shutil.rmtree(old, ignore_errors=True)
+                for server in self._servers if self._adapters is not None else ():
+                    server.drop_adapter(version)
 
     def stream(
         self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
@@ -80,16 +109,22 @@ class VLLMEngine(RolloutEngine):
         assert policy_version <= self._version, "weights are pushed before they are sampled from"
         check_lengths(self._policy, requests, settings)
         done: SimpleQueue[_Item | Exception] = SimpleQueue()
+        with self._counting:
+            self._open[policy_version] += 1
         count = len(self._servers)
         for i, server in enumerate(self._servers):
             share = dict(list(enumerate(requests))[i::count])
             args = server, share, settings, policy_version, done
             threading.Thread(target=self._serve, args=args, daemon=True).start()
-        for _ in requests:
-            found = done.get()
-            if isinstance(found, Exception):
-                raise found
-            yield found
+        try:
+            for _ in requests:
+                found = done.get()
+                if isinstance(found, Exception):
+                    raise found
+                yield found
+        finally:
+            with self._counting:
+                self._open[policy_version] -= 1
 
     def _serve(
         self,
@@ -127,10 +162,14 @@ class VLLMEngine(RolloutEngine):
         """Groups as the server completes them, by weights of this version or newer."""
         numbers = list(left)
         bodies = [self._body(left[number], settings) for number in numbers]
+        asked_for = None
+        if self._adapters is not None:
+            asked_for = server.version
+            bodies = [body | {"model": adapter_name(server.version)} for body in bodies]
         endpoint = Endpoint(
             url=f"{server.url}/inference/v1",
             name=NAME,
-            timeout_seconds=self._seconds,
+            timeout_seconds=self._seconds * max(1, self._open.total()),  # steps ahead wait for those before
             retries=0,
             concurrency=len(bodies),
         )
@@ -138,7 +177,7 @@ class VLLMEngine(RolloutEngine):
             for i, answer in answers:
                 request = left[numbers[i]]
                 versions = range(oldest, self._version + 1)
-                yield numbers[i], rollouts_of(answer, server.url, self._policy, request, settings, versions)
+                yield numbers[i], rollouts_of(answer, server.url, self._policy, request, settings, versions, asked_for)
 
     def _body(self, request: RolloutRequest, settings: SamplingSettings) -> dict[str, Any]:
         params = {
@@ -160,7 +199,7 @@ class VLLMEngine(RolloutEngine):
         with server.lock:
             num_starts = server.num_starts
             try:
-                server.take_weights(self._newest, self._version)
+                self._give(server)
             except EndpointError:
                 if not server.is_ours():
                     raise
@@ -170,8 +209,12 @@ class VLLMEngine(RolloutEngine):
         """Start a server again, unless somebody else has since it was started so many times."""
         with server.lock:
             if server.num_starts == num_starts:
-                server.restart(self._newest)
-                server.take_weights(self._newest, self._version)
+                server.restart(self._model)
+                self._give(server)
 
-    def _folder(self, version: int) -> Path:
-        return self._place / f"version-{version}"
+    def _give(self, server: VLLMServer) -> None:
+        if self._adapters is not None:
+            server.take_adapter(self._newest, self._version)
+        else:
+            server.take_weights(self._newest, self._version)
+        server.version = self._version

@@ -17,10 +17,14 @@ def rollouts_of(
     request: RolloutRequest,
     settings: SamplingSettings,
     versions: range,
+    asked_for: int | None = None,
 ) -> tuple[Rollout, ...]:
-    """The group of a request. Raises EndpointError for an answer of no form, or one by weights of no such version."""
+    """The group of a request. ``asked_for``: the version of the adapters it named; None: the answer tells which weights
+    gave it. Raises EndpointError for an answer of no form, or one by weights of no such version."""
     try:
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+        if asked_for is not None:
+            choices = [choice | {"weight_versions": [{"start": 0, "version": asked_for}]} for choice in choices]
         if len(choices) != settings.group_size:
             raise ValueError(f"{len(choices)} completions, {settings.group_size} were asked for")
         return tuple(

@@ -27,6 +27,15 @@ NAME = "policy"
 """What the servers call the model."""
 _KEEPER = Path(__file__).with_name("keeper.py")
 _LOOK_SECONDS, _END_SECONDS = 0.5, 15.0
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What ``--max-lora-rank`` may be."""
+_MAX_ADAPTERS = 4
+"""Versions whose completions may run together; others wait."""
+
+
+def adapter_name(version: int) -> str:
+    """What servers call the adapters of a policy version."""
+    return f"{NAME}-{version}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Launch:
     """Empty on a CPU."""
     threads: int
     log: Path
+    lora_rank: int | None = None
+    """Of the adapters it will be given; None for whole weights."""
 
     def command(self, model: Path, port: int) -> list[str]:
         """The command line."""
@@ -60,6 +71,10 @@ class Launch:
         if self.gpus:
             flags["gpu-memory-utilization"] = self.settings.memory_share
         switches = ["--tokens-only", "--enable-prefix-caching", "--disable-uvicorn-access-log"]
+        if self.lora_rank is not None:
+            fitting = next((rank for rank in _LORA_RANKS if rank >= self.lora_rank), self.lora_rank)
+            flags |= {"max-lora-rank": fitting, "max-loras": _MAX_ADAPTERS}
+            switches.append("--enable-lora")
         if not self.gpus:
             switches.append("--enforce-eager")  # compiling takes longer there than it saves
         words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
@@ -69,6 +84,7 @@ class Launch:
         """Environment variables beside this process's own."""
         found = {
             "VLLM_SERVER_DEV_MODE": "1",  # the endpoints for new weights
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_LOGGING_LEVEL": "WARNING",
             "TOKENIZERS_PARALLELISM": "false",
@@ -93,6 +109,8 @@ class VLLMServer:
         self.lock = threading.RLock()
         """Held while it is started again, or takes weights."""
         self.num_starts = 0
+        self.version = -1
+        """Of the weights that it was last given."""
 
     def start(self, model: Path) -> None:
         """Start it with the weights of a folder; returns at once. Raises ModelError without vLLM."""
@@ -145,6 +163,17 @@ class VLLMServer:
                 f"{self.url}: has weights of version {found} after being given {version}; {self.where_to_look()}"
             )
 
+    def take_adapter(self, folder: Path, version: int) -> None:
+        """Load adapters, as ``adapter_name(version)``. Raises EndpointError if that fails."""
+        self.drop_adapter(version)  # of an earlier run, or from before it was started again
+        body = {"lora_name": adapter_name(version), "lora_path": str(folder)}
+        self._control("POST", "/v1/load_lora_adapter", body)
+
+    def drop_adapter(self, version: int) -> None:
+        """Forget adapters, if it has them."""
+        with suppress(EndpointError):
+            self._control("POST", "/v1/unload_lora_adapter", {"lora_name": adapter_name(version)})
+
     def is_ours(self) -> bool:
         """Whether it can be started again."""
         return self._launch is not None
@@ -181,7 +210,7 @@ class VLLMServer:
             raise EndpointError(
                 f"{self.url}{path}: status {answer.status_code}: {answer.text[:300]!r}; {self.where_to_look()}"
             )
-        found: Any = json.loads(answer.text) if answer.text else {}
+        found: Any = json.loads(answer.text) if answer.text.startswith("{") else {}
         return found if isinstance(found, dict) else {}
 
     def where_to_look(self) -> str:
