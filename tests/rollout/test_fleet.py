@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -64,6 +64,11 @@ def change(policy: Policy, factor: float) -> None:
 def pid_of(engine: Engine) -> int:
     assert isinstance(engine, ProcessEngine)
     return engine.pid
+
+
+def kill(engine: Engine) -> None:
+    with suppress(ProcessLookupError):  # it may be dead already
+        os.kill(pid_of(engine), signal.SIGKILL)
 
 
 def test_one_process_samples_what_the_trainers_own_engine_does_bit_for_bit(small: Policy, folder: Path) -> None:
@@ -133,7 +138,7 @@ def test_engines_killed_at_random_change_nothing_and_lose_nothing(small: Policy,
             groups[index] = group
             if len(found) in (1, 4) and (engines := fleet.engines()):
                 killed.add(pid_of(engines[0]))
-                os.kill(pid_of(engines[0]), signal.SIGKILL)
+                kill(engines[0])
         assert sorted(found) == list(range(len(REQUESTS)))
         assert [groups[i] for i in range(len(REQUESTS))] == expected
         deadline = time.monotonic() + 10
@@ -150,24 +155,34 @@ def test_an_engine_that_hangs_is_replaced(small: Policy, folder: Path) -> None:
         assert fleet.num_replaced == 1
 
 
-def test_an_engine_that_never_comes_to_anything_ends_the_call(
-    small: Policy, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({}, r"ended with status -9; it was the 4th time"),
+        (
+            {"MAX_DEATHS": 99, "MAX_DEATHS_OVER_GROUP": 2},
+            r"2 engines died while they sampled prompt p0; the last: engine",
+        ),
+    ],
+)
+def test_engines_that_never_come_to_anything_end_the_call(
+    limits: dict[str, int], told: str, small: Policy, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, limit in limits.items():
+        monkeypatch.setattr(f"thinkwright.rollout.fleet.fleet.{name}", limit)
     with fleet_of(small, folder) as fleet:
-        victims: list[int] = []
 
         def kill_all_that_come() -> None:
             while not done.wait(0.02):
                 for engine in fleet.engines():
-                    victims.append(pid_of(engine))
-                    os.kill(pid_of(engine), signal.SIGKILL)
+                    kill(engine)
 
         done = threading.Event()
         killer = threading.Thread(target=kill_all_that_come)
         killer.start()
         try:
-            with pytest.raises(EndpointError, match=r"ended with status -9; it was the 4th time"):
-                fleet.generate(REQUESTS, LONG, 0)
+            with pytest.raises(EndpointError, match=told):
+                fleet.generate(REQUESTS[:1], LONG, 0)
         finally:
             done.set()
             killer.join()
@@ -190,21 +205,6 @@ def test_a_model_of_many_weights_reaches_its_engine(tmp_path: Path) -> None:
         change(policy, 0.9)
         fleet.take_weights(1)
         assert fleet.generate(REQUESTS[:2], SETTINGS, 1) == NativeEngine(policy).generate(REQUESTS[:2], SETTINGS, 1)
-
-
-def test_a_prompt_that_engines_die_of_ends_the_call(
-    small: Policy, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("thinkwright.rollout.fleet.fleet.MAX_DEATHS_OVER_GROUP", 2)
-    with fleet_of(small, folder, count=2) as fleet:
-
-        def kill_all_after_each_group() -> None:
-            for _ in fleet.stream(REQUESTS, LONG, 0):
-                for engine in fleet.engines():
-                    os.kill(pid_of(engine), signal.SIGKILL)
-
-        with pytest.raises(EndpointError, match="2 engines died while they"):
-            kill_all_after_each_group()
 
 
 def test_nothing_is_left_behind(small: Policy, folder: Path) -> None:
