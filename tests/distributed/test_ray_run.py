@@ -136,7 +136,7 @@ def test_a_cluster_that_is_too_small_or_not_there_is_named(cluster: Any, tmp_pat
     out = tmp_path / "run"
     process = start(out, "rewards.workers=64", "--ray", cluster.address)
     assert process.wait(120) == 1
-    assert "64 reward workers (rewards.workers)" in out.with_suffix(".log").read_text()
+    assert "64 reward workers (rewards.workers, of each rank)" in out.with_suffix(".log").read_text()
     process = start(out, "--ray", "127.0.0.1:1")
     assert process.wait(120) == 1
     assert "there is no Ray cluster" in out.with_suffix(".log").read_text()
