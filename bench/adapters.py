@@ -61,8 +61,9 @@ def measure(has_adapters: bool, rank: int, updates: int) -> dict[str, Any]:
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(config).eval()
     policy = Policy(model, AutoTokenizer.from_pretrained(SHIPPED["tiny-base"]), torch.device("cpu"))
-    learner = learner_of(policy, SINGLE, LoRASettings(rank=rank) if has_adapters else None, 0)
-    reference = reference_of(policy, learner, SINGLE)
+    lora = LoRASettings(rank=rank) if has_adapters else None
+    learner = learner_of(policy, SINGLE, lora, 0)
+    reference = reference_of(policy, learner, SINGLE, lora, 0)
     optimizer = MasterOptimizer(learner.model, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.0)
     updater = Updater(learner, reference, optimizer, Algorithm(), 1.0, 4096)
     groups, seconds = _groups(), list[float]()
