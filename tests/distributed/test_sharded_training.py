@@ -75,7 +75,17 @@ def check_same(found: Path, wanted: Path, kinds: Tables) -> None:
             torch.testing.assert_close(weight, theirs[name], atol=TOLERANCE, rtol=0, msg=f"{kind}: {name}")
 
 
-def test_two_ranks_train_as_one(tables: Tables, alone: Path, tmp_path: Path) -> None:
+def test_two_ranks_train_as_one(tables: Tables, tmp_path: Path) -> None:
+    """RL, which has most to go wrong; the other kinds are slow tests."""
+    kinds, threads = {"rl": tables["rl"]}, torch.get_num_threads()
+    run_kinds(kinds, tmp_path / "one", 1, False)
+    torch.set_num_threads(threads)
+    run_ranks(2, run_kinds, kinds, tmp_path / "two", 2, False)
+    check_same(tmp_path / "two", tmp_path / "one", kinds)
+
+
+@pytest.mark.slow
+def test_two_ranks_train_every_kind_as_one(tables: Tables, alone: Path, tmp_path: Path) -> None:
     run_ranks(2, run_kinds, tables, tmp_path / "two", 2, False)
     check_same(tmp_path / "two", alone, tables)
 

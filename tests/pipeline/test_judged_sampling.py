@@ -269,6 +269,7 @@ def test_a_resumed_run_may_reach_its_judge_in_another_way_but_not_ask_another(
     assert "url" in json.loads((out / "recipe.json").read_text())["judge"]
 
 
+@pytest.mark.slow
 def test_a_question_keeps_its_cap_however_often_it_comes(tmp_path: Path, server: Server, questions: Path) -> None:
     server.say = lambda parts, body: json.dumps({"analysis": "a", "verdict": "correct"})
     counts = run(judged(tmp_path, server, questions), tmp_path / "out", "steps=6", "keep.per_prompt=1")["after"]

@@ -87,6 +87,7 @@ def test_prompts_without_a_rule_and_a_served_teacher_will_do(
     assert "nats per token away from it" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     command: Command, teacher_folder: Path, tmp_path: Path
 ) -> None:

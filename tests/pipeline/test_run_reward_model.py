@@ -85,6 +85,7 @@ def test_bad_input_is_refused_on_one_line_before_the_folder_is_made(
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_real_pairs_are_learned_from_by_name(
     command: Command, tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,3 +119,10 @@ def test_many_alarms_are_cut_and_counted(run_folder):
     assert page.count("<li class=") == 50
     assert "And 350 more in events.jsonl." in page
     assert len(read_run(run_folder).warnings) == 7
+
+
+def test_the_age_of_samples_has_a_chart_where_it_was_measured(run_folder):
+    assert "Age of the samples" not in curves_section(read_run(run_folder))
+    rows = [{"step": i, "rollout/staleness": 1.0} for i in range(5)]
+    (run_folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "Age of the samples" in curves_section(read_run(run_folder))

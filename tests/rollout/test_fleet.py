@@ -45,7 +45,7 @@ def folder(model_folder: Callable[[str], Path]) -> Path:
 def fleet_of(
     policy: Policy, folder: Path, count: int = 1, slots: int = 16, deadline: float = 60
 ) -> Iterator[EngineFleet]:
-    start = EngineStart(str(folder), "cpu", "float32", threads=1, slots=slots, memory_bytes=None)
+    start = EngineStart(str(folder), "cpu", "float32", threads=1, slots=slots, memory_bytes=None, versions={})
     with EngineFleet(policy, ProcessSource([start] * count), count, slots, deadline) as fleet:
         fleet.take_weights(0)
         yield fleet
@@ -223,8 +223,18 @@ def test_a_model_that_is_not_there_is_named(small: Policy, tmp_path: Path) -> No
 
 
 def test_memory_that_holds_no_completion_is_refused(small: Policy, folder: Path) -> None:
-    start = EngineStart(str(folder), "cpu", "float32", threads=1, slots=4, memory_bytes=1000)
+    start = EngineStart(str(folder), "cpu", "float32", threads=1, slots=4, memory_bytes=1000, versions={})
     with EngineFleet(small, ProcessSource([start]), 1, 4, 60) as fleet:
         fleet.take_weights(0)
         with pytest.raises(ModelError, match="sampling needs"):
             fleet.generate(REQUESTS, SETTINGS, 0)
+
+
+def test_an_engine_with_other_packages_is_refused(small: Policy, folder: Path) -> None:
+    versions = {"torch": "0.1"}
+    start = EngineStart(str(folder), "cpu", "float32", threads=1, slots=4, memory_bytes=None, versions=versions)
+    with (
+        pytest.raises(ModelError, match=r"an engine on .* has torch .* \(the trainer: 0.1\)"),
+        EngineFleet(small, ProcessSource([start]), 1, 4, 60) as fleet,
+    ):
+        fleet.take_weights(0)

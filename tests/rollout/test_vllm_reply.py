@@ -99,9 +99,10 @@ def test_without_an_environment_the_command_that_makes_it_is_named(tmp_path: Pat
         server.start(tmp_path)
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkwright.rollout.vllm.server.REACH_SECONDS", 1.0)
     server = VLLMServer(VLLMSettings(urls=("http://127.0.0.1:9",), request_seconds=1.0), None, "http://127.0.0.1:9/v1")
-    with pytest.raises(EndpointError, match="vLLM did not answer in time"):
+    with pytest.raises(EndpointError, match=r"127.0.0.1:9: vLLM did not answer within 1 s \(rollout.vllm.urls\)"):
         server.wait()
     with pytest.raises(EndpointError, match="/pause"):
         server.take_weights(tmp_path, 1)

@@ -115,6 +115,7 @@ def test_a_vote_that_cannot_be_written_is_not_acknowledged(
     assert client.get("/votes").status_code == 503
 
 
+@pytest.mark.slow
 def test_kill_at_any_moment_loses_no_acknowledged_vote_and_doubles_none(tmp_path: Path) -> None:
     path, chance = tmp_path / "votes.sqlite", random.Random(1)
     context = multiprocessing.get_context("forkserver")

@@ -39,6 +39,7 @@ CURVES = (
         "How many steps' updates the weights that drew a token lacked, mean over tokens (asynchronous rollouts)",
         "It stays under rollout.max_staleness; near it, sampling is faster than learning.",
         (trained_source("staleness", "rollout/staleness"),),
+        is_optional=True,
     ),
     Curve(
         "Groups that teach nothing",

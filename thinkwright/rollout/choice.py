@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from thinkwright.rollout.vllm.engine import VLLMEngine
     from thinkwright.rollout.vllm.server import Launch
 
+_PACKAGES = ("thinkwright", "torch", "transformers")
 LOG_FOLDER = "logs"
 """In the run folder: what the servers say."""
 
@@ -78,6 +80,7 @@ def _start(settings: TrainingRollout, engines: EngineSettings, policy: Policy, m
         threads=engines.threads or torch.get_num_threads(),
         slots=settings.slots,
         memory_bytes=settings.memory_bytes,
+        versions={package: version(package) for package in _PACKAGES},
     )
 
 

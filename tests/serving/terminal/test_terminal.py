@@ -107,6 +107,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         yield start
 
 
+@pytest.mark.slow
 def test_a_person_talks_switches_stops_saves_and_leaves(
     script: Script, terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:

@@ -1,8 +1,10 @@
 """Engines as processes of this machine; weights go through shared memory, groups through a pipe."""
 
 import signal
+import socket
 import threading
 from contextlib import suppress
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -112,7 +114,14 @@ def _context() -> Any:
 
 
 def load_engine_policy(start: EngineStart) -> Policy:
-    """The policy that an engine samples from, in its own process."""
+    """The policy that an engine samples from, in its own process. Raises ModelError with other packages than the
+    trainer's, which would sample otherwise."""
+    for package, wanted in start.versions.items():
+        if (found := version(package)) != wanted:
+            raise ModelError(
+                f"an engine on {socket.gethostname()} has {package} {found} (the trainer: {wanted}); install the same "
+                "on every node"
+            )
     torch.set_num_threads(start.threads)
     dtype: torch.dtype = getattr(torch, start.dtype)
     return load_policy(start.model, device=torch.device(start.device), dtype=dtype)

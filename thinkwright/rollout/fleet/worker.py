@@ -35,6 +35,8 @@ class EngineStart:
     threads: int
     slots: int
     memory_bytes: int | None
+    versions: dict[str, str]
+    """Of packages, as the trainer has them."""
 
 
 class EngineWorker:

@@ -27,6 +27,8 @@ NAME = "policy"
 """What the servers call the model."""
 _KEEPER = Path(__file__).with_name("keeper.py")
 _LOOK_SECONDS, _END_SECONDS = 0.5, 15.0
+REACH_SECONDS = 60.0
+"""The longest wait for a server that should be there already."""
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What ``--max-lora-rank`` may be."""
 _MAX_ADAPTERS = 4
@@ -135,7 +137,8 @@ class VLLMServer:
 
     def wait(self) -> None:
         """Wait until it answers. Raises EndpointError if it ends, or not in time."""
-        deadline = time.monotonic() + (self._settings.start_seconds if self._launch else self._settings.request_seconds)
+        seconds = self._settings.start_seconds if self._launch else REACH_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 raise EndpointError(
@@ -145,9 +148,8 @@ class VLLMServer:
                 if httpx2.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200:
                     return
             time.sleep(_LOOK_SECONDS)
-        raise EndpointError(
-            f"{self.url}: vLLM did not answer in time (rollout.vllm.start_seconds); {self.where_to_look()}"
-        )
+        key = "rollout.vllm.start_seconds" if self._launch else "rollout.vllm.urls"
+        raise EndpointError(f"{self.url}: vLLM did not answer within {seconds:g} s ({key}); {self.where_to_look()}")
 
     def take_weights(self, folder: Path, version: int) -> None:
         """Exchange the weights. Completions that run stand still meanwhile; then they go on, what they have read and
