@@ -127,3 +127,13 @@ def test_adapters_spread_over_two_ranks_train_as_on_one_and_are_merged_at_the_en
         resumed = load_source(find_model(str(newest)), device=device, dtype=dtype)
         for ours, theirs in zip(resumed.model.parameters(), merged.model.parameters(), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_student_sampled_by_engines_beside_it_learns_the_same(tables: Tables, tmp_path: Path) -> None:
+    apart = tables["distill"]["rollout"] | {"engines": {"count": 2}}
+    threads = torch.get_num_threads()
+    run_kinds({"distill": tables["distill"]}, tmp_path / "here", 1, False)
+    run_kinds({"distill": tables["distill"] | {"rollout": apart}}, tmp_path / "apart", 1, False)
+    torch.set_num_threads(threads)
+    check_same(tmp_path / "apart", tmp_path / "here", {"distill": {}})
