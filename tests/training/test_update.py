@@ -202,3 +202,16 @@ def test_samples_of_other_weights_are_weighed_by_what_these_make_of_them(model_f
     assert told["policy/correction"] == pytest.approx(1, abs=1e-5)
     assert told_twice["policy/correction"] == pytest.approx(2, abs=1e-5)
     assert told_twice["optim/grad_norm"] == pytest.approx(2 * told["optim/grad_norm"], rel=1e-4)
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [1, 12])
+def test_old_logprobs_do_not_depend_on_the_micro_batch(
+    model_folder: Callable[[str], Path], micro_batch_tokens: int
+) -> None:
+    policy, updater, optimizer, reference = fresh(model_folder("qwen2"))
+    cut = Updater(policy, reference, optimizer, Algorithm(), 1.0, micro_batch_tokens)
+    for ours, theirs in zip(cut.with_old_logprobs(GROUPS), updater.with_old_logprobs(GROUPS), strict=True):
+        assert ours.old_logprobs is not None
+        assert theirs.old_logprobs is not None
+        for row, other in zip(ours.old_logprobs, theirs.old_logprobs, strict=True):
+            assert row == pytest.approx(other, abs=1e-5)

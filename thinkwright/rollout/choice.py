@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import torch
 
@@ -114,7 +115,8 @@ def _vllm(vllm: VLLMSettings, policy: Policy, folder: Path, ranks: Ranks, lora: 
         servers = [VLLMServer(vllm, None, url) for url in vllm.urls]
     elif ranks.is_first:
         servers = [VLLMServer(vllm, launch) for launch in _launches(vllm, policy, folder, lora)]
-    place = folder / "engine" if vllm.urls else shared_memory_folder(folder.name)
+    # Servers keep what they made of a prompt by the path of the adapters: another for each start.
+    place = folder / "engine" / uuid4().hex if vllm.urls else shared_memory_folder(folder.name)
     return VLLMEngine(policy, servers, place, vllm.request_seconds)
 
 

@@ -16,7 +16,7 @@ from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.distributed.sharding import copy_weights, learner_of
-from thinkwright.errors import GuardError
+from thinkwright.errors import EndpointError, GraderError, GuardError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.shipped import resolve_model_name
@@ -136,7 +136,13 @@ class RLTrainer:
             if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
                 self.evaluate(display)
             self._refresh_reference(step)
-            metrics, groups = self.run_step(step)
+            try:
+                metrics, groups = self.run_step(step)
+            except (EndpointError, GraderError):
+                # Sampling and grading come before the step's first update, so what was learned until now is whole.
+                if self.ranks.size == 1 and step > 0:
+                    self.save()
+                raise
             if self.ranks.is_first:
                 self._record(step, metrics, groups, display)
             if self.progress.next_step % recipe.checkpoint_steps == 0:

@@ -138,14 +138,14 @@ class Updater:
     def with_old_logprobs(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
         """The groups with the log-probabilities of their tokens under the weights as they are now."""
         own: list[list[float]] = []
-        for batch, is_own in self._ranks.passes([[group] for group in groups]):
+        for batch, is_own in self._ranks.passes(list(micro_batches(groups, self._micro_batch_tokens))):
             tokens = _flatten(batch, self._policy.device).tokens
             logprobs, _ = policy_logprobs(self._policy, tree_of(batch), tokens, self._temperature)
             if is_own:
                 own.append(logprobs.tolist())
         found: list[TrainingGroup] = []
-        for group, logprobs in zip(groups, self._ranks.joined(own), strict=True):
-            values = iter(logprobs)
+        values = itertools.chain.from_iterable(self._ranks.joined(own))  # in the order of the groups' tokens
+        for group in groups:
             rows = tuple(tuple(itertools.islice(values, len(completion))) for completion in group.completions)
             found.append(replace(group, old_logprobs=rows))
         return found

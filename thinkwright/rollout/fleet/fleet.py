@@ -4,6 +4,7 @@ Calls may overlap, and weights may change while they run. An engine that dies, o
 not finished is sampled again; each group of a call is given out exactly once.
 """
 
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -206,15 +207,21 @@ class EngineFleet(RolloutEngine):
     def _listen(self, number: int, engine: Engine) -> None:
         """Take groups from an engine until it is gone; then see to its successor."""
         try:
-            while True:
-                self._collect(number, engine)
-        except EngineDiedError as error:
+            error = self._collect_all(number, engine)
             engine.kill()
             if not self._is_closed:
                 fault = self._places[number].fault
                 self._replace(number, EngineDiedError(fault) if fault else error)
-        except Exception as error:  # raised again where groups are taken
-            self._fail(error)
+        except Exception as failure:  # raised again where groups are taken
+            self._fail(failure)
+
+    def _collect_all(self, number: int, engine: Engine) -> EngineDiedError:
+        """Returns what it died of."""
+        try:
+            while True:
+                self._collect(number, engine)
+        except EngineDiedError as error:
+            return error
 
     def _collect(self, number: int, engine: Engine) -> None:
         place, found = self._places[number], engine.receive(_LOOK_SECONDS)
@@ -229,6 +236,12 @@ class EngineFleet(RolloutEngine):
 
     def _watch(self) -> None:
         """Kill engines that stand still; whoever listens to one then finds it dead."""
+        try:
+            self._watch_all()
+        except Exception as failure:  # raised again where groups are taken
+            self._fail(failure)
+
+    def _watch_all(self) -> None:
         while not self._is_closed:
             time.sleep(_LOOK_SECONDS)
             with self._lock:
@@ -247,23 +260,28 @@ class EngineFleet(RolloutEngine):
         with self._lock:
             place.engine = None
             self.num_replaced += 1
+            print(f"{error}; another takes its place, {len(place.open)} groups are sampled again", file=sys.stderr)
             for call_number, index in sorted(place.open, reverse=True):
                 if (call := self._calls.get(call_number)) is not None:
                     call.unsent.appendleft(index)
-                    self._deaths_over[call_number, index] += 1
-                    self._check_group(call, call_number, index, error)
+                    # Where engines die one after the other, it is the place's fault, not the group's.
+                    self._deaths_over[call_number, index] += place.deaths <= MAX_DEATHS
+            fatal = [key for key in sorted(place.open) if self._deaths_over[key] >= MAX_DEATHS_OVER_GROUP]
             place.open = set()
+        self._check_groups(fatal, error)
         self._dispatch()
         self._count_death(place, error)
         self._fill(number)
 
-    def _check_group(self, call: _CallState, call_number: int, index: int, error: EngineDiedError) -> None:
-        """Give up a group that one engine after the other dies of."""
-        if self._deaths_over[call_number, index] >= MAX_DEATHS_OVER_GROUP:
-            prompt = call.requests[index].prompt_id
+    def _check_groups(self, fatal: Sequence[Key], error: EngineDiedError) -> None:
+        """Give up groups that one engine after the other dies of."""
+        calls = [(self._calls.get(number), index) for number, index in fatal]
+        names = [call.requests[index].prompt_id for call, index in calls if call is not None]
+        if names:
             self._fail(
                 EndpointError(
-                    f"{MAX_DEATHS_OVER_GROUP} engines died while they sampled prompt {prompt}; the last: {error}"
+                    f"{MAX_DEATHS_OVER_GROUP} engines died while they sampled prompt {' or '.join(names[:3])}; "
+                    f"the last: {error}"
                 )
             )
 

@@ -30,6 +30,7 @@ class ProcessEngine:
     def __init__(self, start: EngineStart, weights: SharedWeights, name: str) -> None:
         """Starts the process and returns once it is ready."""
         self.name = name
+        self._is_killed = False
         self._outbox: SimpleQueue[Call | str | None] = SimpleQueue()
         context = _context()
         self._connection, theirs = context.Pipe()
@@ -63,6 +64,8 @@ class ProcessEngine:
         """See ``Engine``."""
         try:
             found: Any = self._connection.recv() if self._connection.poll(seconds) else []
+            if not found and self._is_killed:  # it may hang where not even that reaches it
+                raise EngineDiedError(f"{self.name} (process {self._process.pid}) was killed")
         except (EOFError, OSError) as error:
             raise EngineDiedError(self._last_words()) from error
         if isinstance(found, Exception):
@@ -71,6 +74,7 @@ class ProcessEngine:
 
     def kill(self) -> None:
         """See ``Engine``."""
+        self._is_killed = True
         self._process.kill()
         self._process.join(_END_SECONDS)
         self._outbox.put(None)

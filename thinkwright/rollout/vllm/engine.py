@@ -137,7 +137,8 @@ class VLLMEngine(RolloutEngine):
         """Have a server complete its share, whatever happens to it in between."""
         restarts = 0
         while left:
-            num_starts = server.num_starts
+            with server.lock:  # not while it is being started
+                num_starts = server.num_starts
             try:
                 for index, rollouts in self._ask(server, left, settings, oldest):
                     del left[index]
@@ -165,7 +166,7 @@ class VLLMEngine(RolloutEngine):
         asked_for = None
         if self._adapters is not None:
             asked_for = server.version
-            bodies = [body | {"model": adapter_name(server.version)} for body in bodies]
+            bodies = [body | {"model": adapter_name(asked_for)} for body in bodies]
         endpoint = Endpoint(
             url=f"{server.url}/inference/v1",
             name=NAME,
@@ -208,6 +209,8 @@ class VLLMEngine(RolloutEngine):
     def _revive(self, server: VLLMServer, num_starts: int) -> None:
         """Start a server again, unless somebody else has since it was started so many times."""
         with server.lock:
+            if self._is_closed:
+                raise EndpointError("the servers were closed")
             if server.num_starts == num_starts:
                 server.restart(self._model)
                 self._give(server)

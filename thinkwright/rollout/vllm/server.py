@@ -188,16 +188,16 @@ class VLLMServer:
 
     def stop(self) -> None:
         """End it and all its processes."""
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        assert process.stdin is not None
+        process.stdin.close()
         for number, seconds in ((signal.SIGTERM, _END_SECONDS), (signal.SIGKILL, None)):
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+                os.killpg(process.pid, number)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
-        self._process = None
+                process.wait(seconds)
 
     def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
