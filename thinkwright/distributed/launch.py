@@ -48,7 +48,7 @@ def run_ranks(size: int, entry: Callable[..., Any], *arguments: Any) -> Any:
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     try:
-        with _passing_signals_on():
+        with passing_signals_on(_tell_children):
             return elastic_launch(config, _as_rank)(entry, *arguments)[0]
     except ChildFailedError as error:
         ends = {rank: failure.exitcode for rank, failure in sorted(error.failures.items())}
@@ -75,11 +75,17 @@ def _as_rank(entry: Callable[..., Any], *arguments: Any) -> Any:
         sys.exit(LOST_EXIT_CODE if isinstance(error, RanksError) else 1)
 
 
+def _tell_children() -> None:
+    for child in psutil.Process().children():
+        child.send_signal(signal.SIGTERM)
+
+
 @contextmanager
-def _passing_signals_on() -> Iterator[None]:
+def passing_signals_on(tell_all: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell_all`` for Ctrl-C and SIGTERM, in place of what they did; it must return at once."""
+
     def pass_on(number: int, frame: FrameType | None) -> None:
-        for child in psutil.Process().children():
-            child.send_signal(signal.SIGTERM)
+        tell_all()
 
     previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

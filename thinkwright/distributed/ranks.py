@@ -21,6 +21,8 @@ from thinkwright.errors import RanksError
 
 Item = TypeVar("Item")
 
+PACKAGES = ("thinkwright", "torch", "transformers")
+"""Whose versions must be the same in all processes of a run."""
 ON_RAY_VARIABLE = "THINKWRIGHT_ON_RAY"
 _LOST = re.compile(r"timed? ?out|connection (closed|reset|refused)|monitoredbarrier|broken pipe|watchdog|nccl", re.I)
 """How torch says that another rank did not answer; it has no error type of its own for gloo."""

@@ -5,9 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -15,7 +13,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from thinkwright.distributed.launch import RankDiedError
+from thinkwright.distributed.launch import RankDiedError, passing_signals_on
 from thinkwright.distributed.ranks import ON_RAY_VARIABLE
 from thinkwright.errors import RanksError
 
@@ -63,7 +61,8 @@ def run_ray_ranks(size: int, cpus_each: float, gpus_each: float, entry: Callable
         variables = [_variables(rank, size, places[0]) for rank in range(size)]
         here = os.getcwd()
         calls = [actor.run.remote(variables[rank], here, entry, arguments) for rank, actor in enumerate(actors)]
-        with _passing_signals_on([(node, number) for _, _, node, number in places]):
+        processes = [(node, number) for _, _, node, number in places]
+        with passing_signals_on(lambda: threading.Thread(target=_tell_all, args=(processes,), daemon=True).start()):
             return _first_result(calls)
     except (RayActorError, GetTimeoutError) as error:
         raise RankDiedError(f"a rank was lost ({str(error).strip().splitlines()[0]})") from error
@@ -115,22 +114,9 @@ def _terminate(number: int) -> None:
     os.kill(number, signal.SIGTERM)
 
 
-@contextmanager
-def _passing_signals_on(places: list[tuple[str, int]]) -> Iterator[None]:
+def _tell_all(places: list[tuple[str, int]]) -> None:
     """Ray passes no signals on: a task on each node does."""
-
-    def tell_all() -> None:
-        tell: Any = ray.remote(_terminate)
-        for node, number in places:
-            strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-            tell.options(num_cpus=0, scheduling_strategy=strategy).remote(number)
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=tell_all, daemon=True).start()
-
-    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    tell: Any = ray.remote(_terminate)
+    for node, number in places:
+        strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+        tell.options(num_cpus=0, scheduling_strategy=strategy).remote(number)

@@ -12,13 +12,12 @@ from typing import Any
 
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.recipe import TrainingMachine, TrainingRollout
-from thinkwright.distributed.ranks import SINGLE, Ranks, joined_ranks
+from thinkwright.distributed.ranks import PACKAGES, SINGLE, Ranks, joined_ranks
 from thinkwright.errors import RanksError
 from thinkwright.run_folder import RECIPE_FILE
 
 MAX_DEATHS = 3
 """So many times a run is taken up again without a new checkpoint between; then something is wrong with it."""
-_PACKAGES = ("thinkwright", "torch", "transformers")
 
 
 def is_spread(recipe: Recipe) -> bool:
@@ -101,7 +100,7 @@ def ranks_of(recipe: Recipe) -> Iterator[Ranks]:
             raise RanksError(f"a {recipe.type} stage runs in one process; start it without torchrun")
         yield SINGLE
         return
-    facts = {package: importlib.metadata.version(package) for package in _PACKAGES} | {
+    facts = {package: importlib.metadata.version(package) for package in PACKAGES} | {
         "python": platform.python_version()
     }
     with joined_ranks(machine.ranks, machine.deadline_seconds, facts) as ranks:

@@ -14,7 +14,7 @@ from thinkwright.config.engines import EngineSettings
 from thinkwright.config.lora import LoRASettings
 from thinkwright.config.recipe import TrainingRollout
 from thinkwright.config.vllm import VLLMSettings
-from thinkwright.distributed.ranks import Ranks, is_on_ray
+from thinkwright.distributed.ranks import PACKAGES, Ranks, is_on_ray
 from thinkwright.errors import ModelError
 from thinkwright.models.policy import Policy
 from thinkwright.rollout.engine import RolloutEngine
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from thinkwright.rollout.vllm.engine import VLLMEngine
     from thinkwright.rollout.vllm.server import Launch
 
-_PACKAGES = ("thinkwright", "torch", "transformers")
 LOG_FOLDER = "logs"
 """In the run folder: what the servers say."""
 
@@ -81,7 +80,7 @@ def _start(settings: TrainingRollout, engines: EngineSettings, policy: Policy, m
         threads=engines.threads or torch.get_num_threads(),
         slots=settings.slots,
         memory_bytes=settings.memory_bytes,
-        versions={package: version(package) for package in _PACKAGES},
+        versions={package: version(package) for package in PACKAGES},
     )
 
 
