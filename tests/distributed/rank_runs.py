@@ -10,7 +10,7 @@ from thinkwright.config.load import parse_recipe
 from thinkwright.distributed.ranks import joined_ranks
 from thinkwright.pipeline.distill import run_distill
 from thinkwright.pipeline.reward_model import run_reward_model
-from thinkwright.pipeline.run import run_rl
+from thinkwright.pipeline.rl import run_rl
 from thinkwright.pipeline.sft import run_sft
 
 MACHINE = {"device": "cpu", "dtype": "float32", "threads": 1}

@@ -19,7 +19,7 @@ PHASES = Phases(decode=0.5, row=0.25, prompts=2.0, update=1.0, token=0.125, old_
 
 
 def alike(count: int, groups: int = 4, size: int = 2, length: int = 8) -> list[StepTokens]:
-    return [StepTokens([[length] * size for _ in range(groups)], groups * size * length) for _ in range(count)]
+    return [StepTokens([[length] * size for _ in range(groups)], groups * size * length, groups) for _ in range(count)]
 
 
 def test_in_turns_a_step_is_the_sum_of_its_phases() -> None:
@@ -42,7 +42,7 @@ def test_a_step_ahead_the_slower_phase_sets_the_pace() -> None:
 
 def test_one_long_completion_holds_up_turns_and_not_a_fleet_that_is_ahead() -> None:
     rng = Random(0)
-    steps = [StepTokens([[rng.choice([4, 4, 4, 60]) for _ in range(4)] for _ in range(8)], 600) for _ in range(40)]
+    steps = [StepTokens([[rng.choice([4, 4, 4, 60]) for _ in range(4)] for _ in range(8)], 600, 8) for _ in range(40)]
     in_turns = shared_layout(PHASES, steps, 8, slots=32).step_seconds
     bounds = [best_layout(PHASES, steps, 8, bound, slots=32).step_seconds for bound in (0, 1, 2, 4)]
     assert bounds == sorted(bounds, reverse=True)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from thinkwright.cli.values import address, count, positive, seconds, share
+from thinkwright.cli.values import address, count, positive, positive_number, share
 
 
 def add_preference_verbs(verbs: Any) -> None:
@@ -46,7 +46,11 @@ def _add_verbs(verbs: Any) -> None:
     judge.add_argument("--name", required=True, help="what the server calls the model")
     judge.add_argument("--key-variable", metavar="NAME", help="environment variable that holds the server's key")
     judge.add_argument(
-        "--timeout", type=seconds, dest="timeout_seconds", metavar="SECONDS", help="wait for one reply (default 300)"
+        "--timeout",
+        type=positive_number,
+        dest="timeout_seconds",
+        metavar="SECONDS",
+        help="wait for one reply (default 300)",
     )
     judge.add_argument("--retries", type=count, metavar="N", help="times a failed request is sent again (default 7)")
     judge.add_argument("--tries", type=positive, metavar="N", help="for one verdict, until it can be read (default 3)")

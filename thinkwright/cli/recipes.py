@@ -67,7 +67,8 @@ def _run(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe, options.overrides)
     folder = options.out or _default_folder(options.recipe, recipe.seed)
 
-    from thinkwright.pipeline.run import INTERRUPTED, run_recipe
+    from thinkwright.pipeline.record import INTERRUPTED
+    from thinkwright.pipeline.run import run_recipe
     from thinkwright.report.page import write_report
     from thinkwright.report.table import result_table
 
@@ -100,7 +101,7 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
     if options.only and (options.first or options.last):
         raise RecipeError("--only names one stage; leave out --from and --until with it")
 
-    from thinkwright.pipeline.run import INTERRUPTED
+    from thinkwright.pipeline.record import INTERRUPTED
     from thinkwright.pipeline.stages import Extent, run_pipeline
     from thinkwright.report.page import write_report
     from thinkwright.report.table import pipeline_table

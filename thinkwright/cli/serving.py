@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from thinkwright.cli.values import names, port, positive, seconds
+from thinkwright.cli.values import names, port, positive, positive_number
 
 KEY_VARIABLE = "THINKWRIGHT_API_KEY"
 
@@ -31,7 +31,9 @@ def add_serve_verb(verbs: Any) -> None:
     serve.add_argument("--queue", type=positive, metavar="N", help="requests that may wait for a slot (default 256)")
     serve.add_argument("--max-prompt-tokens", type=positive, metavar="N", help="default: what --max-tokens leaves")
     serve.add_argument("--max-tokens", type=positive, metavar="N", help="of a reply (default: half of the context)")
-    serve.add_argument("--deadline", type=seconds, dest="deadline_seconds", metavar="SECONDS", help="default 600")
+    serve.add_argument(
+        "--deadline", type=positive_number, dest="deadline_seconds", metavar="SECONDS", help="default 600"
+    )
     serve.add_argument("--device", help="as machine.device of a recipe")
     serve.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), help="as machine.dtype of a recipe")
     serve.add_argument("--threads", type=positive, metavar="N", help="as machine.threads of a recipe")

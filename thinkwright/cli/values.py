@@ -66,12 +66,12 @@ def port(text: str) -> int:
     return number
 
 
-def seconds(text: str) -> float:
-    """A time above 0."""
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError("more than 0")
-    return seconds
+    return number
 
 
 def share(text: str) -> float:

@@ -9,3 +9,6 @@ from thinkwright.config.sft import SFTRecipe
 
 Recipe = PretrainRecipe | SFTRecipe | RLRecipe | RejectionRecipe | RewardModelRecipe | EvaluateRecipe | DistillRecipe
 RECIPES = (PretrainRecipe, SFTRecipe, RLRecipe, RejectionRecipe, RewardModelRecipe, EvaluateRecipe, DistillRecipe)
+TrainingRecipe = SFTRecipe | RLRecipe | RewardModelRecipe | DistillRecipe
+"""Of these kinds a run has a trainer, which may be spread over ranks."""
+TRAINING_RECIPES = (SFTRecipe, RLRecipe, RewardModelRecipe, DistillRecipe)

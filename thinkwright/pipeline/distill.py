@@ -38,9 +38,12 @@ from thinkwright.tasks.task import Task
 from thinkwright.training.distill import DistillTrainer, Measure
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.teacher import LocalTeacher, ServedTeacher, Teacher, check_tokenizers
+from thinkwright.training.trainer import Train, train_to_end
 
 
-def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks) -> dict[str, Any]:
+def run_distill(
+    recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks, train: Train = train_to_end
+) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     started = time.monotonic()
     ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
@@ -64,7 +67,7 @@ def run_distill(recipe: DistillRecipe, folder: Path, *, resume: bool, argv: list
                 display.note(line)
             if resume:
                 trainer.resume()
-            trainer.train(display, stop)
+            train(trainer, display, stop)
     summary = {
         "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,
         "wall_seconds": trainer.wall_seconds(),

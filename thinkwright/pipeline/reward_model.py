@@ -18,10 +18,11 @@ from thinkwright.run_folder import check_run_folder, create_run_folder
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.preference_data import load_preference_data
 from thinkwright.training.reward_model import RewardModelTrainer, summary_of
+from thinkwright.training.trainer import Train, train_to_end
 
 
 def run_reward_model(
-    recipe: RewardModelRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks
+    recipe: RewardModelRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks, train: Train = train_to_end
 ) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     started = time.monotonic()
@@ -48,7 +49,7 @@ def run_reward_model(
             display.note(line)
         if resume:
             trainer.resume()
-        trainer.train(display, stop)
+        train(trainer, display, stop)
     is_done = trainer.progress.next_step == trainer.num_steps
     summary = summary_of(trainer, is_done)
     scale = trainer.scale() if is_done else None

@@ -34,9 +34,12 @@ from thinkwright.tasks.task import Task
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.sft import Measure, SFTTrainer
 from thinkwright.training.sft_data import SFTData, load_sft_data
+from thinkwright.training.trainer import Train, train_to_end
 
 
-def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks) -> dict[str, Any]:
+def run_sft(
+    recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks, train: Train = train_to_end
+) -> dict[str, Any]:
     """Run or resume; returns what ``summary.json`` holds. Bad input is refused before the folder is touched."""
     started = time.monotonic()
     ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
@@ -60,7 +63,7 @@ def run_sft(recipe: SFTRecipe, folder: Path, *, resume: bool, argv: list[str], r
                 display.note("data: no row fell to the held-out share, so no held-out loss is measured")
             if resume:
                 trainer.resume()
-            trainer.train(display, stop)
+            train(trainer, display, stop)
     summary = {
         "status": FINISHED if trainer.progress.next_step == trainer.num_steps else INTERRUPTED,
         "wall_seconds": trainer.wall_seconds(),

@@ -27,7 +27,8 @@ from thinkwright.pipeline.manifest import (
 from thinkwright.pipeline.mirror import check_mirrors
 from thinkwright.pipeline.outside import outside_of
 from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_earlier, set_aside
-from thinkwright.pipeline.run import INTERRUPTED, run_recipe
+from thinkwright.pipeline.record import INTERRUPTED
+from thinkwright.pipeline.run import run_recipe
 from thinkwright.run_folder import RECIPE_FILE, append_jsonl, is_empty, write_bytes_atomic, write_json_atomic
 
 PIPELINE_FILE = "pipeline.json"

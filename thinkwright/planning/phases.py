@@ -43,6 +43,8 @@ class StepTokens:
     """Tokens of each completion, by group."""
     learned: int
     """Tokens of groups that had something to teach, their prompts once."""
+    learned_groups: int
+    """How many groups that were."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def measure(run: Path) -> MeasuredRun:
             f"{run}: sampled asynchronously (rollout.max_staleness = {bound}), so its phases ran beside each other; "
             "measure them from a run without"
         )
-    found = [_step_tokens(read_rollouts(run / "rollouts" / f"step_{row['step']:06d}.jsonl.zst")) for row in rows]
+    found = read_steps(run)
     longest = [max(map(max, step.lengths)) for step in found]
     tokens = [sum(map(sum, step.lengths)) for step in found]
     sampling = _fit([[1.0, n, t] for n, t in zip(longest, tokens, strict=True)], _series(rows, "time/rollout_seconds"))
@@ -94,7 +96,21 @@ def _step_tokens(groups: Sequence[dict[str, Any]]) -> StepTokens:
         for group, own, counts in zip(groups, lengths, is_learned, strict=True)
         if counts
     )
-    return StepTokens(lengths, learned)
+    return StepTokens(lengths, learned, sum(is_learned))
+
+
+def read_steps(run: Path) -> list[StepTokens]:
+    """Of every step of an RL run. Raises RunFolderError if it is none, or has none."""
+    if not (run / "rollouts").is_dir() or not (rows := _rows(run)):
+        raise RunFolderError(f"{run}: no folder of an RL run that has made a step")
+    return [_step_tokens(read_rollouts(run / "rollouts" / f"step_{row['step']:06d}.jsonl.zst")) for row in rows]
+
+
+def mean_response_tokens(run: Path) -> float | None:
+    """Of a run whose steps tell it; None of any other folder."""
+    rows = _rows(run) if (run / "metrics.jsonl").is_file() else []
+    found = [row["rollout/response_tokens"] for row in rows if "rollout/response_tokens" in row]
+    return float(np.mean(found)) if found else None
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:

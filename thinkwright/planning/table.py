@@ -43,8 +43,9 @@ def regrouped(steps: list[StepTokens], prompts: int | None) -> list[StepTokens]:
         return steps
     groups = [group for step in steps for group in step.lengths]
     share = sum(step.learned for step in steps) / sum(map(sum, groups))
+    teaching = sum(step.learned_groups for step in steps) / len(groups)
     found: list[StepTokens] = []
     for first in range(0, max(8 * prompts, len(groups) - prompts + 1), prompts):
         own = [groups[(first + i) % len(groups)] for i in range(prompts)]
-        found.append(StepTokens(own, round(share * sum(map(sum, own)))))
+        found.append(StepTokens(own, round(share * sum(map(sum, own))), round(teaching * len(own))))
     return found

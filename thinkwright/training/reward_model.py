@@ -24,7 +24,7 @@ from thinkwright.models.token_tree import split_by_tokens
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.training.checkpoint import Progress
 from thinkwright.training.preference_data import PairRow, PreferenceData
-from thinkwright.training.sft import epoch_order
+from thinkwright.training.sft import rows_of_step
 from thinkwright.training.step_trainer import StepTrainer
 from thinkwright.types import Metrics
 
@@ -59,10 +59,7 @@ class RewardModelTrainer(StepTrainer):
     def run_step(self, step: int) -> Metrics:
         """One update on the step's pairs. TrainingError, weights untouched, if loss or gradient is not finite."""
         start, recipe = time.monotonic(), self.recipe
-        epoch, index = divmod(step, self.steps_per_epoch)
-        order = epoch_order(recipe.seed, epoch, len(self.data.training))
-        rows = [self.data.training[i] for i in order[index * recipe.batch_size : (index + 1) * recipe.batch_size]]
-        loss = self._backward(rows)
+        loss = self._backward(self.batch(step))
         norm = self.optimizer.gradient_norm(loss)
         lr = self.learning_rate(step)
         self.optimizer.step(lr, norm, recipe.max_grad_norm)
@@ -71,9 +68,13 @@ class RewardModelTrainer(StepTrainer):
             "loss/preference": loss,
             "optim/lr": lr,
             "optim/grad_norm": norm,
-            "preference/epoch": epoch,
+            "preference/epoch": step // self.steps_per_epoch,
             "time/step_seconds": time.monotonic() - start,
         }
+
+    def batch(self, step: int) -> list[PairRow]:
+        """The pairs of a step."""
+        return rows_of_step(self.data.training, self.recipe.seed, step, self.recipe.batch_size)
 
     def evaluate(self, display: Display) -> None:
         """Figures of the held-out pairs, written to ``eval/step_<next step>.json``."""

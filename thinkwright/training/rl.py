@@ -66,11 +66,11 @@ class RLTrainer:
         self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
         self.general, self.engine, self.ranks = general, engine, ranks
         # Other programs that sample are asked by the first rank alone.
-        self._samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
+        self.samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
         # Engines may be at later steps' rollouts when an evaluation is due; vLLM takes both at once.
         are_engines_busy = recipe.rollout.engines is not None
         self._examiner = self._native_engine() if are_engines_busy else engine
-        self._examiners = ranks if are_engines_busy else self._samplers
+        self._examiners = ranks if are_engines_busy else self.samplers
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
@@ -99,8 +99,8 @@ class RLTrainer:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
-        sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self._samplers)
-        self._ahead = RolloutsAhead(sampler, recipe.rollout.max_staleness, recipe.steps)
+        self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers)
+        self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
         self._steps_of = {0: 0}
         """The last step before which each policy version was the newest."""
 
@@ -144,7 +144,7 @@ class RLTrainer:
                     self.save()
                 raise
             if self.ranks.is_first:
-                self._record(step, metrics, groups, display)
+                self.record(step, metrics, groups, display)
             if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
@@ -152,7 +152,7 @@ class RLTrainer:
         if self.progress.next_step == recipe.steps:
             self.evaluate(display)
 
-    def _record(self, step: int, metrics: Metrics, groups: Sequence[RolloutGroup], display: Display) -> None:
+    def record(self, step: int, metrics: Metrics, groups: Sequence[RolloutGroup], display: Display) -> None:
         """Leave in the run folder what a step did, and say it."""
         append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
         write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
@@ -169,7 +169,7 @@ class RLTrainer:
         with self.ranks.doing(f"sampling of step {step + 1}"):
             found = self._ahead.take(step, self.progress.policy_version)
             taken = time.monotonic() - start
-            by_rule = self._samplers.joined(found.by_rule)
+            by_rule = self.samplers.joined(found.by_rule)
         judged = self._judged(found.to_judge)
         groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
@@ -177,10 +177,7 @@ class RLTrainer:
         waited = max(0.0, taken - found.late_seconds)
         groups = with_advantages(groups, self.recipe.algorithm)
         learned = training_groups(groups)
-        with self.ranks.doing(f"update of step {step + 1}"):
-            parts = mini_batches(learned, self.recipe.algorithm.mini_batches)
-            updates = self._updates(step, parts)
-            self._publish(self.progress.policy_version + len(updates))
+        updates = self.learn(step, learned)
         updated_at = time.monotonic()
         num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
         self.progress = Progress(
@@ -211,15 +208,19 @@ class RLTrainer:
         }
         return metrics, groups
 
-    def _updates(self, step: int, parts: list[list[TrainingGroup]]) -> list[Metrics]:
-        """Learn from each part; returns the metrics of each update."""
+    def learn(self, step: int, groups: Sequence[TrainingGroup]) -> list[Metrics]:
+        """The step's updates, and the new weights to engine and policy that sample; returns each update's metrics."""
         lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
         is_corrected = self.recipe.samples_differ
-        # The first part meets the weights as they were: its own pass says what they make of its tokens.
-        later = [self.updater.with_old_logprobs(part) if is_corrected else part for part in parts[1:]]
-        return [
-            self.updater.update(part, lr, max_grad_norm, is_corrected=is_corrected) for part in [*parts[:1], *later]
-        ]
+        with self.ranks.doing(f"update of step {step + 1}"):
+            parts = mini_batches(groups, self.recipe.algorithm.mini_batches)
+            # The first part meets the weights as they were: its own pass says what they make of its tokens.
+            later = [self.updater.with_old_logprobs(part) if is_corrected else part for part in parts[1:]]
+            updates = [
+                self.updater.update(part, lr, max_grad_norm, is_corrected=is_corrected) for part in [*parts[:1], *later]
+            ]
+            self._publish(self.progress.policy_version + len(updates))
+        return updates
 
     def _update_metrics(self, updates: Sequence[Metrics]) -> Metrics:
         """Means over a step's updates, but the gap to the sampler: that is of the first, before which weights are as
@@ -237,7 +238,7 @@ class RLTrainer:
             return {}
         own = self.general.score(sampled, self.recipe.rewards, self.pool)
         judged: dict[str, list[RolloutGroup]] = {name: [] for name in own}
-        for name, group in self._samplers.joined([(name, group) for name, groups in own.items() for group in groups]):
+        for name, group in self.samplers.joined([(name, group) for name, groups in own.items() for group in groups]):
             judged[name].append(group)
         return judged
 

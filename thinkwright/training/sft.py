@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from thinkwright.config.sft import SFTRecipe
 from thinkwright.display import Display
@@ -24,6 +24,8 @@ from thinkwright.training.sft_data import SFTData, SFTRow
 from thinkwright.training.step_trainer import Measure, StepTrainer
 from thinkwright.training.supervised import Row, backward, mean_loss, num_learned
 from thinkwright.types import Metrics
+
+Item = TypeVar("Item")
 
 
 class SFTTrainer(StepTrainer):
@@ -77,11 +79,8 @@ class SFTTrainer(StepTrainer):
         }
 
     def batch(self, step: int) -> list[SFTRow]:
-        """The rows of a step: the next ones in the epoch's order, fewer at its end."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        order = epoch_order(self.recipe.seed, epoch, len(self.data.training))
-        chosen = order[index * self.recipe.batch_size : (index + 1) * self.recipe.batch_size]
-        return [self.data.training[i] for i in chosen]
+        """The rows of a step."""
+        return rows_of_step(self.data.training, self.recipe.seed, step, self.recipe.batch_size)
 
     def evaluate(self, display: Display) -> None:
         """Loss of the held-out rows and figures of the task, written to ``eval/step_<next step>.json``."""
@@ -106,6 +105,13 @@ def packed_rows(rows: Sequence[SFTRow]) -> tuple[Sequence[int], list[Row]]:
     shared = common_prefix([row.prompt_ids for row in rows])
     packed: list[Row] = [(row.prompt_ids[shared:] + row.completion_ids, len(row.prompt_ids) - shared) for row in rows]
     return rows[0].prompt_ids[:shared], packed
+
+
+def rows_of_step(rows: Sequence[Item], seed: int, step: int, batch_size: int) -> list[Item]:
+    """The next ones in the epoch's order, fewer at its end."""
+    epoch, index = divmod(step, math.ceil(len(rows) / batch_size))
+    order = epoch_order(seed, epoch, len(rows))
+    return [rows[i] for i in order[index * batch_size : (index + 1) * batch_size]]
 
 
 @lru_cache(maxsize=2)

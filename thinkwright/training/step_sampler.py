@@ -25,6 +25,8 @@ class StepPrompts:
     by_rule: Sequence[Prompt]
     to_judge: Sequence[tuple[str, Prompt]]
     """With the names of their sets; reward models judge them."""
+    lengths: Sequence[tuple[int, ...]] | None = None
+    """For measurements: how long the completions of each prompt become, whatever they say."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,15 @@ class StepSampler:
             temperature=rollout.temperature,
             seed=self._recipe.seed,
             step=step,
+            ignore_end=prompts.lengths is not None,
         )
         everyone = [*prompts.by_rule, *(prompt for _, prompt in prompts.to_judge)]
         encoded = [tuple(self._policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in everyone]
-        requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(everyone, encoded, strict=True)]
+        lengths = prompts.lengths or [None] * len(everyone)
+        requests = [
+            RolloutRequest(prompt.prompt_id, ids, max_tokens=own)
+            for prompt, ids, own in zip(everyone, encoded, lengths, strict=True)
+        ]
         waiting: dict[int, SampledGroup] = {}
         num_ruled = len(prompts.by_rule)
         for index, rollouts in self._engine.stream(requests, settings, policy_version):

@@ -31,7 +31,7 @@ class StepTrainer(ABC):
 
     def __init__(self, recipe: StepRecipe, policy: Policy, folder: Path, started: float, ranks: Ranks) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading."""
-        self.folder, self.ranks, self._settings, self._started = folder, ranks, recipe, started
+        self.folder, self.ranks, self.settings, self._started = folder, ranks, recipe, started
         self._whole, self.learner = policy, learner_of(policy, ranks, recipe.lora, recipe.seed)
         self.optimizer = MasterOptimizer(
             self.learner.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
@@ -53,7 +53,7 @@ class StepTrainer(ABC):
 
     def learning_rate(self, step: int) -> float:
         """The rate at a step."""
-        found = self._settings
+        found = self.settings
         return cosine_rate(step, self.num_steps, found.lr, found.warmup_steps, found.final_lr_share)
 
     def resume(self) -> None:
@@ -82,7 +82,7 @@ class StepTrainer(ABC):
         """
         while self.progress.next_step < self.num_steps and not self.ranks.any(stop.is_requested):
             step = self.progress.next_step
-            if step % self._settings.evaluation.every_steps == 0:
+            if step % self.settings.evaluation.every_steps == 0:
                 self._evaluate(display)
             try:
                 with self.ranks.doing(f"step {step + 1}"):
@@ -95,7 +95,7 @@ class StepTrainer(ABC):
             if self.ranks.is_first:
                 append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
             display.step(step, self.num_steps, metrics)
-            if self.progress.next_step % self._settings.checkpoint_steps == 0:
+            if self.progress.next_step % self.settings.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
             self.save()

@@ -1,0 +1,146 @@
+"""The ``rl`` stage: check prompts, rewards and limits, pass the gate, train, leave a Hugging Face folder."""
+
+import json
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from thinkwright.config.load import resolved_json
+from thinkwright.config.recipe import RLRecipe
+from thinkwright.display import Display
+from thinkwright.distributed.ranks import Ranks, is_on_ray
+from thinkwright.evaluation.held_out import bare_and_forced
+from thinkwright.models.policy import Policy, load_policy
+from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
+from thinkwright.pipeline.gate import check_gate
+from thinkwright.pipeline.limits import longest_prompt
+from thinkwright.pipeline.outside import content_digest
+from thinkwright.pipeline.record import (
+    FINISHED,
+    INTERRUPTED,
+    choose_machine,
+    joint_digest,
+    leave_adapter,
+    record_data,
+    record_end,
+    record_start,
+    task_digest,
+)
+from thinkwright.pipeline.spread import check_is_shared, num_graders
+from thinkwright.rewards.check import check_rewards
+from thinkwright.rewards.pool import WorkerPool
+from thinkwright.rollout.choice import open_engine
+from thinkwright.rollout.native import NativeEngine
+from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
+from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.task import Task
+from thinkwright.tasks.tiny_world.writer import forced_starts
+from thinkwright.training.general import GeneralPrompts
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.rl import RLTrainer
+from thinkwright.training.trainer import Train, train_to_end
+
+
+def run_rl(
+    recipe: RLRecipe, folder: Path, *, resume: bool, argv: list[str], ranks: Ranks, train: Train = train_to_end
+) -> dict[str, Any]:
+    started = time.monotonic()
+    ranks.on_first(lambda: check_run_folder(folder, resolved_json(recipe), resume=resume))
+    with ExitStack() as opened:
+        pool = opened.enter_context(_pool(recipe, ranks))
+        device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
+        model = resolve_model_name(recipe.model)
+        policy = load_policy(model, device=device, dtype=dtype)
+        task = load_task(recipe.task, recipe.template)
+        general = load_general(recipe, policy)
+        check_recipe(recipe, policy, task, pool, general)
+        found = check_up(recipe, policy, task, pool, folder, ranks)
+        engine = opened.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks, recipe.lora))
+        trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks)
+        if ranks.is_first:
+            create_run_folder(folder, resolved_json(recipe), resume=resume)
+            record_data(folder, _data_digest(recipe, task, general), found.task.report)
+            write_json_atomic(folder / DOCTOR_FILE, found.record)
+            record_start(folder, policy, recipe.machine, argv, resume=resume)
+        check_is_shared(folder, ranks)
+        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
+            for line in (*task.notes(), *found.notes):
+                display.note(line)
+            _pass_gate(recipe, policy, task, pool, folder, display, ranks)
+            if resume:
+                trainer.resume()
+            train(trainer, display, stop)
+    summary = {
+        "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,
+        "wall_seconds": trainer.wall_seconds(),
+        "steps": trainer.progress.next_step,
+        "rollout_tokens": trainer.progress.rollout_tokens,
+        "seed": recipe.seed,
+    }
+    if recipe.lora is not None and summary["status"] == FINISHED:
+        leave_adapter(folder, trainer.learner, resolve_model_name(recipe.model), ranks)
+    if ranks.is_first:
+        record_end(folder, policy, summary)
+    return summary
+
+
+def _pool(recipe: RLRecipe, ranks: Ranks) -> WorkerPool:
+    """The workers that grade, on the cluster if this process is."""
+    rewards = recipe.rewards
+    if not is_on_ray():
+        return WorkerPool(rewards.workers, isolation=rewards.program_isolation)
+    from thinkwright.rewards.ray_pool import RayWorkerPool
+
+    count = num_graders(rewards.workers, recipe.rollout, ranks.is_first)
+    return RayWorkerPool(count, rewards.program_isolation)
+
+
+def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -> str:
+    """Of the task's prompts; with ``general``, also of its prompts and its reward models."""
+    if recipe.general is None or general is None:
+        return task_digest(task)
+    sets = recipe.general.sets()
+    digests = [
+        f"{name} {task_digest(general.tasks[name])} {content_digest(Path(sets[name].model).expanduser())}"
+        for name in sets
+    ]
+    return joint_digest([task_digest(task), *digests])
+
+
+def _pass_gate(
+    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, folder: Path, display: Display, ranks: Ranks
+) -> None:
+    """Measure what the base does when forced, once per run, and hold it against the gate, if the recipe has one."""
+    path = folder / "eval" / "baselines.json"
+    if recipe.gate is None:
+        return
+    if not ranks.first(path.exists()):
+        engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)
+        max_tokens = recipe.rollout.max_response_tokens
+        baselines = bare_and_forced(
+            engine, policy, task.held_out, recipe.evaluation, max_tokens, pool, forced_starts(), ranks
+        )
+        if ranks.is_first:
+            write_json_atomic(path, baselines)
+        ranks.meet()
+    display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
+
+
+def load_general(recipe: RLRecipe, policy: Policy) -> GeneralPrompts | None:
+    """Tasks and reward models of the prompts without a rule, if the recipe has such."""
+    if recipe.general is None:
+        return None
+    general = GeneralPrompts(recipe.general, recipe.template, policy.device, policy.dtype)
+    general.check(recipe.rollout.prompts_per_step, recipe.rollout.max_response_tokens)
+    return general
+
+
+def check_recipe(
+    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, general: GeneralPrompts | None = None
+) -> None:
+    """The longest prompt must fit the model's context and the memory; rewards must be callable. Raises what is not."""
+    prompts = [*task.all_prompts(), *(general.all_prompts() if general is not None else ())]
+    longest_prompt(policy, recipe.rollout, recipe.seed, prompts)
+    check_rewards(recipe.rewards, {prompt.language for prompt in prompts}, pool)

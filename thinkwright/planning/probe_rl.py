@@ -1,0 +1,116 @@
+"""The probe of an RL recipe: a step as it would be made, and one whose completions have the expected lengths."""
+
+import time
+from statistics import fmean
+
+from thinkwright.display import Display
+from thinkwright.planning.expected import Expected, planned_lengths
+from thinkwright.planning.measured import Measured, memory_measured, repeated, timed
+from thinkwright.planning.meter import peak_bytes, reset_peak, used_bytes
+from thinkwright.training.rl import RLTrainer
+from thinkwright.training.step_sampler import StepPrompts
+from thinkwright.training.update import micro_batches, tree_of
+from thinkwright.types import Metrics, RolloutGroup, TrainingGroup
+
+
+class _PlannedStep:
+    """A step whose completions have the expected lengths: they do not end by themselves, and what they are worth is
+    made up, since their text says nothing."""
+
+    def __init__(self, trainer: RLTrainer, groups: list[RolloutGroup], expected: Expected) -> None:
+        self._trainer, rollout = trainer, trainer.recipe.rollout
+        self.micro = trainer.recipe.optimizer.micro_batch_tokens
+        now = [[len(member.rollout.token_ids) for member in group.members] for group in groups]
+        mean = expected.response_tokens or fmean(length for group in now for length in group)
+        self._lengths = planned_lengths(
+            expected.lengths or now, rollout.prompts_per_step, rollout.group_size, mean, rollout.max_response_tokens
+        )
+        taught = fmean(any(member.advantage is not None for member in group.members) for group in groups)
+        self.share = taught if expected.learned_share is None else expected.learned_share
+        share = trainer.samplers.share
+        self._prompts = StepPrompts(share([group.prompt for group in groups]), (), share(self._lengths))
+        self._sampled: list[RolloutGroup] = []
+        self.learned: list[TrainingGroup] = []
+
+    def sample(self) -> float:
+        """Seconds; what was sampled is scored meanwhile, as in a run."""
+        trainer, start = self._trainer, time.monotonic()
+        found = trainer.sampler.rollouts(1, self._prompts, trainer.progress.policy_version)
+        self._sampled = trainer.samplers.joined(found.by_rule)
+        seconds = time.monotonic() - start
+        count = max(1, round(self.share * len(self._sampled))) if self.share > 0 else 0
+        self.learned = [_taught(group) for group in self._sampled[:count]]
+        return seconds
+
+    def learn(self) -> float:
+        """Seconds."""
+        return timed(lambda: self._trainer.learn(1, self.learned))
+
+    def completions(self) -> list[tuple[int, ...]]:
+        return [member.rollout.token_ids for group in self._sampled for member in group.members]
+
+    def parts(self) -> list[list[TrainingGroup]]:
+        """The mini-batches."""
+        count = self._trainer.recipe.algorithm.mini_batches
+        return [part for part in (self.learned[i::count] for i in range(count)) if part]
+
+
+def _taught(group: RolloutGroup) -> TrainingGroup:
+    rollouts = [member.rollout for member in group.members]
+    return TrainingGroup(
+        prompt_ids=group.prompt_ids,
+        completions=tuple(rollout.token_ids for rollout in rollouts),
+        rollout_logprobs=tuple(rollout.logprobs for rollout in rollouts),
+        advantages=tuple(1.0 if i % 2 else -1.0 for i in range(len(rollouts))),
+        is_counted=(True,) * len(rollouts),
+    )
+
+
+def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Measured:
+    opening, policy, device = trainer.wall_seconds(), trainer.policy, trainer.policy.device
+    trainer.engine.take_weights(0)
+    evaluation = timed(lambda: trainer.evaluate(display))
+    metrics, groups = trainer.run_step(0)
+    recording = _recorded(trainer, metrics, groups, display)
+    step = _PlannedStep(trainer, groups, expected)
+    standing, first_peak = used_bytes(device), peak_bytes(device)
+    peaks: dict[str, int] = {"sample": 0, "learn": 0}
+    seconds: dict[str, list[float]] = {"sample": [], "learn": []}
+
+    def one_more() -> float:
+        for name, make in (("sample", step.sample), ("learn", step.learn)):
+            reset_peak(device)
+            seconds[name].append(make())
+            peaks[name] = max(peaks[name], peak_bytes(device))
+        return seconds["sample"][-1] + seconds["learn"][-1]
+
+    repeated(one_more, trainer.ranks)
+    names = ("time/rollout_seconds", "time/reward_seconds", "time/update_seconds")
+    rollout_seconds, reward_seconds, update_seconds = (metrics[name] for name in names)
+    largest = max(len(tree_of(batch).tokens) for part in step.parts() for batch in micro_batches(part, step.micro))
+    return Measured(
+        device=str(device),
+        itemsize=policy.dtype.itemsize,
+        opening=opening,
+        evaluation=evaluation,
+        saving=timed(trainer.save),
+        sampling=fmean(seconds["sample"]),
+        sampling_now=rollout_seconds + reward_seconds,
+        update=fmean(seconds["learn"]),
+        other=recording + metrics["time/step_seconds"] - rollout_seconds - reward_seconds - update_seconds,
+        num_steps=trainer.recipe.steps,
+        response_tokens=fmean(map(len, step.completions())),
+        response_tokens_now=metrics["rollout/tokens"] / sum(len(group.members) for group in groups),
+        learned_share=step.share,
+        sampled_tokens=sum(map(len, step.completions())),
+        learned_tokens=sum(len(group.prompt_ids) + sum(map(len, group.completions)) for group in step.learned),
+        micro_tokens=largest,
+        **memory_measured(policy, standing, first_peak, peaks["sample"], peaks["learn"]),
+    )
+
+
+def _recorded(trainer: RLTrainer, metrics: Metrics, groups: list[RolloutGroup], display: Display) -> float:
+    """Seconds that it takes to leave a step in the run folder, which the first rank does."""
+    if not trainer.ranks.is_first:
+        return 0.0
+    return timed(lambda: trainer.record(0, metrics, groups, display))

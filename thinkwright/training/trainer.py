@@ -1,0 +1,16 @@
+"""What every trainer does, and what else may be done with one: ``plan`` measures a few of its steps."""
+
+from collections.abc import Callable
+
+from thinkwright.display import Display
+from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.rl import RLTrainer
+from thinkwright.training.step_trainer import StepTrainer
+
+Trainer = RLTrainer | StepTrainer
+Train = Callable[[Trainer, Display, StopRequest], None]
+
+
+def train_to_end(trainer: Trainer, display: Display, stop: StopRequest) -> None:
+    """Run the steps that remain."""
+    trainer.train(display, stop)
