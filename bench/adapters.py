@@ -19,8 +19,8 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from bench.models import sizes_of
 from bench.workloads import Shape
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.lora import LoRASettings
-from thinkwright.config.recipe import Algorithm
 from thinkwright.distributed.ranks import SINGLE
 from thinkwright.distributed.sharding import copy_weights, learner_of
 from thinkwright.models.attention import ATTENTION_NAME
@@ -65,7 +65,7 @@ def measure(has_adapters: bool, rank: int, updates: int) -> dict[str, Any]:
     learner = learner_of(policy, SINGLE, lora, 0)
     reference = reference_of(policy, learner, SINGLE, lora, 0)
     optimizer = MasterOptimizer(learner.model, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.0)
-    updater = Updater(learner, reference, optimizer, Algorithm(), 1.0, 4096)
+    updater = Updater(learner, reference, optimizer, Algorithm(), 1.0, 4096, max_tokens=4096)
     groups, seconds = _groups(), list[float]()
     for _ in range(updates):
         start = time.perf_counter()

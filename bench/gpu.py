@@ -22,7 +22,7 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 from bench.growth import groups_of, num_shared, random_prompts
 from bench.models import sizes_of
 from bench.workloads import Plan, Shape, geometric_ends
-from thinkwright.config.recipe import Algorithm
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy
 from thinkwright.models.shipped import SHIPPED
@@ -168,7 +168,7 @@ def _update(
     try:
         optimizer = MasterOptimizer(policy.model, lr=1e-6, betas=(0.9, 0.95), weight_decay=0.0)
         budget = MICRO_BATCH_TOKENS if machine.device.type == "cuda" else MICRO_BATCH_TOKENS_CPU
-        updater = Updater(policy, None, optimizer, Algorithm(mini_batches=1, kl_coef=0), 1.0, budget)
+        updater = Updater(policy, None, optimizer, Algorithm(mini_batches=1, kl_coef=0), 1.0, budget, max_tokens=budget)
         groups = groups_of(requests, sampled)
         updater.update(groups[:2], 1e-6, 1.0)
         seconds, _ = machine.seconds(lambda: updater.update(groups, 1e-6, 1.0))

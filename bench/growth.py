@@ -135,7 +135,8 @@ def measure(point: Point, repeats: int) -> dict[str, float]:
     policy = random_policy(point.shape, device, choose_dtype("auto", device))
     engine = NativeEngine(policy)
     optimizer = MasterOptimizer(policy.model, lr=1e-6, betas=(0.9, 0.95), weight_decay=0.0)
-    updater = Updater(policy, None, optimizer, Algorithm(mini_batches=1, kl_coef=0), 1.0, MICRO_BATCH_TOKENS)
+    algorithm = Algorithm(mini_batches=1, kl_coef=0)
+    updater = Updater(policy, None, optimizer, algorithm, 1.0, MICRO_BATCH_TOKENS, max_tokens=MICRO_BATCH_TOKENS)
     prompts = random_prompts(point.num_prompts, point.prompt)
     requests = [RolloutRequest(str(i), prompt) for i, prompt in enumerate(prompts)]
     times: list[tuple[float, float]] = []

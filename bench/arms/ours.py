@@ -9,8 +9,9 @@ import torch
 from bench.arms.memory import PeakMemory
 from bench.arms.protocol import Channel
 from bench.workloads import TEMPERATURE, Workload, read_workload
-from thinkwright.algorithms.advantages import group_normalized_advantages
-from thinkwright.config.recipe import Algorithm, Optimizer
+from thinkwright.algorithms.advantages import group_std
+from thinkwright.config.algorithm import Algorithm
+from thinkwright.config.recipe import Optimizer
 from thinkwright.models.policy import choose_dtype, load_policy
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
@@ -28,7 +29,7 @@ def training_groups(workload: Workload, sampled: list[tuple[Rollout, ...]], step
     rewards = torch.tensor(
         [[workload.reward(step, prompt, member) for member in range(len(g))] for prompt, g in enumerate(sampled)]
     )
-    advantages = group_normalized_advantages(rewards, torch.ones_like(rewards, dtype=torch.bool))
+    advantages = group_std(rewards, torch.ones_like(rewards, dtype=torch.bool))
     return [
         TrainingGroup(
             prompt_ids=tuple(prompt_ids),
@@ -53,7 +54,9 @@ def main() -> None:
     engine = NativeEngine(policy)
     optimizer = MasterOptimizer(policy.model, lr=LEARNING_RATE, betas=(0.9, 0.999), weight_decay=0.0)
     algorithm = Algorithm(mini_batches=1, kl_coef=0)
-    updater = Updater(policy, None, optimizer, algorithm, TEMPERATURE, MICRO_BATCH_TOKENS)
+    updater = Updater(
+        policy, None, optimizer, algorithm, TEMPERATURE, MICRO_BATCH_TOKENS, max_tokens=MICRO_BATCH_TOKENS
+    )
     requests = [
         RolloutRequest(prompt_id=str(i), prompt_ids=tuple(ids), max_tokens=tuple(ends))
         for i, (ids, ends) in enumerate(zip(workload.prompt_ids, workload.ends, strict=True))

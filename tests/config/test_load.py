@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.distill import DistillRecipe
-from thinkwright.config.load import load_recipe, resolved_json, shipped_recipes
+from thinkwright.config.load import load_recipe, parse_recipe, presets, resolved_json, shipped_recipes
 from thinkwright.config.pipeline import load_pipeline
-from thinkwright.config.recipe import Algorithm, PretrainRecipe, RLRecipe
+from thinkwright.config.recipe import PretrainRecipe, RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.config.section import Section
 from thinkwright.config.sft import SFTRecipe
@@ -185,6 +186,28 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
         (["rollout.prompts_per_step=3"], "rollout.prompts_per_step must be a multiple of algorithm.mini_batches"),
         (["algorithm.kl_coef=0"], "algorithm: reference_refresh_steps has no effect with kl_coef = 0"),
         (["rewards.accuracy=0", "rewards.format=0"], "rewards: all reward weights are 0"),
+        (["algorithm.weight_cap=3"], 'weight_cap has no effect with loss = "clip"; it is for "cispo", "dppo"'),
+        (["algorithm.loss=cispo", "algorithm.clip_low=0.1"], 'clip_low has no effect with loss = "cispo"'),
+        (["algorithm.loss=ppo"], "'ppo' is none of clip, gspo, cispo, dppo, policy_gradient, sapo"),
+        (["algorithm.advantage=std"], "nor package.module:function"),
+        (["algorithm.entropy_share=0.1"], 'entropy_share has no effect with entropy = "none"'),
+        (["algorithm.mini_batches=1", "algorithm.loss=sapo"], "is the plain policy gradient with mini_batches = 1"),
+        (["algorithm.mini_batches=1", "algorithm.clip_low=0.1"], "clip_low has no effect with mini_batches = 1"),
+        (["algorithm.kl=k1"], 'kl = "k1" and kl_in = "reward" belong together'),
+        (["algorithm.kl_in=reward"], 'kl = "k1" and kl_in = "reward" belong together'),
+        (["algorithm.loss=gspo", "algorithm.entropy=clip_cov"], 'loss = "gspo" takes a completion whole'),
+        (["algorithm.loss=gspo", "algorithm.correction=band", "lora.rank=4"], 'set correction = "truncate_sequence"'),
+        (["algorithm.loss=dppo", "algorithm.correction=band", "lora.rank=4"], "would count the difference twice"),
+        (["algorithm.correction=band"], "has no effect where the trainer's own model samples"),
+        (
+            [
+                "algorithm.kl_coef=0",
+                "algorithm.reference_refresh_steps=default",
+                "algorithm.reference_refresh_optimizer=true",
+            ],
+            "reference_refresh_optimizer has no effect with kl_coef = 0",
+        ),
+        (["use=moder"], "there is no preset moder; did you mean"),
     ],
 )
 def test_the_schema_own_rules_speak_in_their_own_words(overrides: list[str], words: str) -> None:
@@ -196,6 +219,26 @@ def test_the_override_default_takes_a_key_out_of_the_recipe() -> None:
     assert isinstance(recipe, RLRecipe)
     assert recipe.algorithm.kl_coef == 0
     assert recipe.algorithm.reference_refresh_steps == Algorithm().reference_refresh_steps
+
+
+def test_presets_lie_under_a_files_keys_and_over_them_on_the_command_line(tmp_path: Path) -> None:
+    text = 'use = ["modern"]\ntype = "rl"\nmodel = "tiny-base"\nsteps = 3\n[task]\ntype = "tiny_world"\n'
+    found = load_recipe(str(recipe_file(tmp_path, text + "[algorithm]\nweight_cap = 7.0\n")))
+    assert isinstance(found, RLRecipe)
+    assert (found.algorithm.loss, found.algorithm.weight_cap, found.algorithm.kl_coef) == ("cispo", 7.0, 0.0)
+    assert found.rewards.normalize == "per_reward"
+    given = load_recipe(
+        "tiny/r1-zero", ["use=modern", "algorithm.reference_refresh_steps=default", "algorithm.weight_cap=3"]
+    )
+    assert isinstance(given, RLRecipe)
+    assert (given.algorithm.loss, given.algorithm.weight_cap, given.algorithm.kl_coef) == ("cispo", 3.0, 0.0)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_makes_a_whole_recipe(name: str) -> None:
+    overrides = [f"use={name}"] + ["algorithm.reference_refresh_steps=default"] * (name == "modern")
+    recipe = load_recipe("tiny/r1-zero", overrides)
+    assert parse_recipe("again", json.loads(resolved_json(recipe))) == recipe
 
 
 def test_infinite_numbers_are_refused() -> None:

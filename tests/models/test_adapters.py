@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.lora import LoRASettings
-from thinkwright.config.recipe import Algorithm
 from thinkwright.distributed.sharding import copy_weights
 from thinkwright.models.adapters import (
     adapter_tensors,
@@ -47,7 +47,7 @@ def small(model_folder: Callable[[str], Path], kind: str = "qwen2") -> Policy:
 
 def train(learner: Policy, reference: Policy | None, steps: int = 3) -> list[dict[str, float]]:
     optimizer = MasterOptimizer(learner.model, lr=1e-2, betas=(0.9, 0.95), weight_decay=0.0)
-    updater = Updater(learner, reference, optimizer, Algorithm(kl_coef=0.1), 1.0, 4096)
+    updater = Updater(learner, reference, optimizer, Algorithm(kl_coef=0.1), 1.0, 4096, max_tokens=64)
     return [updater.update([GROUP], 1e-2, 1.0) for _ in range(steps)]
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from thinkwright.algorithms.advantages import group_std
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.load import load_recipe
-from thinkwright.config.recipe import Algorithm, RLRecipe
+from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.errors import GraderError
 from thinkwright.models.policy import load_policy
@@ -37,7 +39,7 @@ def group(rewards: list[float], outcomes: list[Outcome]) -> RolloutGroup:
 
 
 def test_a_rollout_that_was_not_graded_changes_no_baseline_and_no_loss() -> None:
-    [scored] = with_advantages([group([1.0, 0.0, 0.0], ["graded", "failed", "graded"])], Algorithm())
+    [scored] = with_advantages([group([1.0, 0.0, 0.0], ["graded", "failed", "graded"])], Algorithm(), group_std)
     [learned] = training_groups([scored])
     assert learned.is_counted == (True, False, True)
     assert learned.advantages == pytest.approx((1.0, 0.0, -1.0))
@@ -46,7 +48,7 @@ def test_a_rollout_that_was_not_graded_changes_no_baseline_and_no_loss() -> None
 
 @pytest.mark.parametrize("outcomes", [["graded", "timeout"], ["skipped", "skipped"]])
 def test_a_group_with_fewer_than_two_graded_members_is_skipped(outcomes: list[Outcome]) -> None:
-    [scored] = with_advantages([group([1.0, 0.0], outcomes)], Algorithm())
+    [scored] = with_advantages([group([1.0, 0.0], outcomes)], Algorithm(), group_std)
     assert training_groups([scored]) == []
     assert [member.advantage for member in scored.members] == [None, None]
 

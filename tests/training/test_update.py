@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from thinkwright.algorithms.advantages import group_std
 from thinkwright.algorithms.kl import k3
-from thinkwright.config.recipe import Algorithm
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.training.groups import mini_batches, training_groups, with_advantages
@@ -35,7 +36,7 @@ def fresh(folder: Path, **algorithm: Any) -> tuple[Policy, Updater, MasterOptimi
         for param in reference.model.parameters():
             param.mul_(1.1)
     optimizer = MasterOptimizer(policy.model, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
-    updater = Updater(policy, reference, optimizer, Algorithm(**algorithm), 1.0, 10_000)
+    updater = Updater(policy, reference, optimizer, Algorithm(**algorithm), 1.0, 10_000, max_tokens=64)
     return policy, updater, optimizer, reference
 
 
@@ -46,7 +47,7 @@ def test_gradient_equals_plain_per_sequence_autograd_whatever_the_micro_batch(
 ) -> None:
     policy, _, optimizer, reference = fresh(model_folder("qwen2"))
     algorithm = Algorithm.model_validate({"reduction": reduction, "kl_coef": 0.3})
-    updater = Updater(policy, reference, optimizer, algorithm, 1.0, micro_batch_tokens)
+    updater = Updater(policy, reference, optimizer, algorithm, 1.0, micro_batch_tokens, max_tokens=64)
     seen: dict[str, torch.Tensor] = {}
     optimizer.step = lambda *_: seen.update({n: m.grad.clone() for n, m in optimizer.masters.items()})  # type: ignore[method-assign]
     updater.update(GROUPS, lr=1e-3, max_grad_norm=1e9)
@@ -143,7 +144,7 @@ def rollout_group(rewards: list[float], finish: list[str]) -> RolloutGroup:
 
 def test_groups_without_variance_are_skipped() -> None:
     groups = [rollout_group([1.0, 1.0], ["stop"] * 2), rollout_group([1.0, 0.0], ["stop"] * 2)]
-    flat, kept = with_advantages(groups, Algorithm())
+    flat, kept = with_advantages(groups, Algorithm(), group_std)
     assert len(training_groups([flat, kept])) == 1
     assert [member.advantage for member in flat.members] == [None, None]
     assert [member.advantage for member in kept.members] == pytest.approx([1.0, -1.0])
@@ -151,8 +152,8 @@ def test_groups_without_variance_are_skipped() -> None:
 
 def test_truncated_rollouts_are_masked_or_count_as_the_recipe_says() -> None:
     group = rollout_group([2.0, 1.0, 0.0], ["stop", "stop", "length"])
-    (counted,) = training_groups(with_advantages([group], Algorithm(truncated="zero_reward")))
-    (masked,) = training_groups(with_advantages([group], Algorithm(truncated="mask")))
+    (counted,) = training_groups(with_advantages([group], Algorithm(truncated="zero_reward"), group_std))
+    (masked,) = training_groups(with_advantages([group], Algorithm(truncated="mask"), group_std))
     assert counted.is_counted == (True, True, True)
     assert counted.advantages[2] < counted.advantages[1] == 0
     assert masked.is_counted == (True, True, False)
@@ -204,12 +205,96 @@ def test_samples_of_other_weights_are_weighed_by_what_these_make_of_them(model_f
     assert told_twice["optim/grad_norm"] == pytest.approx(2 * told["optim/grad_norm"], rel=1e-4)
 
 
+METHODS: list[dict[str, Any]] = [
+    {"reduction": "prompt_mean"},
+    {"reduction": "fixed_length"},
+    {"loss": "gspo", "clip_low": 0.3, "clip_high": 0.3},
+    {"loss": "cispo"},
+    {"loss": "dppo"},
+    {"loss": "policy_gradient"},
+    {"loss": "sapo"},
+    {"kl": "k2", "kl_coef": 0.3},
+    {"kl": "k3_unbiased", "kl_coef": 0.3},
+    {"kl": "k1", "kl_in": "reward", "kl_coef": 0.3},
+    {"entropy": "bonus", "entropy_coef": 0.3},
+    {"entropy": "kl_cov", "entropy_share": 0.4},
+    {"entropy": "clip_cov", "entropy_share": 0.4, "covariance_low": -9.0, "covariance_high": 9.0},
+]
+
+
+@pytest.mark.parametrize("settings", METHODS, ids=lambda settings: "-".join(map(str, settings.values())))
+def test_every_method_has_one_gradient_however_an_update_is_cut(
+    model_folder: Callable[[str], Path], settings: dict[str, Any]
+) -> None:
+    plain = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1})
+    whole = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1} | settings)
+    cut = gradients_of(model_folder("qwen2"), 1, GROUPS, **{"kl_coef": 0.1} | settings)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cut[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+    assert any(not torch.allclose(plain[name], gradient) for name, gradient in whole.items())  # it has an effect
+
+
+@pytest.mark.parametrize("settings", METHODS, ids=lambda settings: "-".join(map(str, settings.values())))
+def test_the_order_of_members_and_those_left_out_change_no_gradient(
+    model_folder: Callable[[str], Path], settings: dict[str, Any]
+) -> None:
+    if settings.get("entropy") == "clip_cov":
+        pytest.skip("draws tokens by their place")
+    found = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1} | settings)
+    turned = [
+        TrainingGroup(
+            group.prompt_ids,
+            group.completions[::-1],
+            group.rollout_logprobs[::-1],
+            group.advantages[::-1],
+            group.is_counted[::-1],
+        )
+        for group in GROUPS
+    ]
+    longer = replace(turned[2], completions=((1, 2, 3, 4, 5), (7, 7)), rollout_logprobs=((-1.0,) * 5, (-5.0, -4.0)))
+    other = gradients_of(model_folder("qwen2"), 10_000, [*turned[:2], longer], **{"kl_coef": 0.1} | settings)
+    for name, gradient in found.items():
+        torch.testing.assert_close(other[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def gradients_of(
+    folder: Path, micro_batch_tokens: int, groups: list[TrainingGroup], **algorithm: Any
+) -> dict[str, torch.Tensor]:
+    policy, _, optimizer, reference = fresh(folder)
+    settings = Algorithm.model_validate(algorithm)
+    updater = Updater(policy, reference, optimizer, settings, 1.0, micro_batch_tokens, max_tokens=64)
+    seen: dict[str, torch.Tensor] = {}
+    optimizer.step = lambda *_: seen.update({n: m.grad.clone() for n, m in optimizer.masters.items()})  # type: ignore[method-assign]
+    updater.update(groups, lr=1e-3, max_grad_norm=1e9)
+    return seen
+
+
+def test_only_tokens_of_high_entropy_are_learned_from(model_folder: Callable[[str], Path]) -> None:
+    policy, _, optimizer, _ = fresh(model_folder("qwen2"))
+    settings = Algorithm(kl_coef=0.0, entropy="high_entropy", entropy_share=0.25)
+    updater = Updater(policy, None, optimizer, settings, 1.0, 10_000, max_tokens=64)
+    metrics = updater.update([with_current_logprobs(policy, GROUPS[0])], lr=1e-3, max_grad_norm=1.0)
+    assert metrics["policy/clip_fraction"] == pytest.approx(
+        1 - 2 / 6, abs=1e-6
+    )  # two of the six tokens: a quarter, rounded
+
+
+def test_an_optimizer_that_begins_anew_takes_its_first_step_again(model_folder: Callable[[str], Path]) -> None:
+    _, updater, optimizer, _ = fresh(model_folder("qwen2"))
+    updater.update(GROUPS, lr=1e-3, max_grad_norm=1.0)
+    assert any(value.any() for name, value in optimizer.tensors().items() if name.startswith("exp_avg"))
+    optimizer.begin_anew()
+    state = {name: value for name, value in optimizer.tensors().items() if not name.startswith("masters/")}
+    assert state
+    assert not any(value.any() for value in state.values())
+
+
 @pytest.mark.parametrize("micro_batch_tokens", [1, 12])
 def test_old_logprobs_do_not_depend_on_the_micro_batch(
     model_folder: Callable[[str], Path], micro_batch_tokens: int
 ) -> None:
     policy, updater, optimizer, reference = fresh(model_folder("qwen2"))
-    cut = Updater(policy, reference, optimizer, Algorithm(), 1.0, micro_batch_tokens)
+    cut = Updater(policy, reference, optimizer, Algorithm(), 1.0, micro_batch_tokens, max_tokens=64)
     for ours, theirs in zip(cut.with_old_logprobs(GROUPS), updater.with_old_logprobs(GROUPS), strict=True):
         assert ours.old_logprobs is not None
         assert theirs.old_logprobs is not None

@@ -25,6 +25,8 @@ PIPELINE = "pipeline"
 """The ``type`` of a list of stages (``config/pipeline.py``)."""
 DEFAULT = "default"
 """An override with this value takes the key out of the recipe, so that the schema's default holds again."""
+USE = "use"
+"""A list of presets: in a file they lie under its own keys, on the command line over them."""
 _TOML_REMEDIES = {
     "Cannot overwrite": "this key stands twice, keep one",
     "Cannot declare": "this [table] stands twice, keep one",
@@ -35,7 +37,10 @@ _TOML_REMEDIES = {
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of that name or file with overrides such as ``optimizer.lr=1e-4`` put over it; else RecipeError."""
     source, table = read_table(name_or_path)
-    return parse_recipe(source, table, overrides)
+    named = [override for override in overrides if override.partition("=")[0].strip() == USE]
+    for override in named:
+        put_presets_over(table, _names_of(override), override)
+    return parse_recipe(source, table, [override for override in overrides if override not in named])
 
 
 def parse_recipe(source: str, table: dict[str, Any], overrides: Sequence[str] = ()) -> Recipe:
@@ -95,9 +100,47 @@ def read_table(name_or_path: str) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{source}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     try:
-        return source, tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source}: {_toml_problem(str(error), text)}") from error
+    return source, _over_presets(source, table)
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with the package: parts of recipes."""
+    return sorted(_preset_files())
+
+
+def put_presets_over(table: dict[str, Any], names: Sequence[str], source: str) -> None:
+    """Change a table in place. Raises RecipeError for a name that no preset has."""
+    found = _preset_files()
+    for name in names:
+        if name not in found:
+            hint = did_you_mean(name, list(found)) or ";"
+            raise RecipeError(f"{source}: {USE}: there is no preset {name}{hint} presets: {', '.join(sorted(found))}")
+        put_over(table, tomllib.loads(found[name].read_text(encoding="utf-8")))
+
+
+def _over_presets(source: str, table: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's own keys over those of the presets it names."""
+    names = table.pop(USE, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in cast("list[Any]", names)):
+        raise RecipeError(f'{source}: {USE}: is {shown(names)}; write a list of presets, such as {USE} = ["modern"]')
+    under: dict[str, Any] = {}
+    put_presets_over(under, cast("list[str]", names), source)
+    put_over(under, table)
+    return under
+
+
+def _names_of(override: str) -> list[str]:
+    """``use=modern``, or several with commas between or as a TOML list."""
+    value = _parse_value(override.partition("=")[2])
+    return [str(name) for name in cast("list[Any]", value)] if isinstance(value, list) else str(value).split(",")
+
+
+def _preset_files() -> dict[str, Traversable]:
+    files = resources.files("thinkwright").joinpath("presets").iterdir()
+    return {file.name.removesuffix(_SUFFIX): file for file in files if file.name.endswith(_SUFFIX)}
 
 
 def _no_such_recipe(name: str, shipped: list[str]) -> str:

@@ -16,7 +16,14 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from thinkwright.config.general import READS
 from thinkwright.config.kinds import Recipe
-from thinkwright.config.load import PIPELINE, apply_overrides, parse_recipe, put_over, read_table
+from thinkwright.config.load import (
+    PIPELINE,
+    apply_overrides,
+    parse_recipe,
+    put_over,
+    put_presets_over,
+    read_table,
+)
 from thinkwright.config.problems import did_you_mean, problems_of
 from thinkwright.config.section import Section
 from thinkwright.errors import RecipeError
@@ -63,8 +70,10 @@ class StageEntry(Section):
     """How other stages and the command line call it."""
     recipe: str
     """A shipped recipe, or a TOML file, whose path is relative to this file."""
+    use: tuple[str, ...] = ()
+    """Presets that are put over that recipe."""
     set: dict[str, Any] = Field(default={})
-    """Keys of that recipe to be changed, as tables or dotted."""
+    """Keys of that recipe to be changed, as tables or dotted, after the presets."""
     gates: tuple[Condition, ...] = ()
     """What must hold after it."""
 
@@ -169,6 +178,7 @@ def _load_stage(
         raise RecipeError(f"{place}: two stages have this name; give each its own")
     file = folder / entry.recipe
     _, table = read_table(str(file) if file.is_file() else entry.recipe)
+    put_presets_over(table, entry.use, place)
     put_over(table, {"seed": seed} | entry.set)
     parse_recipe(f"{place} ({entry.recipe})", table, overrides)
     taken = [(key, text) for key, text in texts_of(table) if text.startswith("@")]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.alarms import AlarmLimits
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.curriculum import Curriculum
 from thinkwright.config.engines import EngineSettings
 from thinkwright.config.general import General
@@ -117,47 +118,6 @@ class RLRollout(TrainingRollout):
             raise ValueError(
                 "max_staleness has no effect where the trainer's own process samples; set rollout.engines.count = 1 "
                 "(or rollout.vllm), or remove it"
-            )
-        return self
-
-
-class Algorithm(Section):
-    """GRPO (DeepSeekMath, arXiv:2402.03300, equation 3)."""
-
-    mini_batches: PositiveInt = 2
-    """Updates made from one step's rollouts, each from its own part of the groups."""
-    clip_low: Share = 0.2
-    """The ratio's lower bound is 1 - clip_low."""
-    clip_high: PositiveFloat = 0.28
-    """The ratio's upper bound is 1 + clip_high (DAPO, arXiv:2503.14476: higher than the lower one)."""
-    reduction: Literal["token_mean", "sequence_mean"] = "token_mean"
-    """Mean over all tokens of the update (DAPO), or over each completion first (GRPO as published)."""
-    kl_coef: float = Field(default=0.001, ge=0)
-    """Weight of the k3 KL term against the reference policy (R1-Zero: 0.001)."""
-    reference_refresh_steps: PositiveInt = 400
-    """The reference policy becomes the current one every so many steps (R1-Zero: 400)."""
-    truncated: Literal["zero_reward", "mask"] = "zero_reward"
-    """A cut completion scores 0 and is learned from, or is left out of baseline and loss."""
-    correction: Literal["truncate", "band", "none"] | None = None
-    """Where another program samples: weigh each token by how likely the trainer makes it against that program, at most
-    ``correction_cap`` times (the default); or leave out those outside of 1 / ``correction_cap`` to that; or heed no
-    difference."""
-    correction_cap: Annotated[float, Field(gt=1)] | None = None
-    """Bound of the weights of ``correction``, 2 by default."""
-
-    @model_validator(mode="after")
-    def _options_have_effect(self) -> "Algorithm":
-        if self.mini_batches == 1 and {"clip_low", "clip_high"} & self.model_fields_set:
-            raise ValueError(
-                "clip_low and clip_high have no effect with mini_batches = 1, where the ratio is always 1; "
-                "remove them (key=default on the command line) or raise mini_batches"
-            )
-        if self.correction == "none" and self.correction_cap is not None:
-            raise ValueError('correction_cap has no effect with correction = "none"; remove it')
-        if self.kl_coef == 0 and "reference_refresh_steps" in self.model_fields_set:
-            raise ValueError(
-                "reference_refresh_steps has no effect with kl_coef = 0; "
-                "remove it (algorithm.reference_refresh_steps=default on the command line) or raise kl_coef"
             )
         return self
 

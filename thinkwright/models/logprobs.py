@@ -18,7 +18,7 @@ TILE_VOCABULARY = 2048
 def token_logprobs(hidden: Tensor, head: Tensor, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) of ``tokens`` (N,) and entropies (N,), from hidden (N, E) and head weight (V, E).
 
-    Both in fp32; only the log-probabilities carry a gradient.
+    Both in fp32, and both carry a gradient.
     """
     return _TokenLogprobs.apply(hidden, head, tokens, temperature)  # type: ignore[return-value]
 
@@ -37,23 +37,31 @@ class _TokenLogprobs(torch.autograd.Function):
             for tile in _tiles(len(tokens), TILE_TOKENS)
         ]
         logprobs, entropies, normalizers = (torch.cat(part) for part in zip(*parts, strict=True))
-        ctx.save_for_backward(hidden, head, tokens, normalizers)
+        ctx.save_for_backward(hidden, head, tokens, normalizers, entropies)
         ctx.temperature = temperature
-        ctx.mark_non_differentiable(entropies)
+        ctx.set_materialize_grads(False)  # few losses ask for the entropies' gradient
         return logprobs, entropies
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """d logprob / d logits = one_hot(token) - softmax(logits)."""
-        hidden, head, tokens, normalizers = ctx.saved_tensors
+        """By the logits, with p = softmax(logits): one_hot(token) - p, and for the entropy -p (log p + entropy)."""
+        hidden, head, tokens, normalizers, entropies = ctx.saved_tensors
+        of_logprobs, of_entropies = grads
+        if of_logprobs is None:
+            of_logprobs = torch.zeros_like(normalizers)
         exact = head.float()
         grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(exact)
         for tile in _tiles(len(tokens), TILE_TOKENS):
-            states, grad, columns = hidden[tile].float() / ctx.temperature, grads[0][tile, None], tokens[tile, None]
+            states, grad, columns = hidden[tile].float() / ctx.temperature, of_logprobs[tile, None], tokens[tile, None]
             grad_states = torch.zeros_like(states)
             for part in _tiles(len(head), TILE_VOCABULARY):
                 logits = states @ exact[part].mT
-                grad_logits = logits.sub_(normalizers[tile, None]).exp_().mul_(-grad)
+                log_probs = logits.sub_(normalizers[tile, None])
+                if of_entropies is None:
+                    grad_logits = log_probs.exp_().mul_(-grad)
+                else:
+                    slope = (log_probs + entropies[tile, None]) * of_entropies[tile, None] + grad
+                    grad_logits = log_probs.exp_().mul_(-slope)
                 is_here, place = _within(columns, part)
                 grad_logits.scatter_add_(-1, place, grad * is_here)
                 grad_states.addmm_(grad_logits, exact[part])

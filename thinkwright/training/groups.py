@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import torch
 
-from thinkwright.algorithms.advantages import group_normalized_advantages
-from thinkwright.config.recipe import Algorithm
+from thinkwright.algorithms.advantages import AdvantageFunction
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.types import RolloutGroup, ScoredRollout, TrainingGroup
 
 
-def with_advantages(groups: Sequence[RolloutGroup], algorithm: Algorithm) -> list[RolloutGroup]:
-    """The groups with the advantage of every member that the update reads.
+def with_advantages(
+    groups: Sequence[RolloutGroup], algorithm: Algorithm, advantages_of: AdvantageFunction
+) -> list[RolloutGroup]:
+    """The groups of a step with the advantage of every member that the update reads.
 
     Those that were not graded take no part, nor does a group whose rewards do not differ, or with fewer than two
     graded members: it would teach nothing.
@@ -19,7 +21,7 @@ def with_advantages(groups: Sequence[RolloutGroup], algorithm: Algorithm) -> lis
     assert not any(any(m.rollout.is_forced) for group in groups for m in group.members), "forced tokens teach nothing"
     rewards = torch.tensor([[member.reward for member in group.members] for group in groups])
     is_counted = torch.tensor([[_is_counted(member, algorithm) for member in group.members] for group in groups])
-    advantages = group_normalized_advantages(rewards, is_counted)
+    advantages = advantages_of(rewards, is_counted)
     return [
         _of_group(group, row.tolist(), counts.tolist())
         for group, row, counts in zip(groups, advantages, is_counted, strict=True)

@@ -92,6 +92,14 @@ class MasterOptimizer:
         for name, param in self._rounded:
             param.copy_(self.masters[name])
 
+    @torch.no_grad()
+    def begin_anew(self) -> None:
+        """Forget all moments, as if no step had been taken; the weights stay."""
+        for optimizer in self._optimizers:
+            for state in optimizer.state.values():
+                for value in state.values():
+                    value.zero_()
+
     def tensors(self) -> dict[str, Tensor]:
         """Masters and the optimizers' state by name: all that a checkpoint must hold to go on as if never stopped."""
         names = {id(master): name for name, master in self.masters.items()}

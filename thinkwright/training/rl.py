@@ -12,6 +12,7 @@ from statistics import fmean
 
 from torch import Tensor
 
+from thinkwright.algorithms.custom import advantage_of
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
@@ -94,7 +95,9 @@ class RLTrainer:
             recipe.rollout.temperature,
             recipe.optimizer.micro_batch_tokens,
             ranks,
+            max_tokens=recipe.rollout.max_response_tokens,
         )
+        self._advantages_of = advantage_of(recipe.algorithm.advantage)
         if recipe.optimizer.recompute_activations:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
@@ -175,7 +178,7 @@ class RLTrainer:
         check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         waited = max(0.0, taken - found.late_seconds)
-        groups = with_advantages(groups, self.recipe.algorithm)
+        groups = with_advantages(groups, self.recipe.algorithm, self._advantages_of)
         learned = training_groups(groups)
         updates = self.learn(step, learned)
         updated_at = time.monotonic()
@@ -331,6 +334,8 @@ class RLTrainer:
     def _refresh_reference(self, step: int) -> None:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:
             renew_reference(self.learner, self.reference)
+            if self.recipe.algorithm.reference_refresh_optimizer:
+                self.optimizer.begin_anew()
 
     def learning_rate(self, step: int) -> float:
         """The rate at a step: linear warm-up, then constant or falling to 0."""

@@ -7,15 +7,19 @@ differ before the first update is measured as ``policy/logprob_gap``.
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thinkwright.algorithms.kl import k3
-from thinkwright.algorithms.policy_loss import REDUCTIONS, clipped_policy_loss
+from thinkwright.algorithms.custom import policy_loss_of
+from thinkwright.algorithms.entropy import covariances, drawn_within, largest
+from thinkwright.algorithms.kl import KL_ESTIMATORS, k3, kl_penalized
+from thinkwright.algorithms.reductions import REDUCTIONS
 from thinkwright.algorithms.rollout_correction import CORRECTIONS, DEFAULT_CAP
-from thinkwright.config.recipe import Algorithm
+from thinkwright.algorithms.tokens import LossTokens
+from thinkwright.config.algorithm import Algorithm
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
@@ -25,15 +29,22 @@ from thinkwright.types import Metrics, TrainingGroup
 
 
 @dataclass(frozen=True)
-class FlatTokens:
-    """The completion tokens of some groups, one completion after the other; N tokens, S completions."""
+class UpdateTokens:
+    """The completion tokens of an update, or of a micro-batch of it, one completion after the other; N tokens."""
 
-    lengths: Tensor  # (S,)
     tokens: Tensor  # (N,)
     advantages: Tensor  # (N,)
     rollout_logprobs: Tensor  # (N,)
     old_logprobs: Tensor  # (N,) the same, unless another program sampled
-    is_counted: Tensor  # (N,) False where the completion is left out of the loss
+    sequences: Tensor  # (N,) which completion
+    weights: Tensor  # (N,) in the loss; 0 where the completion is left out of it
+    is_learned: Tensor  # (N,) False where entropy's rule takes the gradient away
+    is_penalized: Tensor  # (N,) True where it adds a penalty
+
+    def part(self, start: int, stop: int) -> "UpdateTokens":
+        """Tokens ``start`` to ``stop``; completions are never cut."""
+        cut = {name: value[start:stop] for name, value in vars(self).items()}
+        return UpdateTokens(**cut | {"sequences": cut["sequences"] - cut["sequences"][0]})
 
 
 def micro_batches(groups: Sequence[TrainingGroup], max_tokens: int) -> Iterator[list[TrainingGroup]]:
@@ -103,7 +114,10 @@ class Updater:
         temperature: float,
         micro_batch_tokens: int,
         ranks: Ranks = SINGLE,
+        *,
+        max_tokens: int,
     ) -> None:
+        """``max_tokens``: the limit of a completion. Raises RecipeError for a loss of the user's own that is none."""
         self._ranks = ranks
         self._policy = policy
         self._reference = reference
@@ -111,23 +125,37 @@ class Updater:
         self._algorithm = algorithm
         self._temperature = temperature
         self._micro_batch_tokens = micro_batch_tokens
+        self._max_tokens = max_tokens
+        self._loss = partial(policy_loss_of(algorithm.loss), **algorithm.loss_settings())
 
     def update(
-        self, groups: Sequence[TrainingGroup], lr: float, max_grad_norm: float, *, is_corrected: bool = False
+        self,
+        groups: Sequence[TrainingGroup],
+        lr: float,
+        max_grad_norm: float,
+        *,
+        is_corrected: bool = False,
+        seed: int = 0,
     ) -> Metrics:
         """One optimizer step on the groups, the same ones on every rank; each makes its part of the passes.
 
         ``is_corrected``: other weights or another program drew the tokens, so ``algorithm.correction`` is heeded. For
         groups without old log-probabilities this is then the step's first update, whose own are the old ones.
+        ``seed``: of what is drawn within the update.
 
         TrainingError, weights untouched, if loss or gradient is not finite.
         """
-        counted = [len(c) for g in groups for c, counts in zip(g.completions, g.is_counted, strict=True) if counts]
-        num_tokens, num_sequences = sum(counted), len(counted)
-        batches = list(micro_batches(groups, self._micro_batch_tokens))
+        found = self._flatten(groups, seed)
+        num_tokens = int((found.weights > 0).sum())
+        batches, start = list[tuple[list[TrainingGroup], int, int]](), 0
+        for batch in micro_batches(groups, self._micro_batch_tokens):
+            stop = start + sum(len(completion) for group in batch for completion in group.completions)
+            batches.append((batch, start, stop))
+            start = stop
+        is_first = is_corrected and groups[0].old_logprobs is None
         shares = [
-            self._backward(batch, num_tokens, num_sequences, float(is_own), is_corrected)
-            for batch, is_own in self._ranks.passes(batches)
+            self._backward(batch, found.part(first, last), num_tokens, float(is_own), is_corrected, is_first)
+            for (batch, first, last), is_own in self._ranks.passes(batches)
         ]
         totals = self._ranks.sums({name: float(sum(share[name] for share in shares)) for name in shares[0]})
         norm = self._optimizer.gradient_norm(totals["loss/total"])
@@ -139,7 +167,7 @@ class Updater:
         """The groups with the log-probabilities of their tokens under the weights as they are now."""
         own: list[list[float]] = []
         for batch, is_own in self._ranks.passes(list(micro_batches(groups, self._micro_batch_tokens))):
-            tokens = _flatten(batch, self._policy.device).tokens
+            tokens = _token_ids(batch).to(self._policy.device)
             logprobs, _ = policy_logprobs(self._policy, tree_of(batch), tokens, self._temperature)
             if is_own:
                 own.append(logprobs.tolist())
@@ -150,54 +178,125 @@ class Updater:
             found.append(replace(group, old_logprobs=rows))
         return found
 
-    def _backward(
-        self, groups: list[TrainingGroup], num_tokens: int, num_sequences: int, weight: float, is_corrected: bool
-    ) -> dict[str, Tensor]:
-        """Add the micro-batch's share of the update's gradient, times ``weight``; returns its share of each metric."""
-        settings, reduce = self._algorithm, REDUCTIONS[self._algorithm.reduction]
-        flat, tree = _flatten(groups, self._policy.device), tree_of(groups)
-        logprobs, entropies = policy_logprobs(self._policy, tree, flat.tokens, self._temperature)
-        is_first = is_corrected and groups[0].old_logprobs is None
-        old_logprobs = logprobs.detach() if is_first else flat.old_logprobs
-        per_token, is_clipped = clipped_policy_loss(
-            logprobs, old_logprobs, flat.advantages, settings.clip_low, settings.clip_high
+    def _flatten(self, groups: Sequence[TrainingGroup], seed: int) -> UpdateTokens:
+        """All tokens of an update, with what each weighs in its loss and what entropy's rule makes of it."""
+        lengths = torch.tensor([len(c) for g in groups for c in g.completions])
+        is_counted = torch.tensor([counts for g in groups for counts in g.is_counted])
+        prompts = torch.tensor([i for i, g in enumerate(groups) for counts in g.is_counted if counts])
+        _, prompts = prompts.unique(return_inverse=True)  # those without a counted completion are no prompts
+        weights = torch.zeros(len(lengths))
+        reduce = REDUCTIONS[self._algorithm.reduction]
+        weights[is_counted] = reduce(lengths[is_counted], prompts, self._max_tokens)
+        advantages = torch.tensor([a for g in groups for a in g.advantages]).repeat_interleave(lengths)
+        rollout_logprobs = _joined(g.rollout_logprobs for g in groups)
+        old_logprobs = _joined(g.old_logprobs or g.rollout_logprobs for g in groups)
+        is_learned, is_penalized = self._chosen(old_logprobs, advantages, is_counted.repeat_interleave(lengths), seed)
+        flat: Any = (
+            _token_ids(groups),
+            advantages,
+            rollout_logprobs,
+            old_logprobs,
+            torch.arange(len(lengths)).repeat_interleave(lengths),
+            weights.repeat_interleave(lengths),
+            is_learned,
+            is_penalized,
         )
-        weights = flat.is_counted.float() * weight
-        correct = CORRECTIONS.get(settings.correction or "truncate") if is_corrected else None
-        corrections = torch.ones_like(weights)
-        if correct is not None:
-            corrections = correct(old_logprobs, flat.rollout_logprobs, settings.correction_cap or DEFAULT_CAP)
-        policy_loss = reduce(per_token * corrections * weights, flat.lengths, num_tokens, num_sequences)
-        kl = torch.zeros_like(logprobs)
+        return UpdateTokens(*(tensor.to(self._policy.device) for tensor in flat))
+
+    def _chosen(self, old_logprobs: Tensor, advantages: Tensor, is_counted: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Which tokens are learned from, and which penalised, by the covariance of log-probability and advantage."""
+        nothing, settings = torch.zeros_like(is_counted), self._algorithm.entropy_settings()
+        if self._algorithm.entropy not in ("kl_cov", "clip_cov"):
+            return ~nothing, nothing
+        found = covariances(old_logprobs, advantages, is_counted)
+        if self._algorithm.entropy == "kl_cov":
+            return ~nothing, largest(found, settings["entropy_share"])
+        bounds = settings["covariance_low"], settings["covariance_high"]
+        return ~drawn_within(found, *bounds, settings["entropy_share"], seed), nothing
+
+    def _backward(
+        self,
+        groups: list[TrainingGroup],
+        part: UpdateTokens,
+        num_tokens: int,
+        own: float,
+        is_corrected: bool,
+        is_first: bool,
+    ) -> dict[str, Tensor]:
+        """Add the micro-batch's share of the update's gradient, times ``own``; returns its share of each metric."""
+        settings, tree = self._algorithm, tree_of(groups)
+        logprobs, entropies = policy_logprobs(self._policy, tree, part.tokens, self._temperature)
+        old_logprobs = logprobs.detach() if is_first else part.old_logprobs
+        advantages, ref_logprobs = part.advantages, None
         if self._reference is not None:
             with torch.no_grad():
-                ref_logprobs, _ = policy_logprobs(self._reference, tree, flat.tokens, self._temperature)
-            kl = k3(logprobs, ref_logprobs)
-        kl_loss = reduce(kl * weights, flat.lengths, num_tokens, num_sequences)
-        loss = policy_loss + settings.kl_coef * kl_loss
+                ref_logprobs, _ = policy_logprobs(self._reference, tree, part.tokens, self._temperature)
+            if settings.kl_in == "reward":
+                advantages = kl_penalized(advantages, old_logprobs, ref_logprobs, part.sequences, settings.kl_coef)
+        tokens = LossTokens(logprobs, old_logprobs, part.rollout_logprobs, advantages, part.sequences)
+        per_token, is_clipped = self._loss(tokens)
+        weights, corrections = part.weights * own, self._corrections(tokens, is_corrected)
+        learned = self._learned(part, entropies.detach())
+        policy_loss = (per_token * learned * corrections * weights).sum()
+        kl, kl_loss = self._kl(tokens, ref_logprobs, weights)
+        loss = policy_loss + settings.kl_coef * kl_loss + self._entropy_loss(tokens, entropies, part, weights)
         loss.backward()
-        gap = (logprobs.detach() - flat.rollout_logprobs).abs()
         shares = {
-            "policy/kl": kl.detach(),
-            "policy/entropy": entropies,
-            "policy/clip_fraction": is_clipped.float(),
-            "policy/logprob_gap": gap,
+            "policy/kl": kl,
+            "policy/entropy": entropies.detach(),
+            "policy/clip_fraction": (is_clipped | ~learned).float(),
+            "policy/logprob_gap": (logprobs.detach() - part.rollout_logprobs).abs(),
         }
-        if correct is not None:
+        if is_corrected:
             shares["policy/correction"] = corrections
-        metrics = {name: (share * weights).sum() / num_tokens for name, share in shares.items()}
+        counted = (part.weights > 0).float() * own / num_tokens
+        metrics = {name: (share * counted).sum() for name, share in shares.items()}
         losses = {"loss/policy": policy_loss, "loss/kl": kl_loss, "loss/total": loss}
         return metrics | {name: value.detach() for name, value in losses.items()}
 
+    def _corrections(self, tokens: LossTokens, is_corrected: bool) -> Tensor:
+        """What each token's loss weighs, (N,), since another program or older weights drew it."""
+        settings = self._algorithm
+        # DPPO holds tokens against the sampler's probabilities itself.
+        name = settings.correction or ("none" if settings.loss == "dppo" else "truncate")
+        if not is_corrected or name == "none":
+            return torch.ones_like(tokens.advantages)
+        return CORRECTIONS[name](tokens, settings.correction_cap or DEFAULT_CAP).detach()
 
-def _flatten(groups: Sequence[TrainingGroup], device: torch.device) -> FlatTokens:
-    lengths = torch.tensor([len(c) for g in groups for c in g.completions])
-    tokens = torch.tensor([token for g in groups for c in g.completions for token in c])
-    advantages = torch.tensor([a for g in groups for a in g.advantages])
-    is_counted = torch.tensor([counts for g in groups for counts in g.is_counted])
-    logprobs, old_logprobs = (
-        torch.tensor([p for rows in per_group for row in rows for p in row])
-        for per_group in ([g.rollout_logprobs for g in groups], [g.old_logprobs or g.rollout_logprobs for g in groups])
-    )
-    flat: Any = lengths, tokens, advantages.repeat_interleave(lengths), logprobs, old_logprobs
-    return FlatTokens(*(tensor.to(device) for tensor in (*flat, is_counted.repeat_interleave(lengths))))
+    def _learned(self, part: UpdateTokens, entropies: Tensor) -> Tensor:
+        """Which tokens are learned from (N,). Those of high entropy are told within the micro-batch, since they are
+        known only with its pass."""
+        if self._algorithm.entropy != "high_entropy":
+            return part.is_learned
+        known = entropies.masked_fill(part.weights == 0, -torch.inf)
+        return largest(known, self._algorithm.entropy_settings()["entropy_share"])
+
+    def _kl(self, tokens: LossTokens, ref_logprobs: Tensor | None, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The estimate for each token (N,), without a gradient, and its share of the loss; 0 where it is no part."""
+        if ref_logprobs is None:
+            return torch.zeros_like(weights), weights.new_zeros(())
+        settings = self._algorithm
+        if settings.kl_in == "reward":
+            return k3(tokens.logprobs.detach(), ref_logprobs), weights.new_zeros(())
+        estimate = KL_ESTIMATORS[settings.kl.removesuffix("_unbiased")](tokens.logprobs, ref_logprobs)
+        if settings.kl == "k3_unbiased":
+            estimate = estimate * tokens.ratio
+        return estimate.detach(), (estimate * weights).sum()
+
+    def _entropy_loss(self, tokens: LossTokens, entropies: Tensor, part: UpdateTokens, weights: Tensor) -> Tensor:
+        """Entropy's term of the loss; 0 where it has none."""
+        coef = self._algorithm.entropy_settings().get("entropy_coef", 0.0)
+        if self._algorithm.entropy == "bonus":
+            return -coef * (entropies * weights).sum()
+        if self._algorithm.entropy == "kl_cov":
+            change = (tokens.logprobs - tokens.old_logprobs).abs()
+            return coef * (change * part.is_penalized * weights).sum()
+        return weights.new_zeros(())
+
+
+def _token_ids(groups: Sequence[TrainingGroup]) -> Tensor:
+    return torch.tensor([token for g in groups for c in g.completions for token in c])
+
+
+def _joined(logprobs: Iterator[tuple[tuple[float, ...], ...]]) -> Tensor:
+    return torch.tensor([value for rows in logprobs for row in rows for value in row])

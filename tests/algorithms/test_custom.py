@@ -1,0 +1,94 @@
+"""A method of one's own: taken by name, and refused before a run begins if it is none."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from thinkwright.algorithms.custom import advantage_of, policy_loss_of
+from thinkwright.algorithms.tokens import LossTokens
+from thinkwright.errors import RecipeError
+
+MODULE = """
+import torch
+
+NUMBER = 3
+
+def centered(rewards, is_counted):
+    counted = is_counted.float()
+    return (rewards - (rewards * counted).sum(1, keepdim=True) / counted.sum(1, keepdim=True)) * counted
+
+def one_row(rewards, is_counted):
+    return rewards[0]
+
+def endless(rewards, is_counted):
+    return rewards / 0
+
+def halved(tokens):
+    loss = -tokens.advantages * tokens.logprobs / 2
+    return loss, torch.zeros_like(loss, dtype=torch.bool)
+
+def detached(tokens):
+    loss = -tokens.advantages * tokens.logprobs.detach()
+    return loss, torch.zeros_like(loss, dtype=torch.bool)
+
+def alone(tokens):
+    return -tokens.advantages * tokens.logprobs
+
+def unsure(tokens):
+    return -tokens.advantages * tokens.logprobs, tokens.advantages
+
+def wants_more(tokens, other):
+    return other
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"own_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    return name
+
+
+def test_functions_of_ones_own_are_taken_from_the_folder_of_the_run(module: str) -> None:
+    found = advantage_of(f"{module}:centered")(torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
+    assert found.tolist() == [[0.5, -0.5]]
+    ones = torch.ones(2)
+    loss, _ = policy_loss_of(f"{module}:halved")(LossTokens(ones, ones, ones, ones, torch.zeros(2, dtype=torch.long)))
+    assert loss.tolist() == [-0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("one_row", r"must give advantages of shape \(2, 4\) in floats, and gave shape \(4,\)"),
+        ("endless", "not finite on a small example"),
+        ("NUMBER", "is int, not a function"),
+        ("missing", "correct the name after the colon"),
+    ],
+)
+def test_what_makes_no_advantages_is_refused(module: str, function: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=rf"algorithm.advantage: {module}:{function}.*{message}"):
+        advantage_of(f"{module}:{function}")
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("detached", "no finite gradient by tokens.logprobs"),
+        ("alone", "must give two tensors"),
+        ("unsure", "the second tensor must be bool"),
+        ("wants_more", "tried on a small example, raised TypeError"),
+        ("missing", "correct the name after the colon"),
+    ],
+)
+def test_what_is_no_loss_is_refused(module: str, function: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=rf"algorithm.loss: {module}:{function}.*{message}"):
+        policy_loss_of(f"{module}:{function}")
+
+
+def test_a_module_that_is_not_there_is_named() -> None:
+    with pytest.raises(RecipeError, match=r"nowhere_at_all.*run from the folder that the module is in"):
+        policy_loss_of("nowhere_at_all:loss")
