@@ -66,13 +66,18 @@ def _end(code: int) -> str:
 def _as_rank(entry: Callable[..., Any], *arguments: Any) -> Any:
     """The life of one rank. Signals reach it from the launcher alone, so that none comes twice."""
     os.setsid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    die_with_parent()
     try:
         return entry(*arguments)
     except ThinkwrightError as error:
         print(f"thinkwright: rank {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)
         sys.exit(LOST_EXIT_CODE if isinstance(error, RanksError) else 1)
+
+
+def die_with_parent() -> None:
+    """Let this process be ended (SIGTERM) when the thread that started it ends, on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _tell_children() -> None:

@@ -35,9 +35,8 @@ def plan_of_probe(
     """The whole run, each step like the measured one."""
     size = size_of(recipe.model)
     phases = {SAMPLING: measured.sampling, UPDATE: measured.update, OTHER: measured.other}
-    # Evaluations lengthen as the completions do; the first is of the policy as it writes now, and was measured.
-    longer = measured.sampling / measured.sampling_now if measured.sampling_now else 1.0
-    evaluations = measured.evaluation * (1 + longer * (num_evaluations(recipe, measured.num_steps) - 1))
+    later = num_evaluations(recipe, measured.num_steps) - 1
+    evaluations = measured.evaluation + measured.evaluation_later * later
     return Plan(
         name=name,
         known_by=f"two steps measured on this machine's {measured.device}",

@@ -23,6 +23,8 @@ class Measured:
     """Until the first step: loading, checks, the gate."""
     evaluation: float
     """Of the policy as it is."""
+    evaluation_later: float
+    """Of the policy as it will write, mean over the run."""
     saving: float
     """A checkpoint."""
     sampling: float

@@ -18,6 +18,7 @@ import torch
 from thinkwright.config.kinds import TrainingRecipe
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.launch import die_with_parent
 from thinkwright.pipeline.run import refuse_reward_models, run_training
 from thinkwright.pipeline.spread import is_spread, launched_here, ranks_of
 from thinkwright.planning.expected import Expected
@@ -44,7 +45,8 @@ def probe(recipe: TrainingRecipe, expected: Expected) -> Measured:
         if is_spread(recipe):
             launched_here(recipe, _measure_here, folder, expected)
         else:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            context = get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=context, initializer=die_with_parent) as process:
                 process.submit(_measure_here, recipe, folder, expected).result()
         return Measured(**read_json(folder / FILE))
 

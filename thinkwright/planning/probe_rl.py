@@ -1,6 +1,7 @@
 """The probe of an RL recipe: a step as it would be made, and one whose completions have the expected lengths."""
 
 import time
+from dataclasses import replace
 from statistics import fmean
 
 from thinkwright.display import Display
@@ -8,7 +9,6 @@ from thinkwright.planning.expected import Expected, planned_lengths
 from thinkwright.planning.measured import Measured, memory_measured, repeated, timed
 from thinkwright.planning.meter import peak_bytes, reset_peak, used_bytes
 from thinkwright.training.rl import RLTrainer
-from thinkwright.training.step_sampler import StepPrompts
 from thinkwright.training.update import micro_batches, tree_of
 from thinkwright.types import Metrics, RolloutGroup, TrainingGroup
 
@@ -27,15 +27,19 @@ class _PlannedStep:
         )
         taught = fmean(any(member.advantage is not None for member in group.members) for group in groups)
         self.share = taught if expected.learned_share is None else expected.learned_share
-        share = trainer.samplers.share
-        self._prompts = StepPrompts(share([group.prompt for group in groups]), (), share(self._lengths))
+        self._num_sampled = 0
         self._sampled: list[RolloutGroup] = []
         self.learned: list[TrainingGroup] = []
 
     def sample(self) -> float:
         """Seconds; what was sampled is scored meanwhile, as in a run."""
         trainer, start = self._trainer, time.monotonic()
-        found = trainer.sampler.rollouts(1, self._prompts, trainer.progress.policy_version)
+        self._num_sampled += 1
+        prompts = trainer.sampler.prompts(self._num_sampled)
+        lengths = trainer.samplers.share(self._lengths)[: len(prompts.by_rule) + len(prompts.to_judge)]
+        found = trainer.sampler.rollouts(
+            self._num_sampled, replace(prompts, lengths=lengths), trainer.progress.policy_version
+        )
         self._sampled = trainer.samplers.joined(found.by_rule)
         seconds = time.monotonic() - start
         count = max(1, round(self.share * len(self._sampled))) if self.share > 0 else 0
@@ -93,6 +97,7 @@ def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Meas
         itemsize=policy.dtype.itemsize,
         opening=opening,
         evaluation=evaluation,
+        evaluation_later=_later(trainer, evaluation, fmean(seconds["sample"])),
         saving=timed(trainer.save),
         sampling=fmean(seconds["sample"]),
         sampling_now=rollout_seconds + reward_seconds,
@@ -107,6 +112,13 @@ def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Meas
         micro_tokens=largest,
         **memory_measured(policy, standing, first_peak, peaks["sample"], peaks["learn"]),
     )
+
+
+def _later(trainer: RLTrainer, now: float, sampling: float) -> float:
+    """Seconds of an evaluation whose completions are as long as the planned ones; never less than now."""
+    rollout = trainer.recipe.rollout
+    num_sampled = len(trainer.task.held_out) * trainer.recipe.evaluation.samples_per_question
+    return max(now, sampling * num_sampled / (rollout.prompts_per_step * rollout.group_size))
 
 
 def _recorded(trainer: RLTrainer, metrics: Metrics, groups: list[RolloutGroup], display: Display) -> float:

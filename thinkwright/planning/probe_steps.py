@@ -6,6 +6,7 @@ from thinkwright.display import Display
 from thinkwright.planning.expected import Expected
 from thinkwright.planning.measured import Measured, memory_measured, repeated, timed
 from thinkwright.planning.meter import peak_bytes, reset_peak, used_bytes
+from thinkwright.run_folder import read_json
 from thinkwright.training.reward_model import RewardModelTrainer
 from thinkwright.training.sft import SFTTrainer
 from thinkwright.training.step_trainer import StepTrainer
@@ -39,6 +40,7 @@ def measure_steps(trainer: StepTrainer, display: Display, expected: Expected) ->
         itemsize=policy.dtype.itemsize,
         opening=opening,
         evaluation=evaluation,
+        evaluation_later=evaluation * max(1.0, _longer_answers(trainer, mean)),
         saving=timed(trainer.save),
         sampling=longer * sampling,
         sampling_now=sampling,
@@ -70,3 +72,14 @@ def _tokens_of(trainer: StepTrainer, measured: int) -> tuple[float, float] | Non
         return None
     mean = sum(tokens) / measured
     return mean, epochs * every / mean
+
+
+def _longer_answers(trainer: StepTrainer, expected: float) -> float:
+    """How many times as long the policy's answers to the evaluation become: as the rows are, or as expected."""
+    path = trainer.folder / "eval" / "step_000000.json"
+    now = (
+        read_json(path)["figures"].get("mean_response_tokens", 0.0) if trainer.ranks.is_first and path.exists() else 0.0
+    )
+    if isinstance(trainer, SFTTrainer):
+        expected = fmean(len(row.completion_ids) for row in trainer.data.training)
+    return expected / now if now else 1.0
