@@ -132,7 +132,7 @@ def test_the_table_reckons_operations_and_bytes() -> None:
     # Attention counts nothing in this model; 35 % of 1,000 operations, 60 % of 500 bytes a second.
     recipe = rl_recipe("rollout.max_response_tokens=192", "algorithm.kl_coef=0.01")
     given = Given(response_tokens=10, learned_share=0.5, prompt_tokens=4, rows=None, devices=1, price=None)
-    plan = plan_of_table("unit", recipe, UNIT, None, TABLE, given)
+    plan = plan_of_table("unit", recipe, UNIT, None, (), TABLE, given)
     sampled = 2 * 4 * 10
     learned = 0.5 * (sampled + 2 * 4)
     # A forward pass is 2 x 10 operations a token; with the backward and the reference's pass four of them.
@@ -147,10 +147,10 @@ def test_the_table_reckons_operations_and_bytes() -> None:
 def test_a_stage_of_rows_is_planned_when_their_number_is_said() -> None:
     recipe = load_recipe("tiny/cold-start")
     given = Given(response_tokens=10, learned_share=1.0, prompt_tokens=4, rows=160, devices=1, price=1.0)
-    plan = plan_of_table("rows", recipe, UNIT, None, TABLE, given)  # type: ignore[arg-type]
-    assert plan.num_steps * plan.learned_tokens / plan.num_steps == pytest.approx(160 * 14)
+    plan = plan_of_table("rows", recipe, UNIT, None, (), TABLE, given)  # type: ignore[arg-type]
+    assert plan.learned_tokens == pytest.approx(160 * 14)
     with pytest.raises(RecipeError, match="--rows"):
-        plan_of_table("rows", recipe, UNIT, None, TABLE, dataclasses.replace(given, rows=None))  # type: ignore[arg-type]
+        plan_of_table("rows", recipe, UNIT, None, (), TABLE, dataclasses.replace(given, rows=None))  # type: ignore[arg-type]
 
 
 def test_the_papers_scale_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +159,7 @@ def test_the_papers_scale_is_planned(capsys: pytest.CaptureFixture[str]) -> None
     assert "zero-long: 138 steps on 512 devices, by the data sheet of h800" in text
     assert "each trainer: does not fit; the first thing that will not: weights" in text  # each rank holds a whole copy
     assert "cold-start: not planned: --rows" in text
+    assert "reward models" in text
     assert "together" in text
 
 
@@ -206,6 +207,9 @@ def test_a_probe_of_rows_counts_their_tokens(tmp_path: Path, capfd: pytest.Captu
         (["tiny/r1"], "cannot be probed before the run"),
         (["tiny/base"], "type pretrain is not probed"),
         (["tiny/base", "--hardware", "h100", "--response-tokens", "9"], "type pretrain is not planned"),
+        (["tiny/r1-zero", "--hardware", "h100", "--response-tokens", "9", "--rows", "5"], "--rows: no effect"),
+        (["tiny/r1-zero", "--hardware", "h100", "--response-tokens", "500"], "over rollout.max_response_tokens = 192"),
+        (["qwen2.5-7b/r1-zero", "--hardware", "h100", "--response-tokens", "9", "--devices", "1"], "give 2 or more"),
         (["tiny/r1-zero", "--like", "nowhere"], "nowhere: no folder of an RL run"),
         (["tiny/r1-zero", "--like", "nowhere", "--learned-share", "1"], "--like says --learned-share already"),
         (["tiny/r1-zero", "--response-tokens", "500"], "over rollout.max_response_tokens = 192"),

@@ -48,8 +48,8 @@ def add_planning_verbs(verbs: Any) -> None:
 
 def _share(text: str) -> float:
     value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share; give a number from 0 to 1")
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("more than 0, at most 1")
     return value
 
 
@@ -130,6 +130,7 @@ def _print_from_table(
     hardware = hardware_of(options.hardware)
     if pipeline is None:
         assert recipe is not None
+        _check_given(recipe, options, tokens)
         _print_plan(console, planned_stage(options.recipe, recipe, hardware, given))
         return
     plans, left = planned_stages(pipeline, options.only, hardware, given)
@@ -139,6 +140,18 @@ def _print_from_table(
         console.print(f"{name}: not planned: {why}", highlight=False, soft_wrap=True)
     if len(plans) > 1:
         console.print(stages_table(plans))
+
+
+def _check_given(recipe: "Recipe", options: argparse.Namespace, tokens: float) -> None:
+    """Raises RecipeError for what a single recipe cannot have, or does not heed."""
+    from thinkwright.planning.expected import Expected, check_expected
+
+    if hasattr(recipe, "rollout"):
+        check_expected(recipe, Expected(tokens, options.learned_share))
+        if options.rows is not None:
+            raise RecipeError(f"--rows: no effect on a stage of type {recipe.type}, which samples its own; remove it")
+    elif options.learned_share is not None:
+        raise RecipeError(f"--learned-share: no effect on a stage of type {recipe.type}; remove it")
 
 
 def _print_plan(console: "Console", plan: "Plan") -> None:

@@ -68,7 +68,7 @@ def _scaled(length: int, factor: float, limit: int) -> int:
 
 def check_expected(recipe: Recipe, expected: Expected) -> None:
     """Raises RecipeError for what the recipe cannot have, or does not heed."""
-    rollout = getattr(recipe, "rollout", None)
+    rollout, option = getattr(recipe, "rollout", None), "--like" if expected.lengths else "--response-tokens"
     if rollout is None and expected != Expected():
         raise RecipeError(
             f"--like, --response-tokens, --learned-share: no effect on a stage of type {recipe.type}, which samples "
@@ -78,6 +78,6 @@ def check_expected(recipe: Recipe, expected: Expected) -> None:
         raise RecipeError(f"--learned-share: no effect on a stage of type {recipe.type}; remove it")
     if rollout is not None and (expected.response_tokens or 0) > rollout.max_response_tokens:
         raise RecipeError(
-            f"--response-tokens: {expected.response_tokens:g} is over rollout.max_response_tokens = "
+            f"{option}: {expected.response_tokens:g} is over rollout.max_response_tokens = "
             f"{rollout.max_response_tokens}, where completions are cut; lower one or raise the other"
         )

@@ -3,7 +3,8 @@
 A floor with two assumptions (``hardware.py``), not a measurement. Devices are taken to share the work evenly.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.kinds import TrainingRecipe
@@ -17,17 +18,16 @@ from thinkwright.planning.memory import (
     CACHE,
     FP32,
     GRADIENTS,
-    TRAINED,
-    WEIGHTS,
     Fit,
     MemoryNeed,
     activation_bytes,
     fit_of,
+    held_cache,
     peak_of,
     sampling_parts,
     standing_parts,
 )
-from thinkwright.planning.plan import OTHER, SAMPLING, UPDATE, Plan, num_devices, step_of
+from thinkwright.planning.plan import OTHER, SAMPLING, UPDATE, Plan, longest_sequence, num_devices, step_of
 from thinkwright.planning.shape import ModelSize
 
 BF16 = 2
@@ -52,10 +52,13 @@ def plan_of_table(
     recipe: TrainingRecipe | RejectionRecipe,
     size: ModelSize,
     teacher: ModelSize | None,
+    judges: Sequence[ModelSize],
     hardware: Hardware,
     given: Given,
 ) -> Plan:
     """The whole run, without evaluations. Raises RecipeError for a stage of rows if nobody says how many."""
+    limit = getattr(getattr(recipe, "rollout", None), "max_response_tokens", given.response_tokens)
+    given = replace(given, response_tokens=min(given.response_tokens, limit))
     if isinstance(recipe, RejectionRecipe):
         return _sampling_plan(name, recipe, size, hardware, given)
     trainers, samplers = _shares(recipe, given)
@@ -71,7 +74,7 @@ def plan_of_table(
         name=name,
         known_by=f"the data sheet of {hardware.name}",
         devices=given.devices or num_devices(recipe),
-        memory=_memory(recipe, size, teacher, hardware, given),
+        memory=_memory(recipe, size, teacher, judges, hardware, given),
         num_steps=work.num_steps,
         phases=phases,
         step_seconds=step_of(recipe, phases),
@@ -91,8 +94,10 @@ def _shares(recipe: TrainingRecipe, given: Given) -> tuple[int, int]:
         return count, apart or count
     if not apart:
         return given.devices, given.devices
-    trainers = max(1, round(given.devices * count / wanted))
-    return trainers, max(1, given.devices - trainers)
+    if given.devices < 2:
+        raise RecipeError("--devices: this recipe trains and samples on different devices; give 2 or more")
+    trainers = min(given.devices - 1, max(1, round(given.devices * count / wanted)))
+    return trainers, given.devices - trainers
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,8 @@ def _moving(recipe: TrainingRecipe, size: ModelSize, work: _Work, hardware: Hard
     micro = recipe.optimizer.micro_batch_tokens if isinstance(recipe, RLRecipe) else recipe.micro_batch_tokens
     rounds = max(1.0, work.learned / (devices * micro))
     has_reference = isinstance(recipe, RLRecipe) and recipe.algorithm.kl_coef > 0
-    moved = (2 + has_reference) * BF16 * size.parameters + FP32 * size.parameters
+    gradients = recipe.lora.rank * size.linear_sides if recipe.lora is not None else size.parameters
+    moved = (2 + has_reference) * BF16 * size.parameters + FP32 * gradients
     return rounds * moved / (hardware.link if devices <= NODE else hardware.network)
 
 
@@ -163,7 +169,7 @@ def _sampling_seconds(
     rollout: RolloutSettings, size: ModelSize, hardware: Hardware, devices: int, given: Given
 ) -> float:
     """Decoding reads the weights and all keys and values once for each token of a running batch."""
-    per_engine = _devices_per_engine(size, hardware, rollout)
+    per_engine = min(devices, _devices_per_engine(size, hardware, rollout))
     engines = max(1.0, devices / per_engine)
     weights = BF16 * size.parameters
     rows = rollout.prompts_per_step * rollout.group_size / engines
@@ -180,6 +186,8 @@ def _devices_per_engine(size: ModelSize, hardware: Hardware, rollout: RolloutSet
     """That share a model which samples: as the recipe says, else the fewest that leave half for keys and values."""
     if isinstance(rollout, TrainingRollout) and rollout.vllm is not None:
         return rollout.vllm.gpus_per_server
+    if isinstance(rollout, TrainingRollout) and rollout.engines is not None:
+        return 1
     count = 1
     while 2 * BF16 * size.parameters > count * hardware.memory:
         count *= 2
@@ -197,14 +205,20 @@ def _rows_that_fit(size: ModelSize, hardware: Hardware, per_engine: int, rollout
 
 
 def _memory(
-    recipe: TrainingRecipe, size: ModelSize, teacher: ModelSize | None, hardware: Hardware, given: Given
+    recipe: TrainingRecipe,
+    size: ModelSize,
+    teacher: ModelSize | None,
+    judges: Sequence[ModelSize],
+    hardware: Hardware,
+    given: Given,
 ) -> list[tuple[MemoryNeed, Fit]]:
     trainers, _ = _shares(recipe, given)
     machine = recipe.machine.model_copy(update={"ranks": trainers})
-    parts = standing_parts(recipe.model_copy(update={"machine": machine}), size, BF16, teacher)
+    parts = standing_parts(recipe.model_copy(update={"machine": machine}), size, BF16, teacher, judges)
     optimizer = recipe.optimizer if isinstance(recipe, RLRecipe) else recipe
     token = activation_bytes(size, BF16, recomputes=_recomputes(recipe))
-    parts[ACTIVATIONS] = token * optimizer.micro_batch_tokens
+    sequence = longest_sequence(recipe, given.prompt_tokens)  # one is read whole, however long it is
+    parts[ACTIVATIONS] = token * max(optimizer.micro_batch_tokens, sequence)
     if trainers > 1:  # two layers are gathered at a time, while one is computed
         parts[ACTIVATIONS] += 2 * BF16 * size.parameters // size.layers
     rollout = getattr(recipe, "rollout", None)
@@ -213,9 +227,9 @@ def _memory(
     )
     cache = BF16 * size.cache_values
     if isinstance(rollout, TrainingRollout) and not rollout.samples_apart:
-        left = hardware.memory - parts[WEIGHTS] - parts.get(TRAINED, 0) - parts[GRADIENTS]
-        wanted = _slots(rollout) * longest * cache
-        parts[CACHE] = min(wanted, max(longest * cache, int(0.8 * left)))  # fewer slots run where not all fit
+        standing = sum(value for name, value in parts.items() if name not in (GRADIENTS, ACTIVATIONS))
+        room = int(0.8 * (hardware.memory - standing)) if rollout.memory_bytes is None else rollout.memory_bytes
+        parts[CACHE] = held_cache(_slots(rollout) * longest * cache, longest * cache, room)
     need = MemoryNeed("each trainer", parts, peak_of(parts), hardware.memory)
     found = [(need, fit_of(need, token, cache, longest))]
     if isinstance(rollout, TrainingRollout) and rollout.samples_apart:

@@ -1,6 +1,6 @@
 """What a device must hold, part by part, and what fits beside it. Bytes throughout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinkwright.config.distill import DistillRecipe
@@ -10,14 +10,18 @@ from thinkwright.planning.shape import ModelSize
 
 FP32 = 4
 WEIGHTS, TRAINED, GRADIENTS, OPTIMIZER = "weights", "weights that learn", "gradients", "optimizer"
-REFERENCE, TEACHER = "reference policy", "teacher"
+REFERENCE, TEACHER, JUDGES = "reference policy", "teacher", "reward models"
 CACHE, ACTIVATIONS, PROGRAM = "keys and values", "activations", "program"
 _UPDATING = (GRADIENTS, ACTIVATIONS)
 """Parts that are there during an update alone; keys and values are there while sampling."""
 
 
 def standing_parts(
-    recipe: TrainingRecipe, size: ModelSize, itemsize: int, teacher: ModelSize | None = None
+    recipe: TrainingRecipe,
+    size: ModelSize,
+    itemsize: int,
+    teacher: ModelSize | None = None,
+    judges: Sequence[ModelSize] = (),
 ) -> dict[str, int]:
     """What a trainer's device holds throughout, and the gradients of an update.
 
@@ -30,15 +34,19 @@ def standing_parts(
     trained = size.parameters
     if recipe.lora is not None:
         trained = recipe.lora.rank * size.linear_sides
-        base = (FP32 if ranks > 1 else itemsize) * size.linear
+        base = FP32 * size.parameters if ranks > 1 else itemsize * size.linear
         parts[TRAINED] = (base + FP32 * trained) // ranks
     elif ranks > 1 or itemsize != FP32:
         parts[TRAINED] = FP32 * trained // ranks
     parts[GRADIENTS] = FP32 * trained // ranks
     parts[OPTIMIZER] = 2 * FP32 * trained // ranks
     if isinstance(recipe, RLRecipe) and recipe.algorithm.kl_coef > 0:
-        own = FP32 * trained if recipe.lora is not None and ranks == 1 else weights
+        own = weights
+        if recipe.lora is not None:  # other adapters; on several ranks beside weights of their own
+            own = FP32 * trained + (FP32 * size.parameters if ranks > 1 else 0)
         parts[REFERENCE] = own // ranks
+    if judges:
+        parts[JUDGES] = sum(itemsize * judge.parameters for judge in judges)
     if isinstance(recipe, DistillRecipe) and teacher is not None:
         parts[TEACHER] = itemsize * teacher.parameters
     return parts
@@ -103,10 +111,11 @@ _REMEDIES = {
     OPTIMIZER: "raise machine.ranks, or train adapters ([lora])",
     REFERENCE: "set algorithm.kl_coef = 0, raise machine.ranks, or train adapters ([lora])",
     TEACHER: "serve the teacher elsewhere (teacher_endpoint)",
-    CACHE: "lower rollout.slots or rollout.max_response_tokens",
+    JUDGES: "train smaller reward models: every trainer holds them whole",
+    CACHE: "lower rollout.slots (rollout.vllm.slots) or rollout.max_response_tokens",
     ACTIVATIONS: "lower micro_batch_tokens, or recompute activations",
 }
-_STANDING = (PROGRAM, WEIGHTS, TRAINED, OPTIMIZER, REFERENCE, TEACHER)
+_STANDING = (PROGRAM, WEIGHTS, TRAINED, OPTIMIZER, REFERENCE, TEACHER, JUDGES)
 """In the order in which a run takes them."""
 
 
@@ -134,3 +143,8 @@ def fit_of(need: MemoryNeed, token_activations: float, token_cache: int, longest
 def sampling_parts(size: ModelSize, itemsize: int, cache: int, gpus: int) -> dict[str, int]:
     """What a device holds that samples beside the trainer, one of ``gpus`` that share the model."""
     return {WEIGHTS: itemsize * size.parameters // gpus, CACHE: cache // gpus}
+
+
+def held_cache(wanted: int, longest: int, room: int) -> int:
+    """Bytes of keys and values that an engine reserves: fewer slots run where not all fit, but one at least."""
+    return min(wanted, max(longest, room))

@@ -77,7 +77,7 @@ def num_devices(recipe: TrainingRecipe) -> int:
     if isinstance(rollout, TrainingRollout) and rollout.engines is not None:
         apart = rollout.engines.count
     if isinstance(rollout, TrainingRollout) and rollout.vllm is not None:
-        apart = rollout.vllm.servers * rollout.vllm.gpus_per_server
+        apart = (len(rollout.vllm.urls) or rollout.vllm.servers) * rollout.vllm.gpus_per_server
     return recipe.machine.ranks + apart
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from thinkwright.display import Display
+from thinkwright.errors import RecipeError
 from thinkwright.planning.expected import Expected, planned_lengths
 from thinkwright.planning.measured import Measured, memory_measured, repeated, timed
 from thinkwright.planning.meter import peak_bytes, reset_peak, used_bytes
@@ -27,6 +28,11 @@ class _PlannedStep:
         )
         taught = fmean(any(member.advantage is not None for member in group.members) for group in groups)
         self.share = taught if expected.learned_share is None else expected.learned_share
+        if self.share == 0:
+            raise RecipeError(
+                "no group of the first step teaches anything, so no update can be measured; say how many will: "
+                "--learned-share S"
+            )
         self._num_sampled = 0
         self._sampled: list[RolloutGroup] = []
         self.learned: list[TrainingGroup] = []
@@ -36,19 +42,25 @@ class _PlannedStep:
         trainer, start = self._trainer, time.monotonic()
         self._num_sampled += 1
         prompts = trainer.sampler.prompts(self._num_sampled)
-        lengths = trainer.samplers.share(self._lengths)[: len(prompts.by_rule) + len(prompts.to_judge)]
+        num_ruled, share = sum(trainer.samplers.gather(len(prompts.by_rule))), trainer.samplers.share
+        lengths = [*share(self._lengths[:num_ruled]), *share(self._lengths[num_ruled:])]
         found = trainer.sampler.rollouts(
             self._num_sampled, replace(prompts, lengths=lengths), trainer.progress.policy_version
         )
-        self._sampled = trainer.samplers.joined(found.by_rule)
+        by_rule = trainer.samplers.joined(found.by_rule)
+        self._sampled = [*by_rule, *(group for of_set in trainer.judged(found.to_judge).values() for group in of_set)]
         seconds = time.monotonic() - start
-        count = max(1, round(self.share * len(self._sampled))) if self.share > 0 else 0
+        count = max(1, round(self.share * len(self._sampled)))
         self.learned = [_taught(group) for group in self._sampled[:count]]
         return seconds
 
     def learn(self) -> float:
-        """Seconds."""
-        return timed(lambda: self._trainer.learn(1, self.learned))
+        """Seconds; the engine is given new weights each time, as it only takes those of another version."""
+        start, trainer = time.monotonic(), self._trainer
+        updates = trainer.learn(1, self.learned)
+        version = trainer.progress.policy_version + len(updates)
+        trainer.progress = replace(trainer.progress, policy_version=version)
+        return time.monotonic() - start
 
     def completions(self) -> list[tuple[int, ...]]:
         return [member.rollout.token_ids for group in self._sampled for member in group.members]
@@ -71,8 +83,10 @@ def _taught(group: RolloutGroup) -> TrainingGroup:
 
 
 def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Measured:
-    opening, policy, device = trainer.wall_seconds(), trainer.policy, trainer.policy.device
+    policy, device = trainer.policy, trainer.policy.device
+    trainer.sample_in_turns()
     trainer.engine.take_weights(0)
+    opening = trainer.wall_seconds()
     evaluation = timed(lambda: trainer.evaluate(display))
     metrics, groups = trainer.run_step(0)
     recording = _recorded(trainer, metrics, groups, display)

@@ -1,6 +1,7 @@
 """The probe of a recipe that learns from rows, or from a teacher: some of its own steps."""
 
 from statistics import fmean
+from typing import NamedTuple
 
 from thinkwright.display import Display
 from thinkwright.planning.expected import Expected
@@ -13,9 +14,9 @@ from thinkwright.training.step_trainer import StepTrainer
 
 
 def measure_steps(trainer: StepTrainer, display: Display, expected: Expected) -> Measured:
-    opening, policy = trainer.wall_seconds(), trainer.learner
-    device = policy.device
+    policy, device = trainer.learner, trainer.learner.device
     trainer.publish()
+    opening = trainer.wall_seconds()
     evaluation = timed(lambda: trainer.evaluate(display))
     trainer.run_step(0)  # the first is slower than the others
     standing, first_peak = used_bytes(device), peak_bytes(device)
@@ -34,7 +35,10 @@ def measure_steps(trainer: StepTrainer, display: Display, expected: Expected) ->
     longer = mean / now if now else 1.0
     whole = fmean(row["time/step_seconds"] for row in rows)
     teacher = fmean(row.get("time/teacher_seconds", 0.0) for row in rows)
-    per_step = _tokens_of(trainer, len(rows)) or (longer * sampled, float(trainer.num_steps))
+    counted = _tokens_of(trainer, len(rows))
+    if counted is not None:  # the last step of an epoch has fewer rows
+        longer = counted.mean / counted.measured
+    micro = (counted.measured if counted is not None else sampled) / getattr(trainer.settings, "mini_batches", 1)
     return Measured(
         device=str(device),
         itemsize=policy.dtype.itemsize,
@@ -46,19 +50,28 @@ def measure_steps(trainer: StepTrainer, display: Display, expected: Expected) ->
         sampling_now=sampling,
         update=longer * (whole - sampling - teacher),
         other=longer * teacher,
-        num_steps=per_step[1],
+        num_steps=trainer.num_steps,
         response_tokens=mean,
         response_tokens_now=now,
         learned_share=1.0,
         sampled_tokens=round(longer * sampled),
-        learned_tokens=round(per_step[0]),
-        micro_tokens=min(trainer.settings.micro_batch_tokens, round(per_step[0])),
+        learned_tokens=round(counted.mean if counted is not None else longer * sampled),
+        micro_tokens=min(trainer.settings.micro_batch_tokens, round(micro)),
         **memory_measured(policy, standing, first_peak, standing, update_peak),
     )
 
 
-def _tokens_of(trainer: StepTrainer, measured: int) -> tuple[float, float] | None:
-    """Of rows that are there before the run: tokens of a measured step, and how many such steps all rows are."""
+class _Tokens(NamedTuple):
+    """Of a step."""
+
+    measured: float
+    """Mean of the measured ones."""
+    mean: float
+    """Of all of the run."""
+
+
+def _tokens_of(trainer: StepTrainer, measured: int) -> _Tokens | None:
+    """Of rows that are there before the run; None of prompts, whose completions are yet to be sampled."""
     if isinstance(trainer, SFTTrainer):
         batch = [trainer.batch(step) for step in range(1, measured + 1)]
         tokens = [len(row.prompt_ids) + len(row.completion_ids) for rows in batch for row in rows]
@@ -70,16 +83,15 @@ def _tokens_of(trainer: StepTrainer, measured: int) -> tuple[float, float] | Non
         epochs = trainer.recipe.epochs
     else:
         return None
-    mean = sum(tokens) / measured
-    return mean, epochs * every / mean
+    return _Tokens(sum(tokens) / measured, epochs * every / trainer.num_steps)
 
 
 def _longer_answers(trainer: StepTrainer, expected: float) -> float:
     """How many times as long the policy's answers to the evaluation become: as the rows are, or as expected."""
     path = trainer.folder / "eval" / "step_000000.json"
-    now = (
-        read_json(path)["figures"].get("mean_response_tokens", 0.0) if trainer.ranks.is_first and path.exists() else 0.0
-    )
+    figures = read_json(path)["figures"] if trainer.ranks.is_first and path.exists() else {}
+    now = figures.get("mean_response_tokens", 0.0)
     if isinstance(trainer, SFTTrainer):
-        expected = fmean(len(row.completion_ids) for row in trainer.data.training)
+        written = fmean(len(row.completion_ids) for row in trainer.data.training)
+        expected = min(written, trainer.recipe.evaluation.max_response_tokens)
     return expected / now if now else 1.0

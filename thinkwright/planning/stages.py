@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thinkwright.config.kinds import TRAINING_RECIPES, Recipe, TrainingRecipe
-from thinkwright.config.pipeline import REFERENCE, Pipeline, resolve
+from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, resolve
+from thinkwright.config.recipe import RLRecipe
 from thinkwright.config.rejection import RejectionRecipe
 from thinkwright.errors import ModelError, RecipeError
 from thinkwright.planning.from_table import Given, plan_of_table
@@ -15,10 +16,18 @@ from thinkwright.planning.shape import size_of
 
 def planned_stage(name: str, recipe: Recipe, hardware: Hardware, given: Given) -> Plan:
     """Of a single recipe. Raises RecipeError for a kind that cannot be planned."""
-    model, teacher = getattr(recipe, "model", ""), getattr(recipe, "teacher", None)
-    return plan_of_table(
-        name, plannable(name, recipe), size_of(model), size_of(teacher) if teacher else None, hardware, given
-    )
+    found = plannable(name, recipe)
+    teacher = getattr(recipe, "teacher", None)
+    judges = [size_of(model) for model in _judges_of(found)]
+    of_teacher = size_of(teacher) if teacher else None
+    return plan_of_table(name, found, size_of(found.model), of_teacher, judges, hardware, given)
+
+
+def _judges_of(recipe: Recipe) -> list[str]:
+    """Reward models that a recipe's trainers hold."""
+    if not isinstance(recipe, RLRecipe) or recipe.general is None:
+        return []
+    return [found.model for found in recipe.general.sets().values()]
 
 
 def plannable(name: str, recipe: Recipe) -> TrainingRecipe | RejectionRecipe:
@@ -50,7 +59,10 @@ def planned_stages(
             teacher = getattr(recipe, "teacher", None)
             sizes = [size_of(_base_of(stage.table["model"], tables))]
             sizes += [size_of(_base_of(stage.table["teacher"], tables))] if teacher else []
-            plans.append(plan_of_table(stage.name, recipe, sizes[0], sizes[1] if teacher else None, hardware, given))
+            judges = [size_of(_base_of(_written(model), tables)) for model in _judges_of(recipe)]
+            plans.append(
+                plan_of_table(stage.name, recipe, sizes[0], sizes[1] if teacher else None, judges, hardware, given)
+            )
         except (RecipeError, ModelError) as error:
             if only is not None:
                 raise
@@ -61,5 +73,13 @@ def planned_stages(
 def _base_of(model: str, tables: Mapping[str, Mapping[str, object]]) -> str:
     """The model that a stage's weights go back to: training changes no size."""
     while match := REFERENCE.fullmatch(model):
-        model = str(tables[match["stage"]]["model"])
+        table = tables[match["stage"]]
+        if table["type"] == "pretrain":
+            raise RecipeError(f"stage {match['stage']} makes its model anew; plan from the folder of one it has made")
+        model = str(table["model"])
     return model
+
+
+def _written(model: str) -> str:
+    """A model of an earlier stage as the recipe's file names it, ``@NAME``, from the place that stands for it."""
+    return model.removesuffix(f"/{MODEL}") if model.startswith("@") else model
