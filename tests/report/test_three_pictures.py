@@ -74,6 +74,16 @@ def test_accuracy_stands_at_the_tokens_sampled_before_the_evaluation(measured: P
     assert "vote of 2 (cons@2)" in picture
 
 
+def test_what_more_compute_would_bring_is_foretold(measured: Path) -> None:
+    picture = html.unescape(of_title(pictures_section(read_run(measured)), TITLES[0]))
+    found = re.search(r"right answers level off at ([\d.]+)% \(([\d.]+)% to ([\d.]+)%\); (.*?)\.<", picture)
+    assert found is not None
+    plateau, low, high = (float(found[i]) for i in (1, 2, 3))
+    assert low <= plateau <= high
+    assert 70 < plateau <= 100  # conftest's run learns towards 80, and has come to 77
+    assert "training questions, fitted" in picture
+
+
 def test_a_step_that_does_not_tell_its_tokens_leaves_the_first_out(measured: Path) -> None:
     lines = (measured / "metrics.jsonl").read_text().splitlines(keepends=True)
     (measured / "metrics.jsonl").write_text("".join(lines[:5] + lines[6:]))

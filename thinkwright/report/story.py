@@ -11,6 +11,8 @@ _GROUNDS = {
     "overlong": "off for coming near the length limit",
     "repetition": "off for repeating itself",
     "cosine_length": "for a fitting length",
+    "lazy_length": "off for right answers longer than they need be",
+    "target_length": "off for another length than was asked",
     "random": "by the toss of a coin",
 }
 _LONGER = 1.2  # times as many tokens; less is not called thinking more

@@ -7,10 +7,12 @@ whose data is not there is left out, and how to get it is said.
 import math
 import shlex
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from thinkwright.evaluation.scaling import ScalingFit, fit_scaling
 from thinkwright.report.axes import inner_ticks
 from thinkwright.report.charts import Axis, Line, legend, line_chart
 from thinkwright.report.charts_scatter import Dot, Plateau, kinds_legend, scatter_chart
@@ -100,6 +102,9 @@ def _train_time(run: Run) -> str:
             lines.append(Line(line.name, points, line.colour, is_noisy=False, band=line.band))
     if not lines:
         return ""
+    fit = _scaling(run)
+    if fit is not None:
+        lines.append(_fitted_line(fit))
     last = max(tokens)
     ticks = [tick for tick in inner_ticks(last, 5) if tick in tokens]
     axis = Axis(
@@ -115,8 +120,32 @@ def _train_time(run: Run) -> str:
         "Accuracy on held-out questions over all the tokens that were sampled to learn from, with 95% bands. In "
         "published runs it rises steadily with the logarithm of compute."
     )
+    told += f" {_foretold(fit)}" if fit is not None else ""
     names = legend(lines, []) if len(lines) > 1 else ""
     return _figure("Accuracy against train-time compute", told, f"{names}{chart}")
+
+
+def _scaling(run: Run) -> ScalingFit | None:
+    """Right answers to training questions against the tokens sampled so far, fitted; None if that says nothing."""
+    rows = [row for row in run.metrics if "reward/accuracy" in row and "rollout/tokens" in row]
+    spent = list(accumulate(row["rollout/tokens"] for row in rows))
+    return fit_scaling(spent, [row["reward/accuracy"] for row in rows])
+
+
+def _fitted_line(fit: ScalingFit) -> Line:
+    points = tuple((fit.spent * i / 100, fit.at(fit.spent * i / 100)) for i in range(1, 101))
+    return Line("training questions, fitted", points, "train-3", is_noisy=False, is_plain=True)
+
+
+def _foretold(fit: ScalingFit) -> str:
+    """The plateau with its interval, and whether more compute will help."""
+    plateau = f"{percent(fit.plateau)} ({percent(fit.plateau_low)} to {percent(fit.plateau_high)})"
+    verdict = {
+        "yes": f"more of the same will help: twice as much would come to {percent(fit.at(2 * fit.spent))}",
+        "no": "more of the same will hardly help",
+        "open": "whether more would help this run cannot tell",
+    }[fit.verdict()]
+    return f"Fitted to the training questions, right answers level off at {plateau}; {verdict}."
 
 
 def _test_time(run: Run) -> tuple[str, list[str]]:
