@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -36,6 +36,10 @@ prove-r1: $(STAMP)
 ## Asynchronous rollouts at several bounds of staleness, trainer and engine on a core each (about half an hour).
 prove-async: $(STAMP)
 	$(BIN)/python scripts/prove_async.py
+
+## Methods against each other: learning rate tuned alike, five seeds each (hours; finished runs are kept in runs/compare).
+compare: $(STAMP)
+	$(BIN)/python scripts/compare_algorithms.py
 
 ## Speed and memory against TRL, transformers and vLLM, on an otherwise idle machine (about half an hour).
 bench: $(STAMP) bench-envs

@@ -1,0 +1,136 @@
+"""Methods against each other on the tiny world: same prompts, same steps, learning rate tuned alike, several seeds.
+
+Run from the repository's root on an otherwise idle machine: ``make compare`` (hours on two cores; finished runs are
+not made again, so it may be stopped and started). Each method first makes one run with each learning rate, on a seed
+that is not counted; the rate with the best held-out accuracy is then run on every seed. Methods are ranked only where
+the 95 % interval of the difference to the default, paired by seed, leaves out 0.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+NO_KL = ["algorithm.kl_coef=0", "algorithm.reference_refresh_steps=default"]
+METHODS: dict[str, list[str]] = {
+    "default": [],
+    "grpo": ["algorithm.reduction=sequence_mean"],
+    "dr_grpo": ["algorithm.advantage=group_mean", "algorithm.reduction=fixed_length", *NO_KL],
+    "dapo": [*NO_KL, "algorithm.truncated=mask", "rewards.overlong=1", "rollout.refill_rounds=2"],
+    "reinforce++": ["algorithm.advantage=batch_std", "algorithm.kl=k1", "algorithm.kl_in=reward"],
+    "lite_ppo": ["algorithm.advantage=batch_reward_std", *NO_KL],
+    "rloo": ["algorithm.advantage=leave_one_out", "algorithm.loss=policy_gradient"],
+    "maxrl": ["algorithm.advantage=maximum_likelihood", "rewards.format=0"],
+    "gdpo": ["rewards.normalize=per_reward", "algorithm.advantage=batch_std"],
+    "gspo": ["algorithm.loss=gspo", "algorithm.reduction=sequence_mean"],
+    "cispo": ["algorithm.loss=cispo"],
+    "dppo": ["algorithm.loss=dppo"],
+    "sapo": ["algorithm.loss=sapo"],
+    "kl_cov": ["algorithm.entropy=kl_cov"],
+    "high_entropy": ["algorithm.entropy=high_entropy"],
+    "modern": ["use=modern"],
+}
+RATES = (1e-4, 2e-4, 4e-4)
+TUNING_SEED = 100
+T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""Student's t at 95 % by number of values."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run."""
+
+    accuracy: float
+    pass_at_16: float
+    tokens: float
+    seconds: float
+    entropy: float
+    worst_drop: float
+    """The most that the mean reward of five steps fell from the best before: a run that breaks shows here."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/compare"))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    options = parser.parse_args()
+    found: dict[str, list[Row]] = {}
+    rates: dict[str, float] = {}
+    for method in options.methods:
+        tuned = {rate: run(options.out, method, rate, TUNING_SEED, options.steps) for rate in RATES}
+        rates[method] = max(tuned, key=lambda rate: tuned[rate].accuracy)
+        print(f"{method}: {', '.join(f'{rate:g} {row.accuracy:.1%}' for rate, row in tuned.items())}", flush=True)
+        found[method] = [run(options.out, method, rates[method], seed, options.steps) for seed in range(options.seeds)]
+        print(table(found, rates), flush=True)
+
+
+def run(out: Path, method: str, rate: float, seed: int, steps: int) -> Row:
+    """A whole run, or what it left."""
+    folder = out / f"{method}-{steps}" / f"lr-{rate:g}-seed-{seed}"
+    if not is_finished(folder):
+        settings = [f"steps={steps}", f"seed={seed}", f"optimizer.lr={rate}", "gate=default"]
+        settings += ["evaluation.every_steps=1000", "evaluation.samples_per_question=16", "checkpoint_steps=1000"]
+        resume = ["--resume"] * (folder / "recipe.json").exists()
+        command = ["run", "tiny/r1-zero", *METHODS[method], *settings, "--out", str(folder), *resume]
+        done = subprocess.run([sys.executable, "-m", "thinkwright", *command], stdout=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{folder}: the run ended with status {done.returncode}")
+    summary = json.loads((folder / "summary.json").read_text())
+    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    after = summary["after"]
+    rewards = [row["reward/accuracy"] for row in rows]
+    means = [fmean(rewards[i : i + 5]) for i in range(len(rewards) - 4)]
+    drop = max(max(means[: i + 1]) - mean for i, mean in enumerate(means))
+    tokens, seconds = summary["rollout_tokens"], summary["wall_seconds"]
+    entropy = next(row["policy/entropy"] for row in reversed(rows) if "policy/entropy" in row)
+    return Row(after["accuracy"], after["pass_at_16"], tokens, seconds, entropy, drop)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run came to its end there: an interrupted one leaves a summary as well."""
+    path = folder / "summary.json"
+    return path.exists() and json.loads(path.read_text())["status"] == "finished"
+
+
+def table(found: dict[str, list[Row]], rates: dict[str, float]) -> str:
+    """Markdown, one line a method, the best mean first."""
+    lines = ["| method | lr | accuracy | pass@16 | against default | tokens | seconds | entropy | worst drop |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    for method, rows in sorted(found.items(), key=lambda item: -fmean(row.accuracy for row in item[1])):
+        pairs = zip(rows, found.get("default", rows), strict=True)
+        difference = interval([ours.accuracy - theirs.accuracy for ours, theirs in pairs])
+        cells = [
+            method,
+            f"{rates[method]:g}",
+            told(interval([row.accuracy for row in rows])),
+            told(interval([row.pass_at_16 for row in rows])),
+            told(difference) + (" *" if difference[0] - difference[1] > 0 or difference[0] + difference[1] < 0 else ""),
+            f"{fmean(row.tokens for row in rows) / 1e3:,.0f} k",
+            f"{fmean(row.seconds for row in rows):.0f}",
+            f"{fmean(row.entropy for row in rows):.3f}",
+            f"{max(row.worst_drop for row in rows):.3f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval; an infinite one of a single value."""
+    if len(values) < 2:
+        return fmean(values), float("inf")
+    return fmean(values), T95.get(len(values), 1.96) * stdev(values) / len(values) ** 0.5
+
+
+def told(found: tuple[float, float]) -> str:
+    return f"{100 * found[0]:.1f} ± {100 * found[1]:.1f}"
+
+
+if __name__ == "__main__":
+    main()
