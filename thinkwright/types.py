@@ -88,6 +88,8 @@ class TrainingGroup:
     is_counted: tuple[bool, ...]
     """False for a completion that takes no part in baseline and loss: one that was not graded, or a truncated one if
     the recipe says so."""
+    is_drawn: tuple[tuple[bool, ...], ...] | None = None
+    """False for tokens that were given, which are not learned from; None where all were drawn."""
     old_logprobs: tuple[tuple[float, ...], ...] | None = None
     """Log-probabilities under the trainer before the step's first update, where another program sampled; None where
     those of the sampling are the trainer's own."""

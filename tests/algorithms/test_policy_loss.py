@@ -222,10 +222,12 @@ def test_covariance_by_hand_and_its_largest() -> None:
 
 def test_tokens_within_bounds_are_drawn_alike_for_the_same_seed() -> None:
     values = torch.arange(100.0)
-    found = drawn_within(values, 10.0, 59.0, share=0.2, seed=3)
+    found = drawn_within(values, 10.0, 59.0, share=0.2, seed="3")
     assert found.sum() == 20
     assert not found[:10].any()
     assert not found[60:].any()
-    assert torch.equal(found, drawn_within(values, 10.0, 59.0, share=0.2, seed=3))
-    assert not torch.equal(found, drawn_within(values, 10.0, 59.0, share=0.2, seed=4))
-    assert drawn_within(values, 10.0, 12.0, share=0.2, seed=3).sum() == 3
+    assert torch.equal(found, drawn_within(values, 10.0, 59.0, share=0.2, seed="3"))
+    assert not torch.equal(found, drawn_within(values, 10.0, 59.0, share=0.2, seed="4"))
+    assert drawn_within(values, 10.0, 12.0, share=0.2, seed="3").sum() == 3
+    assert drawn_within(values, 10.0, 12.0, share=0.0001, seed="3").sum() == 1
+    assert not drawn_within(values, 200.0, 300.0, share=0.2, seed="3").any()

@@ -207,6 +207,13 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
             ],
             "reference_refresh_optimizer has no effect with kl_coef = 0",
         ),
+        (["rollout.refill_rounds=2", "machine.ranks=2"], "rollout.refill_rounds: ranks that sample themselves"),
+        (["rollout.thinking_budget=[9, 4]"], "thinking_budget: 9 is over 4"),
+        (["rollout.thinking_budget=[9, 192]"], "192 leaves no room for an answer within max_response_tokens = 192"),
+        (["algorithm.entropy=kl_cov", "algorithm.mini_batches=1"], "which is nothing with mini_batches = 1"),
+        (["algorithm.entropy=clip_cov", "algorithm.covariance_low=7"], "covariance_low: 7 is over covariance_high = 5"),
+        (["algorithm.loss=dppo", "algorithm.mini_batches=1"], "is the plain policy gradient where the trainer samples"),
+        (["algorithm.advantage=maximum_likelihood"], "is for rewards of 0 and 1 alone"),
         (["use=moder"], "there is no preset moder; did you mean"),
     ],
 )
@@ -227,17 +234,14 @@ def test_presets_lie_under_a_files_keys_and_over_them_on_the_command_line(tmp_pa
     assert isinstance(found, RLRecipe)
     assert (found.algorithm.loss, found.algorithm.weight_cap, found.algorithm.kl_coef) == ("cispo", 7.0, 0.0)
     assert found.rewards.normalize == "per_reward"
-    given = load_recipe(
-        "tiny/r1-zero", ["use=modern", "algorithm.reference_refresh_steps=default", "algorithm.weight_cap=3"]
-    )
+    given = load_recipe("tiny/r1-zero", ["use=modern", "algorithm.weight_cap=3"])
     assert isinstance(given, RLRecipe)
     assert (given.algorithm.loss, given.algorithm.weight_cap, given.algorithm.kl_coef) == ("cispo", 3.0, 0.0)
 
 
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_makes_a_whole_recipe(name: str) -> None:
-    overrides = [f"use={name}"] + ["algorithm.reference_refresh_steps=default"] * (name == "modern")
-    recipe = load_recipe("tiny/r1-zero", overrides)
+    recipe = load_recipe("tiny/r1-zero", [f"use={name}"])
     assert parse_recipe("again", json.loads(resolved_json(recipe))) == recipe
 
 

@@ -85,6 +85,25 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     assert figures[0] == figures[1]
 
 
+def test_prompts_that_teach_nothing_are_made_up_for_by_others(
+    command: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    # Of two members and a coin each, half of the groups have the same reward twice.
+    extra = ["steps=4", "rollout.group_size=2", *COIN, "checkpoint_steps=100"]
+    run(command("plain", *extra))
+    run(command("refilled", *extra, "rollout.refill_rounds=8"))
+    plain, refilled = metrics(tmp_path / "plain"), metrics(tmp_path / "refilled")
+    assert any(row["rollout/skipped_groups"] > 0 for row in plain)
+    for step, row in enumerate(refilled):
+        groups = read_rollouts(tmp_path / "refilled" / "rollouts" / f"step_{step:06d}.jsonl.zst")
+        assert len({group["prompt"]["prompt_id"] for group in groups}) == len(groups)
+        assert len(groups) - row["rollout/skipped_groups"] == 4
+    first = [
+        read_rollouts(tmp_path / name / "rollouts" / "step_000000.jsonl.zst")[:4] for name in ("plain", "refilled")
+    ]
+    assert [g["prompt"] for g in first[0]] == [g["prompt"] for g in first[1]]
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(command: Callable[..., list[str]], tmp_path: Path) -> None:
     arguments = command("r", "steps=40", "checkpoint_steps=100", "evaluation.every_steps=500", *COIN)
     interrupt(arguments, tmp_path / "r")

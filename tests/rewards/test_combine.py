@@ -51,6 +51,15 @@ def test_gates_come_before_normalisation() -> None:
     assert combine(group, rewards) == pytest.approx([1.0, -1.0])
 
 
+def test_members_that_are_left_out_are_no_part_of_means_and_deviations() -> None:
+    rewards = RewardWeights(overlong=1.0, format=0, normalize="per_reward")
+    group = [{"accuracy": 1.0, "overlong": -0.1}, {"accuracy": 0.0, "overlong": 0.0}]
+    cut = [{"accuracy": 0.0, "overlong": -1.0}] * 2
+    found = combine([*group, *cut], rewards, [True, True, False, False])
+    assert found[:2] == pytest.approx([0.0, 0.0])
+    assert found[:2] == pytest.approx(combine(group, rewards))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -58,6 +67,9 @@ def test_gates_come_before_normalisation() -> None:
         ({"language_target": "en"}, "language_target has no effect with language = 0"),
         ({"overlong_buffer_tokens": 5}, "overlong_buffer_tokens has no effect with overlong = 0"),
         ({"repetition_ngram": 5}, "repetition_ngram has no effect with repetition = 0"),
+        ({"lazy_length_from": 0.5}, "lazy_length_from has no effect with lazy_length = 0"),
+        ({"target_length_tokens": 50}, "target_length_tokens has no effect with target_length = 0"),
+        ({"target_length": 1}, "target_length needs target_length_tokens"),
         ({"paid_only_when_correct": ("language",)}, "language has weight 0"),
         ({"paid_only_when_correct": ("accuracy",)}, "'accuracy' cannot be held back; use some of format, language"),
         ({"format": 0, "normalize": "per_reward"}, "normalize has no effect on a single reward"),

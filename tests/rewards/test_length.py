@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkwright.errors import RecipeError
-from thinkwright.rewards.length import cosine_length, soft_overlong
+from thinkwright.rewards.length import cosine_length, lazy_length, soft_overlong, target_length
 from thinkwright.rewards.repetition import repetition_penalty
 
 
@@ -83,3 +83,18 @@ def test_the_penalty_of_any_text_lies_between_its_most_and_nothing(text: str, ng
 def test_a_penalty_that_would_reward_is_an_error(ngram_size: int, max_penalty: float) -> None:
     with pytest.raises(RecipeError):
         repetition_penalty("a b", ngram_size, max_penalty)
+
+
+def test_right_answers_that_took_long_pay_where_most_are_right() -> None:
+    lengths, right = [10, 10, 16, 40, 99], [True, True, True, True, False]
+    found = lazy_length(lengths, right, 0.75)
+    mean = (10 + 10 + 16 + 40) / 4
+    assert found == pytest.approx([0.0, 0.0, 0.0, 1.2 - 40 / mean, 0.0])
+    assert lazy_length(lengths, right, 0.9) == [0.0] * 5
+    assert lazy_length([5, 500], [True, True], 0.5)[1] == pytest.approx(1.2 - 500 / 252.5)
+    assert lazy_length([1] * 9 + [500], [True] * 10, 0.5)[-1] == -1.0
+    assert lazy_length([5, 6], [False, False], 0.0) == [0.0, 0.0]
+
+
+def test_a_length_far_from_its_target_pays() -> None:
+    assert [target_length(n, 100) for n in (100, 80, 150, 200, 900)] == pytest.approx([0, -0.2, -0.5, -1, -1])

@@ -165,6 +165,21 @@ def test_the_cosine_pays_short_right_answers_more_and_long_wrong_ones(score_one:
     assert cosine(RIGHT, 100, "length") == -1.0
 
 
+def test_lengths_are_held_against_the_group_and_a_target(pool: WorkerPool) -> None:
+    group = answered("7", "7", "7", "8", prompt=PROMPT)
+    long = replace(group[2][1], token_ids=(1,) * 90, logprobs=(0.0,) * 90)
+    rollouts = (group[2][0], long, *group[2][2:])
+    weights = RewardWeights(lazy_length=1.0, lazy_length_from=0.5, target_length=1.0, target_length_tokens=30)
+    [scored] = score_groups([(group[0], group[1], rollouts)], weights, pool)
+    lazy = [member.scores["lazy_length"] for member in scored.members]
+    assert lazy[1] == -1.0
+    assert [lazy[0], *lazy[2:]] == [0.0] * 3
+    lengths = [len(rollout.token_ids) for rollout in rollouts]
+    assert [member.scores["target_length"] for member in scored.members] == pytest.approx(
+        [-min(1.0, abs(length - 30) / 30) for length in lengths]
+    )
+
+
 def test_what_a_grader_cannot_score_is_set_aside_and_the_rest_is_scored(poisoned: WorkerPool) -> None:
     group = answered("is g", "raise it", "sleep", "is h", "no such action")
     [scored] = score_groups([group], RewardWeights(), poisoned)

@@ -269,6 +269,22 @@ def gradients_of(
     return seen
 
 
+@pytest.mark.parametrize("settings", [{}, *METHODS], ids=lambda settings: "-".join(map(str, settings.values())))
+def test_tokens_that_were_given_are_not_learned_from(
+    model_folder: Callable[[str], Path], settings: dict[str, Any]
+) -> None:
+    given = ((True, False, False, True), (True, True))
+    groups = [replace(GROUPS[0], is_drawn=given), *GROUPS[1:]]
+    told = (-3.0, -0.1, -9.0, -1.0)
+    other = [replace(groups[0], rollout_logprobs=(told, GROUPS[0].rollout_logprobs[1])), *GROUPS[1:]]
+    found, same, plain = (
+        gradients_of(model_folder("qwen2"), 10_000, given, **{"kl_coef": 0.1} | settings)
+        for given in (groups, other, GROUPS)
+    )
+    assert all(torch.equal(same[name], gradient) for name, gradient in found.items())
+    assert any(not torch.allclose(plain[name], gradient) for name, gradient in found.items())
+
+
 def test_only_tokens_of_high_entropy_are_learned_from(model_folder: Callable[[str], Path]) -> None:
     policy, _, optimizer, _ = fresh(model_folder("qwen2"))
     settings = Algorithm(kl_coef=0.0, entropy="high_entropy", entropy_share=0.25)

@@ -21,25 +21,25 @@ def group_std(rewards: Tensor, is_counted: Tensor) -> Tensor:
 
 def group_mean(rewards: Tensor, is_counted: Tensor) -> Tensor:
     """A_i = R_i - mean: groups that are nearly all right or wrong weigh no more than others (Dr. GRPO,
-    arXiv:2503.20783, section 3.2)."""
+    arXiv:2503.20783)."""
     return _with_variance(_centered(rewards, is_counted))
 
 
 def batch_std(rewards: Tensor, is_counted: Tensor) -> Tensor:
     """(R_i - mean of the group) / std of these differences over the whole step (REINFORCE++ with baseline,
-    arXiv:2501.03262, equation 10). On rewards that were each normalised in their group first
+    arXiv:2501.03262). On rewards that were each normalised in their group first
     (``rewards.normalize = "per_reward"``) this is GDPO (arXiv:2601.05242)."""
     centered = group_mean(rewards, is_counted)
     return _divided(centered, _std_of(centered[is_counted]))
 
 
 def batch_reward_std(rewards: Tensor, is_counted: Tensor) -> Tensor:
-    """(R_i - mean of the group) / std of all rewards of the step (Lite PPO, arXiv:2508.08221, section 4.1)."""
+    """(R_i - mean of the group) / std of all rewards of the step (Lite PPO, arXiv:2508.08221)."""
     return _divided(group_mean(rewards, is_counted), _std_of(rewards[is_counted]))
 
 
 def leave_one_out(rewards: Tensor, is_counted: Tensor) -> Tensor:
-    """A_i = R_i - mean of the others (RLOO, arXiv:2402.14740, equation 7): the baseline owes nothing to R_i."""
+    """A_i = R_i - mean of the others (RLOO, arXiv:2402.14740): the baseline owes nothing to R_i."""
     num = is_counted.float().sum(1, keepdim=True)
     return group_mean(rewards, is_counted) * num / (num - 1).clamp(min=1)
 

@@ -3,13 +3,15 @@
 Entropy falls by the covariance of log-probability and advantage, which few tokens make up (arXiv:2505.22617).
 """
 
+from random import Random
+
 import torch
 from torch import Tensor
 
 
 def covariances(old_logprobs: Tensor, advantages: Tensor, is_counted: Tensor) -> Tensor:
     """(log pi_old - mean) (A - mean) of each token (N,), means over the update's counted tokens; others get -inf
-    (arXiv:2505.22617, equation 10, with the policy as it was before the update)."""
+    (arXiv:2505.22617, with the policy as it was before the update)."""
     num = is_counted.sum().clamp(min=1)
     centered = [value - (value * is_counted).sum() / num for value in (old_logprobs, advantages)]
     return torch.where(is_counted, centered[0] * centered[1], -torch.inf)
@@ -24,12 +26,11 @@ def largest(values: Tensor, share: float) -> Tensor:
     return found
 
 
-def drawn_within(values: Tensor, low: float, high: float, share: float, seed: int) -> Tensor:
+def drawn_within(values: Tensor, low: float, high: float, share: float, seed: str) -> Tensor:
     """Some of the values between ``low`` and ``high`` (N,), drawn at random, at most that share of all finite ones
-    (Clip-Cov, arXiv:2505.22617, equation 11)."""
+    (Clip-Cov, arXiv:2505.22617)."""
     inside = ((values >= low) & (values <= high)).nonzero()[:, 0]
-    count = min(len(inside), round(share * int(values.isfinite().sum())))
-    order = torch.randperm(len(inside), generator=torch.Generator().manual_seed(seed))[:count]
+    count = min(len(inside), max(1, round(share * int(values.isfinite().sum()))))
     found = torch.zeros_like(values, dtype=torch.bool)
-    found[inside[order.to(inside.device)]] = True
+    found[inside[Random(seed).sample(range(len(inside)), count)]] = True
     return found

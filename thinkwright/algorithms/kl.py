@@ -30,13 +30,13 @@ def k3(policy_logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
 
 KLEstimator = Callable[[Tensor, Tensor], Tensor]
 KL_ESTIMATORS: dict[str, KLEstimator] = {"k1": k1, "k2": k2, "k3": k3}
-"""By the name in the recipe. ``k3_unbiased`` there is ``k3`` times pi / pi_old: unbiased for tokens that an older
-policy drew, gradient included (DeepSeek-V3.2, arXiv:2512.02556, equation 5)."""
+"""By the name in the recipe. ``k3_unbiased`` there is ``k3`` times the ratio to the policy that drew: unbiased for its
+tokens, gradient included (DeepSeek-V3.2, arXiv:2512.02556)."""
 
 
 def kl_penalized(
     advantages: Tensor, old_logprobs: Tensor, ref_logprobs: Tensor, sequences: Tensor, kl_coef: float
 ) -> Tensor:
     """A_t - kl_coef * sum of k1 from t to the completion's end (N,): the KL as a part of the reward, undiscounted
-    (REINFORCE++, arXiv:2501.03262, equation 5)."""
+    (REINFORCE++, arXiv:2501.03262)."""
     return advantages - kl_coef * sums_to_go(k1(old_logprobs, ref_logprobs), sequences)

@@ -21,21 +21,20 @@ def clipped(
     equation 1; bounds apart as DAPO, equation 8).
 
     ``clip_dual``: where A < 0 the loss is at most -clip_dual A, so that one token that has become far likelier cannot
-    outweigh the batch (dual clip, arXiv:1912.09729, equation 6).
+    outweigh the batch (dual clip, arXiv:1912.09729).
     """
     return _clipped(tokens.ratio, tokens.advantages, clip_low, clip_high, clip_dual)
 
 
 def sequence_clipped(tokens: LossTokens, *, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
-    """As ``clipped``, with the geometric mean of a completion's ratios for each of its tokens (GSPO, arXiv:2507.18071,
-    equations 5 to 7): the whole completion is clipped or none of it."""
+    """As ``clipped``, with the geometric mean of a completion's ratios for each of its tokens (GSPO, arXiv:2507.18071):
+    the whole completion is clipped or none of it."""
     ratio = sequence_means(tokens.logprobs - tokens.old_logprobs, tokens.sequences).exp()
     return _clipped(ratio, tokens.advantages, clip_low, clip_high, None)
 
 
 def capped_weight(tokens: LossTokens, *, weight_cap: float) -> tuple[Tensor, Tensor]:
-    """-sg(min(r, cap)) A log pi: the weight is clipped, and no token's gradient is lost (CISPO, arXiv:2506.13585,
-    equation 4)."""
+    """-sg(min(r, cap)) A log pi: the weight is clipped, and no token's gradient is lost (CISPO, arXiv:2506.13585)."""
     ratio = tokens.ratio.detach()
     return -ratio.clamp(max=weight_cap) * tokens.advantages * tokens.logprobs, ratio > weight_cap
 
@@ -52,13 +51,13 @@ def masked_by_change(tokens: LossTokens, *, max_change: float, weight_cap: float
 
 def policy_gradient(tokens: LossTokens) -> tuple[Tensor, Tensor]:
     """-A log pi: REINFORCE with the group's baseline, whatever has changed since the tokens were drawn (GPG,
-    arXiv:2504.02546, equation 4)."""
+    arXiv:2504.02546)."""
     return -tokens.advantages * tokens.logprobs, torch.zeros_like(tokens.advantages, dtype=torch.bool)
 
 
 def soft_gate(tokens: LossTokens, *, gate_positive: float, gate_negative: float) -> tuple[Tensor, Tensor]:
     """-4 / t sigmoid(t (r - 1)) A: off-policy tokens fade instead of being cut, with the temperature t by the sign of A
-    (SAPO, arXiv:2511.20347, equation 6)."""
+    (SAPO, arXiv:2511.20347)."""
     temperature = torch.where(tokens.advantages > 0, gate_positive, gate_negative)
     gate = torch.sigmoid(temperature * (tokens.ratio - 1)) * 4 / temperature
     return -gate * tokens.advantages, torch.zeros_like(tokens.advantages, dtype=torch.bool)

@@ -23,14 +23,14 @@ def sequence_mean(lengths: Tensor, prompts: Tensor, max_tokens: int) -> Tensor:
 
 
 def prompt_mean(lengths: Tensor, prompts: Tensor, max_tokens: int) -> Tensor:
-    """The mean over a prompt's tokens, then over prompts (ScaleRL, arXiv:2510.13786, section 3.2)."""
+    """The mean over a prompt's tokens, then over prompts (ScaleRL, arXiv:2510.13786)."""
     own = torch.zeros(int(prompts.max()) + 1).index_add(0, prompts, lengths.float())
     return 1 / (own[prompts] * len(own))
 
 
 def fixed_length(lengths: Tensor, prompts: Tensor, max_tokens: int) -> Tensor:
     """The sum over a completion divided by the limit, then the mean over completions: no length is favoured
-    (Dr. GRPO, arXiv:2503.20783, section 3.2)."""
+    (Dr. GRPO, arXiv:2503.20783)."""
     return torch.full((len(lengths),), 1 / (max_tokens * len(lengths)))
 
 

@@ -96,7 +96,8 @@ class Algorithm(Section):
     """Bound of the weights of ``correction``, 2 by default."""
     entropy: Literal["none", "bonus", "kl_cov", "clip_cov", "high_entropy"] = "none"
     """Against falling entropy: a term of the loss; a penalty on the change of tokens with the largest covariance of
-    log-probability and advantage; some of these not learned from; or only tokens of high entropy learned from."""
+    log-probability and advantage; some of these not learned from; or only tokens of high entropy learned from, told
+    within each micro-batch, so that the gradient then depends on ``micro_batch_tokens``."""
     entropy_coef: PositiveFloat | None = None
     """``bonus`` (0.001), ``kl_cov`` (1): weight of the term."""
     entropy_share: Share | None = None
@@ -124,6 +125,14 @@ class Algorithm(Section):
         self._refuse_idle("entropy", ENTROPY_SETTINGS)
         if self.mini_batches == 1:
             self._refuse_ratios()
+        if self.entropy == "kl_cov" and self.mini_batches == 1:
+            raise ValueError(
+                'entropy = "kl_cov" penalises how far tokens have moved since the step began, which is nothing with '
+                "mini_batches = 1; raise mini_batches or remove it"
+            )
+        low, high = (self.entropy_settings().get(name, 0.0) for name in ("covariance_low", "covariance_high"))
+        if low > high:
+            raise ValueError(f"covariance_low: {low:g} is over covariance_high = {high:g}; lower it")
         if self.correction == "none" and self.correction_cap is not None:
             raise ValueError('correction_cap has no effect with correction = "none"; remove it')
         if self.kl_coef == 0:
@@ -151,7 +160,7 @@ class Algorithm(Section):
                 f"{' and '.join(given)} has no effect with mini_batches = 1, where the ratio is always 1; "
                 "remove it (key=default on the command line) or raise mini_batches"
             )
-        if self.loss in ("cispo", "sapo"):
+        if self.loss in ("gspo", "cispo", "sapo"):
             raise ValueError(
                 f'loss = "{self.loss}" is the plain policy gradient with mini_batches = 1, where the ratio is 1; raise '
                 "mini_batches or remove it"
@@ -174,7 +183,7 @@ class Algorithm(Section):
                 'correction = "band" leaves out single tokens, and loss = "gspo" takes a completion whole; set '
                 'correction = "truncate_sequence"'
             )
-        if self.loss == "dppo" and self.correction not in (None, "none"):
+        if self.loss == "dppo" and (self.correction not in (None, "none") or self.correction_cap is not None):
             raise ValueError(
                 'loss = "dppo" holds tokens against the sampler itself, so a correction would count the difference '
                 "twice; remove correction"

@@ -108,9 +108,31 @@ class TrainingRollout(RolloutSettings):
 class RLRollout(TrainingRollout):
     """Rollouts of RL, which may be of older weights than those that learn from them."""
 
+    thinking_budget: tuple[PositiveInt, PositiveInt] | None = None
+    """A thought that has not ended within so many tokens, drawn for each step between the two, is closed and the answer
+    begun; the tokens given so are not learned from (interruption: ScaleRL, arXiv:2510.13786)."""
+    refill_rounds: int = Field(default=0, ge=0, le=16)
+    """Dynamic sampling: as often, at most, other prompts are sampled in a step for those whose group teaches nothing,
+    all its rewards being the same (DAPO, arXiv:2503.14476)."""
     max_staleness: int = Field(default=0, ge=0, le=32)
     """Asynchronous rollouts: how many steps' updates the weights may lack that a step's rollouts begin with. Samplers
     begin so many steps ahead, and go on under new weights as these come. 0: each step waits for its rollouts."""
+
+    @model_validator(mode="after")
+    def _budget_leaves_room(self) -> "RLRollout":
+        if self.thinking_budget is None:
+            return self
+        low, high = self.thinking_budget
+        if low > high:
+            raise ValueError(f"thinking_budget: {low} is over {high}; write the smaller one first")
+        if high >= self.max_response_tokens:
+            raise ValueError(
+                f"thinking_budget: {high} leaves no room for an answer within max_response_tokens = "
+                f"{self.max_response_tokens}; lower it or raise that"
+            )
+        if self.vllm is not None:
+            raise ValueError("thinking_budget: vLLM closes no thoughts; sample by [rollout.engines] or remove it")
+        return self
 
     @model_validator(mode="after")
     def _staleness_has_effect(self) -> "RLRollout":
@@ -315,6 +337,29 @@ class RLRecipe(Section):
             raise ValueError(
                 "alarms.logprob_gap has no effect with rollout.max_staleness, since samples are of older weights; "
                 "remove it"
+            )
+        if self.algorithm.loss == "dppo" and self.algorithm.mini_batches == 1 and not self.samples_differ:
+            raise ValueError(
+                'algorithm.loss = "dppo" is the plain policy gradient where the trainer samples and mini_batches = 1; '
+                "raise mini_batches or remove it"
+            )
+        is_plain = set(self.rewards.weights()) <= {"accuracy", "random"} and self.rewards.normalize == "none"
+        if self.algorithm.advantage == "maximum_likelihood" and (not is_plain or self.general is not None):
+            raise ValueError(
+                'algorithm.advantage = "maximum_likelihood" divides by the share that is right, so it is for rewards '
+                "of 0 and 1 alone; set rewards.format = 0 and leave out other rewards, normalize and [general]"
+            )
+        if self.rollout.thinking_budget is not None and self.template == "boxed":
+            raise ValueError("rollout.thinking_budget: the template boxed has no thought to close; remove it")
+        if self.rollout.refill_rounds and self.curriculum is not None:
+            raise ValueError(
+                "rollout.refill_rounds: a curriculum gives each step's prompts once and in order; remove [curriculum] "
+                "or refill_rounds"
+            )
+        if self.rollout.refill_rounds and self.machine.ranks > 1 and not self.rollout.samples_apart:
+            raise ValueError(
+                "rollout.refill_rounds: ranks that sample themselves have each their own share of a step; let engines "
+                "sample (rollout.engines or rollout.vllm), or remove it"
             )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")

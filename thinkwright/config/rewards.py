@@ -13,6 +13,8 @@ _SETTINGS_OF = {
     "language_target": "language",
     "overlong_buffer_tokens": "overlong",
     "repetition_ngram": "repetition",
+    "lazy_length_from": "lazy_length",
+    "target_length_tokens": "target_length",
 }
 
 
@@ -63,13 +65,21 @@ class RewardWeights(Section):
     """Words in an n-gram."""
     cosine_length: Weight = 0.0
     """-1 to 1: right answers should be short, wrong ones have thought longer (arXiv:2502.03373, section 4.2)."""
+    lazy_length: Weight = 0.0
+    """0 to -1: right answers that took long, in groups that are mostly right (``rewards/length.py``)."""
+    lazy_length_from: Share | None = None
+    """Share of a group that must be right for that; 0.75 without one."""
+    target_length: Weight = 0.0
+    """0 to -1: how far a completion's length is from ``target_length_tokens`` (L1, arXiv:2503.04697)."""
+    target_length_tokens: PositiveInt | None = None
+    """Tokens that a completion should have."""
     custom: tuple[CustomReward, ...] = ()
     """Functions of your own."""
     paid_only_when_correct: tuple[str, ...] = ()
     """Rewards that count only in a completion whose accuracy is 1: ``format``, ``language``, or a custom function."""
     normalize: Literal["none", "per_reward"] = "none"
     """``per_reward``: each reward gets mean 0 and standard deviation 1 in its group before it is weighted, so that none
-    drowns the others (GDPO, arXiv:2601.05242; there the sum is normalised over the batch, here over its group)."""
+    drowns the others (GDPO, arXiv:2601.05242; its sum over the batch is ``algorithm.advantage = "batch_std"``)."""
     workers: PositiveInt = 2
     """Processes that grade, besides those that stand in for stuck ones."""
     program_isolation: Isolation = "bubblewrap"
@@ -90,6 +100,8 @@ class RewardWeights(Section):
             is_set = getattr(self, setting) != type(self).model_fields[setting].default
             if is_set and not getattr(self, reward):
                 raise ValueError(f"{setting} has no effect with {reward} = 0; remove it or give {reward} a weight")
+        if self.target_length and self.target_length_tokens is None:
+            raise ValueError("target_length needs target_length_tokens, the tokens that a completion should have")
         functions = [custom.function for custom in self.custom]
         if len(set(functions)) < len(functions):
             raise ValueError("custom names a function twice; keep one, with the sum of the weights")
@@ -113,6 +125,8 @@ class RewardWeights(Section):
             "overlong": self.overlong,
             "repetition": self.repetition,
             "cosine_length": self.cosine_length,
+            "lazy_length": self.lazy_length,
+            "target_length": self.target_length,
         }
         given = own | {custom.function: custom.weight for custom in self.custom}
         return {name: weight for name, weight in given.items() if weight}

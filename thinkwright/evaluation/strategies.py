@@ -81,15 +81,20 @@ def _budget(policy: Policy, template: str, strategy: Strategy, settings: Samplin
     """Raises RecipeError for a budget that leaves no room for an answer."""
     if strategy.kind == "free":
         return None
-    found = TEMPLATES[template]
-    forced = _encode(policy, found.answer_start)
-    if strategy.amount + len(forced) >= settings.max_tokens:
+    budget = thinking_budget(policy, template, strategy.amount)
+    if strategy.amount + len(budget.forced) >= settings.max_tokens:
         raise RecipeError(
             f"--budgets {strategy.amount}: leaves no room for an answer within --max-tokens {settings.max_tokens}; "
             "lower it, or raise --max-tokens"
         )
+    return budget
+
+
+def thinking_budget(policy: Policy, template: str, max_tokens: int) -> ThinkingBudget:
+    """Closes a thought that has not ended within so many tokens of a completion, and begins the answer."""
+    found = TEMPLATES[template]
     start = found.thought_start if found.write_bare else ""
-    return ThinkingBudget(strategy.amount, found.thought_end, forced, start)
+    return ThinkingBudget(max_tokens, found.thought_end, _encode(policy, found.answer_start), start)
 
 
 def _with_waits(

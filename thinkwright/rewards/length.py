@@ -1,6 +1,8 @@
 """Rewards that depend on the number of tokens of a completion."""
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 
 from thinkwright.errors import RecipeError
 
@@ -43,3 +45,29 @@ def cosine_length(
         return exceeded
     short, long = (correct_short, correct_long) if is_correct else (wrong_short, wrong_long)
     return long + (short - long) * (1 + math.cos(math.pi * num_tokens / max_tokens)) / 2
+
+
+LAZY_TOLERANCE = 0.2
+
+
+def lazy_length(num_tokens: Sequence[int], is_correct: Sequence[bool], from_share: float) -> list[float]:
+    """A penalty of 0 down to -1 on right answers that took long, in a group that is mostly right.
+
+    Where at least ``from_share`` of the group is right, a right answer of L tokens gets 0 up to 1.2 times the mean
+    length m of the right ones, then 1.2 - L / m, at least -1. Wrong answers, and groups that still struggle, get 0:
+    length is only taken away where thought is to spare (after GRPO-lambda).
+    """
+    right = [length for length, correct in zip(num_tokens, is_correct, strict=True) if correct]
+    if not right or len(right) < from_share * len(num_tokens):
+        return [0.0] * len(num_tokens)
+    mean = fmean(right)
+    return [
+        max(-1.0, min(0.0, 1 + LAZY_TOLERANCE - length / mean)) if correct else 0.0
+        for length, correct in zip(num_tokens, is_correct, strict=True)
+    ]
+
+
+def target_length(num_tokens: int, target: int) -> float:
+    """-|L - n| / n for a target of n tokens, at least -1 (after LCPO-exact: L1, arXiv:2503.04697, with one
+    target for all prompts)."""
+    return -min(1.0, abs(num_tokens - target) / target)

@@ -13,7 +13,7 @@ from thinkwright.chat.template import TEMPLATES, Reply
 from thinkwright.config.rewards import CustomReward, RewardWeights
 from thinkwright.errors import GraderError
 from thinkwright.rewards.combine import combine
-from thinkwright.rewards.length import cosine_length, soft_overlong
+from thinkwright.rewards.length import cosine_length, lazy_length, soft_overlong, target_length
 from thinkwright.rewards.pool import Job, Result, Task, WorkerPool
 from thinkwright.types import Outcome, Prompt, Rollout, RolloutGroup, ScoredRollout
 
@@ -22,6 +22,8 @@ SampledGroup = tuple[Prompt, tuple[int, ...], Sequence[Rollout]]
 TEXT_SECONDS = 5.0
 """Deadline of the rewards that read a text word by word."""
 _OVERLONG_SHARE = 5
+LAZY_FROM = 0.75
+"""Share of a group that must be right before length is marked down, unless the recipe says another."""
 _NUM_EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 200
 
@@ -74,10 +76,12 @@ def score_groups(
     _score_texts(everyone, rewards, pool)
     if max_tokens is not None:
         _score_lengths(everyone, rewards, max_tokens)
+    for members in scored:
+        _score_laziness(members, rewards)
     for custom in rewards.custom:
         _call_function(scored, custom, pool)
     return [
-        RolloutGroup(prompt, prompt_ids, _rewarded(members, rewards))
+        RolloutGroup(prompt, prompt_ids, _rewarded(members, rewards, truncated_scores_zero))
         for (prompt, prompt_ids, _), members in zip(groups, scored, strict=True)
     ]
 
@@ -186,6 +190,20 @@ def _score_lengths(members: Sequence[_Member], rewards: RewardWeights, max_token
             member.scores["cosine_length"] = cosine_length(length, max_tokens, member.scores["accuracy"] == 1.0)
 
 
+def _score_laziness(members: Sequence[_Member], rewards: RewardWeights) -> None:
+    """The lengths of a group held against each other, and against a target."""
+    for member in members:
+        if rewards.target_length_tokens is not None:
+            member.scores["target_length"] = target_length(len(member.rollout.token_ids), rewards.target_length_tokens)
+    graded = [member for member in members if "accuracy" in member.scores]
+    if rewards.lazy_length and graded:
+        lengths = [len(member.rollout.token_ids) for member in graded]
+        is_correct = [member.scores["accuracy"] == 1.0 for member in graded]
+        share = rewards.lazy_length_from if rewards.lazy_length_from is not None else LAZY_FROM
+        for member, score in zip(graded, lazy_length(lengths, is_correct, share), strict=True):
+            member.scores["lazy_length"] = score
+
+
 def _call_function(groups: Sequence[Sequence[_Member]], custom: CustomReward, pool: WorkerPool) -> None:
     """A function of the user's own scores a whole group or, if it fails, sets it aside."""
     tasks = [
@@ -226,8 +244,12 @@ def _prompt(members: Sequence[_Member]) -> dict[str, Any]:
     }
 
 
-def _rewarded(members: Sequence[_Member], rewards: RewardWeights) -> tuple[ScoredRollout, ...]:
-    found = iter(combine([member.scores for member in members if member.outcome == "graded"], rewards))
+def _rewarded(
+    members: Sequence[_Member], rewards: RewardWeights, truncated_scores_zero: bool
+) -> tuple[ScoredRollout, ...]:
+    graded = [member for member in members if member.outcome == "graded"]
+    is_counted = [truncated_scores_zero or member.rollout.finish_reason == "stop" for member in graded]
+    found = iter(combine([member.scores for member in graded], rewards, is_counted))
     return tuple(
         ScoredRollout(
             member.rollout,

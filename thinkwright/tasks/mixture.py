@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from random import Random
+from threading import Lock
 from typing import Any
 
 from thinkwright.tasks.row_prompts import RowPrompts
@@ -19,6 +20,7 @@ class MixturePrompts:
         default_factory=dict[tuple[int, int], list[tuple[int, ...]]], repr=False
     )
     """By seed and count: for each step, how many prompts every member had given before it. Only saves time."""
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def held_out(self) -> tuple[Prompt, ...]:
@@ -57,8 +59,9 @@ class MixturePrompts:
 
     def _starts(self, seed: int, step: int, count: int) -> tuple[int, ...]:
         """How many prompts each member gave in all steps before this one."""
-        known = self._drawn.setdefault((seed, count), [(0,) * len(self.members)])
-        while len(known) <= step:
-            draws = self._draws(seed, len(known) - 1, count)
-            known.append(tuple(before + draws.count(i) for i, before in enumerate(known[-1])))
-        return known[step]
+        with self._lock:  # rollouts of several steps may be begun at the same time
+            known = self._drawn.setdefault((seed, count), [(0,) * len(self.members)])
+            while len(known) <= step:
+                draws = self._draws(seed, len(known) - 1, count)
+                known.append(tuple(before + draws.count(i) for i, before in enumerate(known[-1])))
+            return known[step]

@@ -37,8 +37,8 @@ from thinkwright.training.groups import mini_batches, training_groups, with_adva
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
-from thinkwright.training.rollout_metrics import group_metrics, speed_metrics
-from thinkwright.training.step_sampler import StepSampler
+from thinkwright.training.rollout_metrics import group_metrics, interruption_metrics, speed_metrics
+from thinkwright.training.step_sampler import StepSampler, check_budget
 from thinkwright.training.update import Updater
 from thinkwright.types import EvaluationResult, Metrics, RolloutGroup, TrainingGroup
 
@@ -98,6 +98,7 @@ class RLTrainer:
             max_tokens=recipe.rollout.max_response_tokens,
         )
         self._advantages_of = advantage_of(recipe.algorithm.advantage)
+        check_budget(recipe, policy)
         if recipe.optimizer.recompute_activations:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
@@ -106,6 +107,10 @@ class RLTrainer:
         self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
         self._steps_of = {0: 0}
         """The last step before which each policy version was the newest."""
+
+    def sample_in_turns(self) -> None:
+        """Begin no step's rollouts before the one before is learned, whatever ``rollout.max_staleness`` says."""
+        self._ahead = RolloutsAhead(self.sampler, 0, self.recipe.steps)
 
     def _native_engine(self) -> NativeEngine:
         return NativeEngine(self.policy, self.recipe.rollout.slots, self.recipe.rollout.memory_bytes)
@@ -173,12 +178,17 @@ class RLTrainer:
             found = self._ahead.take(step, self.progress.policy_version)
             taken = time.monotonic() - start
             by_rule = self.samplers.joined(found.by_rule)
-        judged = self._judged(found.to_judge)
+        judged = self.judged(found.to_judge)
         groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
         check_error_share(groups, self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         waited = max(0.0, taken - found.late_seconds)
-        groups = with_advantages(groups, self.recipe.algorithm, self._advantages_of)
+        # Rules and reward models give rewards of other spreads, so each kind is a batch of its own.
+        groups = [
+            group
+            for kind in (by_rule, groups[len(by_rule) :])
+            for group in with_advantages(kind, self.recipe.algorithm, self._advantages_of)
+        ]
         learned = training_groups(groups)
         updates = self.learn(step, learned)
         updated_at = time.monotonic()
@@ -190,6 +200,8 @@ class RLTrainer:
             wall_seconds=self.wall_seconds(),
         )
         metrics = group_metrics(by_rule) | general_metrics(judged) | self._update_metrics(updates)
+        if self.recipe.rollout.thinking_budget is not None:
+            metrics |= interruption_metrics(groups)
         if self.recipe.rollout.max_staleness > 0:
             metrics |= staleness_metrics(groups, self._steps_of, step)
         self._steps_of[self.progress.policy_version] = step + 1
@@ -220,7 +232,10 @@ class RLTrainer:
             # The first part meets the weights as they were: its own pass says what they make of its tokens.
             later = [self.updater.with_old_logprobs(part) if is_corrected else part for part in parts[1:]]
             updates = [
-                self.updater.update(part, lr, max_grad_norm, is_corrected=is_corrected) for part in [*parts[:1], *later]
+                self.updater.update(
+                    part, lr, max_grad_norm, is_corrected=is_corrected, seed=f"{self.recipe.seed}/{step}/{number}"
+                )
+                for number, part in enumerate([*parts[:1], *later])
             ]
             self._publish(self.progress.policy_version + len(updates))
         return updates
@@ -235,7 +250,7 @@ class RLTrainer:
         name = "policy/off_policy_gap" if self.recipe.rollout.max_staleness > 0 else "policy/logprob_gap"
         return means | {name: updates[0]["policy/logprob_gap"]}
 
-    def _judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
+    def judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
         """The groups of all ranks that reward models judge, by their set's name."""
         if self.general is None:
             return {}

@@ -105,6 +105,12 @@ def _length_metrics(members: Sequence[ScoredRollout]) -> Metrics:
     }
 
 
+def interruption_metrics(groups: Sequence[RolloutGroup]) -> Metrics:
+    """Share of completions whose thought was closed."""
+    members = [member for group in groups for member in group.members]
+    return {"rollout/interrupted_rate": fmean(any(member.rollout.is_forced) for member in members)}
+
+
 def _thought_metrics(members: Sequence[ScoredRollout]) -> Metrics:
     """Reflective words a response, each and together, and shares of responses that check and correct themselves."""
     texts = [member.rollout.text for member in members]

@@ -3,17 +3,22 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.distributed.ranks import Ranks
+from thinkwright.errors import RecipeError
+from thinkwright.evaluation.strategies import thinking_budget
 from thinkwright.models.policy import Policy
 from thinkwright.rewards.background import BackgroundScorer
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import SampledGroup, score_groups
-from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
+from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings, ThinkingBudget
 from thinkwright.tasks.curriculum import CurriculumTask
+from thinkwright.tasks.exclusion import row_id
 from thinkwright.tasks.task import Task
 from thinkwright.training.general import GeneralPrompts
+from thinkwright.training.groups import teaches
 from thinkwright.training.rollout_metrics import Timed
 from thinkwright.types import Prompt, RolloutGroup
 
@@ -41,6 +46,19 @@ class StepRollouts:
     """How long the last scores came after the last completion."""
     scoring_seconds: float
     """That rules were at work, most of them beside the sampling."""
+
+
+def check_budget(recipe: RLRecipe, policy: Policy) -> None:
+    """Raises RecipeError for a thinking budget that leaves no room for what closes the thought."""
+    if recipe.rollout.thinking_budget is None:
+        return
+    high, limit = recipe.rollout.thinking_budget[1], recipe.rollout.max_response_tokens
+    num_given = len(thinking_budget(policy, recipe.template, high).forced)
+    if high + num_given >= limit:
+        raise RecipeError(
+            f"rollout.thinking_budget: {high} and the {num_given} tokens that close the thought leave no room for an "
+            f"answer within max_response_tokens = {limit}; lower it to {limit - num_given - 1} or less"
+        )
 
 
 class StepSampler:
@@ -80,8 +98,37 @@ class StepSampler:
     def rollouts(self, step: int, prompts: StepPrompts, policy_version: int) -> StepRollouts:
         """A group for each prompt; those judged by rules are scored while others still grow.
 
+        With ``rollout.refill_rounds``, other prompts are sampled for those whose group teaches nothing; both are given
+        back (dynamic sampling: DAPO, arXiv:2503.14476).
+
         Raises what engine and scoring raise.
         """
+        found = self._round(step, prompts, policy_version)
+        seen = {row_id(group.prompt.prompt_id) for group in found.by_rule}
+        for number in range(1, self._recipe.rollout.refill_rounds + 1):
+            missing = len(prompts.by_rule) - sum(teaches(group, self._recipe.algorithm) for group in found.by_rule)
+            if missing <= 0:
+                break
+            others = [prompt for prompt in self._others(step, number) if row_id(prompt.prompt_id) not in seen][:missing]
+            if not others:  # a small task has come round to prompts that this step has had
+                continue
+            seen |= {row_id(prompt.prompt_id) for prompt in others}
+            more = self._round(step, StepPrompts(others, ()), policy_version)
+            found = StepRollouts(
+                [*found.by_rule, *more.by_rule],
+                found.to_judge,
+                found.sampling_seconds + more.sampling_seconds,
+                found.late_seconds + more.late_seconds,
+                found.scoring_seconds + more.scoring_seconds,
+            )
+        return found
+
+    def _others(self, step: int, number: int) -> list[Prompt]:
+        """Prompts in place of those that taught nothing, as those of a step after the run's last."""
+        recipe = self._recipe
+        return self._task.prompts(recipe.seed, recipe.steps * number + step, recipe.rollout.prompts_per_step)
+
+    def _round(self, step: int, prompts: StepPrompts, policy_version: int) -> StepRollouts:
         start = time.monotonic()
         scoring = Timed(lambda groups: self._score(step, groups))
         with BackgroundScorer(scoring) as scorer:
@@ -102,6 +149,7 @@ class StepSampler:
             temperature=rollout.temperature,
             seed=self._recipe.seed,
             step=step,
+            thinking_budget=self._budget(step),
             ignore_end=prompts.lengths is not None,
         )
         everyone = [*prompts.by_rule, *(prompt for _, prompt in prompts.to_judge)]
@@ -120,6 +168,14 @@ class StepSampler:
             else:
                 waiting[index - num_ruled] = group
         return [(prompts.to_judge[index][0], group) for index, group in sorted(waiting.items())]
+
+    def _budget(self, step: int) -> ThinkingBudget | None:
+        """Drawn for each step, so that the policy learns to come to an answer whatever it is given."""
+        bounds = self._recipe.rollout.thinking_budget
+        if bounds is None:
+            return None
+        amount = Random(f"thinking budget/{self._recipe.seed}/{step}").randint(*bounds)
+        return thinking_budget(self._policy, self._recipe.template, amount)
 
     def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
         return score_groups(

@@ -37,7 +37,8 @@ class UpdateTokens:
     rollout_logprobs: Tensor  # (N,)
     old_logprobs: Tensor  # (N,) the same, unless another program sampled
     sequences: Tensor  # (N,) which completion
-    weights: Tensor  # (N,) in the loss; 0 where the completion is left out of it
+    weights: Tensor  # (N,) in the loss; 0 where the completion is left out of it, or the token was given
+    is_drawn: Tensor  # (N,) False for tokens that were given
     is_learned: Tensor  # (N,) False where entropy's rule takes the gradient away
     is_penalized: Tensor  # (N,) True where it adds a penalty
 
@@ -45,6 +46,10 @@ class UpdateTokens:
         """Tokens ``start`` to ``stop``; completions are never cut."""
         cut = {name: value[start:stop] for name, value in vars(self).items()}
         return UpdateTokens(**cut | {"sequences": cut["sequences"] - cut["sequences"][0]})
+
+    def only_drawn(self) -> "UpdateTokens":
+        """Without the tokens that were given, which say nothing of the policy."""
+        return UpdateTokens(**{name: value[self.is_drawn] for name, value in vars(self).items()})
 
 
 def micro_batches(groups: Sequence[TrainingGroup], max_tokens: int) -> Iterator[list[TrainingGroup]]:
@@ -82,6 +87,7 @@ def _members(group: TrainingGroup, members: Sequence[int]) -> TrainingGroup:
         rollout_logprobs=tuple(group.rollout_logprobs[i] for i in members),
         advantages=tuple(group.advantages[i] for i in members),
         is_counted=tuple(group.is_counted[i] for i in members),
+        is_drawn=None if group.is_drawn is None else tuple(group.is_drawn[i] for i in members),
         old_logprobs=None if group.old_logprobs is None else tuple(group.old_logprobs[i] for i in members),
     )
 
@@ -135,7 +141,7 @@ class Updater:
         max_grad_norm: float,
         *,
         is_corrected: bool = False,
-        seed: int = 0,
+        seed: str = "",
     ) -> Metrics:
         """One optimizer step on the groups, the same ones on every rank; each makes its part of the passes.
 
@@ -178,7 +184,7 @@ class Updater:
             found.append(replace(group, old_logprobs=rows))
         return found
 
-    def _flatten(self, groups: Sequence[TrainingGroup], seed: int) -> UpdateTokens:
+    def _flatten(self, groups: Sequence[TrainingGroup], seed: str) -> UpdateTokens:
         """All tokens of an update, with what each weighs in its loss and what entropy's rule makes of it."""
         lengths = torch.tensor([len(c) for g in groups for c in g.completions])
         is_counted = torch.tensor([counts for g in groups for counts in g.is_counted])
@@ -186,24 +192,30 @@ class Updater:
         _, prompts = prompts.unique(return_inverse=True)  # those without a counted completion are no prompts
         weights = torch.zeros(len(lengths))
         reduce = REDUCTIONS[self._algorithm.reduction]
-        weights[is_counted] = reduce(lengths[is_counted], prompts, self._max_tokens)
+        is_drawn = torch.tensor([drawn for g in groups for row in _drawn(g) for drawn in row])
+        sequences = torch.arange(len(lengths)).repeat_interleave(lengths)
+        num_drawn = torch.zeros(len(lengths), dtype=torch.long).index_add(0, sequences, is_drawn.long())
+        weights[is_counted] = reduce(num_drawn[is_counted], prompts, self._max_tokens)
         advantages = torch.tensor([a for g in groups for a in g.advantages]).repeat_interleave(lengths)
         rollout_logprobs = _joined(g.rollout_logprobs for g in groups)
         old_logprobs = _joined(g.old_logprobs or g.rollout_logprobs for g in groups)
-        is_learned, is_penalized = self._chosen(old_logprobs, advantages, is_counted.repeat_interleave(lengths), seed)
+        is_learned, is_penalized = self._chosen(
+            old_logprobs, advantages, is_counted.repeat_interleave(lengths) & is_drawn, seed
+        )
         flat: Any = (
             _token_ids(groups),
             advantages,
             rollout_logprobs,
             old_logprobs,
-            torch.arange(len(lengths)).repeat_interleave(lengths),
-            weights.repeat_interleave(lengths),
+            sequences,
+            weights.repeat_interleave(lengths) * is_drawn,
+            is_drawn,
             is_learned,
             is_penalized,
         )
         return UpdateTokens(*(tensor.to(self._policy.device) for tensor in flat))
 
-    def _chosen(self, old_logprobs: Tensor, advantages: Tensor, is_counted: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def _chosen(self, old_logprobs: Tensor, advantages: Tensor, is_counted: Tensor, seed: str) -> tuple[Tensor, Tensor]:
         """Which tokens are learned from, and which penalised, by the covariance of log-probability and advantage."""
         nothing, settings = torch.zeros_like(is_counted), self._algorithm.entropy_settings()
         if self._algorithm.entropy not in ("kl_cov", "clip_cov"):
@@ -226,19 +238,21 @@ class Updater:
         """Add the micro-batch's share of the update's gradient, times ``own``; returns its share of each metric."""
         settings, tree = self._algorithm, tree_of(groups)
         logprobs, entropies = policy_logprobs(self._policy, tree, part.tokens, self._temperature)
-        old_logprobs = logprobs.detach() if is_first else part.old_logprobs
-        advantages, ref_logprobs = part.advantages, None
+        ref_logprobs = None
         if self._reference is not None:
             with torch.no_grad():
                 ref_logprobs, _ = policy_logprobs(self._reference, tree, part.tokens, self._temperature)
-            if settings.kl_in == "reward":
-                advantages = kl_penalized(advantages, old_logprobs, ref_logprobs, part.sequences, settings.kl_coef)
+            ref_logprobs = ref_logprobs[part.is_drawn]
+        logprobs, entropies, part = logprobs[part.is_drawn], entropies[part.is_drawn], part.only_drawn()
+        old_logprobs, advantages = logprobs.detach() if is_first else part.old_logprobs, part.advantages
+        if ref_logprobs is not None and settings.kl_in == "reward":
+            advantages = kl_penalized(advantages, old_logprobs, ref_logprobs, part.sequences, settings.kl_coef)
         tokens = LossTokens(logprobs, old_logprobs, part.rollout_logprobs, advantages, part.sequences)
         per_token, is_clipped = self._loss(tokens)
         weights, corrections = part.weights * own, self._corrections(tokens, is_corrected)
         learned = self._learned(part, entropies.detach())
         policy_loss = (per_token * learned * corrections * weights).sum()
-        kl, kl_loss = self._kl(tokens, ref_logprobs, weights)
+        kl, kl_loss = self._kl(tokens, ref_logprobs, weights, is_corrected)
         loss = policy_loss + settings.kl_coef * kl_loss + self._entropy_loss(tokens, entropies, part, weights)
         loss.backward()
         shares = {
@@ -271,7 +285,9 @@ class Updater:
         known = entropies.masked_fill(part.weights == 0, -torch.inf)
         return largest(known, self._algorithm.entropy_settings()["entropy_share"])
 
-    def _kl(self, tokens: LossTokens, ref_logprobs: Tensor | None, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _kl(
+        self, tokens: LossTokens, ref_logprobs: Tensor | None, weights: Tensor, is_corrected: bool
+    ) -> tuple[Tensor, Tensor]:
         """The estimate for each token (N,), without a gradient, and its share of the loss; 0 where it is no part."""
         if ref_logprobs is None:
             return torch.zeros_like(weights), weights.new_zeros(())
@@ -280,7 +296,8 @@ class Updater:
             return k3(tokens.logprobs.detach(), ref_logprobs), weights.new_zeros(())
         estimate = KL_ESTIMATORS[settings.kl.removesuffix("_unbiased")](tokens.logprobs, ref_logprobs)
         if settings.kl == "k3_unbiased":
-            estimate = estimate * tokens.ratio
+            drawn_from = tokens.rollout_logprobs if is_corrected else tokens.old_logprobs
+            estimate = estimate * (tokens.logprobs - drawn_from).exp()
         return estimate.detach(), (estimate * weights).sum()
 
     def _entropy_loss(self, tokens: LossTokens, entropies: Tensor, part: UpdateTokens, weights: Tensor) -> Tensor:
@@ -292,6 +309,11 @@ class Updater:
             change = (tokens.logprobs - tokens.old_logprobs).abs()
             return coef * (change * part.is_penalized * weights).sum()
         return weights.new_zeros(())
+
+
+def _drawn(group: TrainingGroup) -> Sequence[Sequence[bool]]:
+    """Of each completion, which tokens were drawn."""
+    return group.is_drawn or [[True] * len(completion) for completion in group.completions]
 
 
 def _token_ids(groups: Sequence[TrainingGroup]) -> Tensor:
