@@ -1,5 +1,7 @@
 """The methods that ``make compare`` holds against each other are recipes, and none is another one's double."""
 
+import json
+
 import pytest
 
 from scripts.compare_algorithms import METHODS, interval
@@ -7,8 +9,12 @@ from thinkwright.config.load import load_recipe, resolved_json
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_a_recipe(name: str) -> None:
-    load_recipe("tiny/r1-zero", METHODS[name])
+def test_every_method_is_a_recipe_that_differs_from_the_default_as_it_says(name: str) -> None:
+    default = json.loads(resolved_json(load_recipe("tiny/r1-zero")))
+    found = json.loads(resolved_json(load_recipe("tiny/r1-zero", METHODS[name])))
+    changed = {key for key in default if found[key] != default[key]}
+    assert changed <= {"algorithm", "rewards", "rollout"}
+    assert bool(changed) == (name != "default")
 
 
 def test_no_method_is_another_ones_double() -> None:
