@@ -4,12 +4,11 @@ The names are those of the tables in ``algorithms/``, or ``package.module:functi
 compute, and from which paper, stands there.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from thinkwright.config.section import Section, Share
+from thinkwright.config.section import FUNCTION, Section, Share
 
 ADVANTAGES = ("group_std", "group_mean", "batch_std", "batch_reward_std", "leave_one_out", "maximum_likelihood")
 LOSS_SETTINGS: dict[str, dict[str, float | None]] = {
@@ -29,12 +28,6 @@ ENTROPY_SETTINGS: dict[str, dict[str, float]] = {
     "high_entropy": {"entropy_share": 0.2},
 }
 """The same of each way to heed entropy."""
-_CUSTOM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def is_custom(name: str) -> bool:
-    """Whether it names a function of the user's own."""
-    return _CUSTOM.fullmatch(name) is not None
 
 
 def _known_advantage(name: str) -> str:
@@ -46,7 +39,7 @@ def _known_loss(name: str) -> str:
 
 
 def _known(name: str, names: tuple[str, ...]) -> str:
-    if name not in names and not is_custom(name):
+    if name not in names and not FUNCTION.fullmatch(name):
         raise ValueError(f"{name!r} is none of {', '.join(names)}, nor package.module:function")
     return name
 

@@ -1,11 +1,10 @@
 """What a recipe may say of its rewards."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from thinkwright.config.section import Section, Share
+from thinkwright.config.section import FUNCTION, Section, Share
 
 Isolation = Literal["bubblewrap", "process"]
 Weight = Annotated[float, Field(ge=0)]
@@ -31,7 +30,7 @@ class CustomReward(Section):
     @field_validator("function")
     @classmethod
     def _is_name(cls, function: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", function):
+        if not FUNCTION.fullmatch(function):
             raise ValueError(f"write package.module:function, not {function!r}")
         return function
 

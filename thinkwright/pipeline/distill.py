@@ -22,10 +22,9 @@ from thinkwright.pipeline.record import (
     INTERRUPTED,
     choose_machine,
     joint_digest,
-    leave_adapter,
     record_data,
-    record_end,
     record_start,
+    record_trained,
     task_digest,
 )
 from thinkwright.pipeline.spread import check_is_shared
@@ -75,10 +74,7 @@ def run_distill(
         "rollout_tokens": trainer.progress.rollout_tokens,
         "seed": recipe.seed,
     }
-    if recipe.lora is not None and summary["status"] == FINISHED:
-        leave_adapter(folder, trainer.learner, resolve_model_name(recipe.model), ranks)
-    if ranks.is_first:
-        record_end(folder, policy, summary)
+    record_trained(folder, recipe, policy, trainer.learner, summary, ranks)
     return summary
 
 

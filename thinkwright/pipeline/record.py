@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from thinkwright.config.kinds import TrainingRecipe
 from thinkwright.config.recipe import Machine, TrainingMachine
 from thinkwright.distributed.ranks import SINGLE, Ranks, own_device
 from thinkwright.errors import RunFolderError
 from thinkwright.models.adapters import whole_adapters, write_adapter
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
+from thinkwright.models.shipped import resolve_model_name
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
 from thinkwright.types import Prompt
@@ -76,11 +78,17 @@ def record_start(folder: Path, policy: Policy, machine: Machine, argv: list[str]
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
 
 
-def leave_adapter(folder: Path, learner: Policy, base: str, ranks: Ranks) -> None:
-    """Write what a run with adapters has learned, ``adapter/``, beside the model with them merged. All ranks come."""
-    tensors = whole_adapters(learner)
+def record_trained(
+    folder: Path, recipe: TrainingRecipe, policy: Policy, learner: Policy, summary: dict[str, Any], ranks: Ranks
+) -> None:
+    """What ``record_end`` leaves; of a finished run with adapters also these, ``adapter/``, beside the model with them
+    merged. All ranks come."""
+    if recipe.lora is not None and summary["status"] == FINISHED:
+        tensors = whole_adapters(learner)
+        if ranks.is_first:
+            write_adapter(learner, tensors, folder / "adapter", resolve_model_name(recipe.model))
     if ranks.is_first:
-        write_adapter(learner, tensors, folder / "adapter", base)
+        record_end(folder, policy, summary)
 
 
 def record_end(folder: Path, policy: Policy, summary: dict[str, Any], *, save: bool = True) -> None:

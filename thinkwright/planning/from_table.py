@@ -217,14 +217,11 @@ def _memory(
     parts = standing_parts(recipe.model_copy(update={"machine": machine}), size, BF16, teacher, judges)
     optimizer = recipe.optimizer if isinstance(recipe, RLRecipe) else recipe
     token = activation_bytes(size, BF16, recomputes=_recomputes(recipe))
-    sequence = longest_sequence(recipe, given.prompt_tokens)  # one is read whole, however long it is
-    parts[ACTIVATIONS] = token * max(optimizer.micro_batch_tokens, sequence)
+    longest = longest_sequence(recipe, given.prompt_tokens)  # one is read whole, however long it is
+    parts[ACTIVATIONS] = token * max(optimizer.micro_batch_tokens, longest)
     if trainers > 1:  # two layers are gathered at a time, while one is computed
         parts[ACTIVATIONS] += 2 * BF16 * size.parameters // size.layers
     rollout = getattr(recipe, "rollout", None)
-    longest = given.prompt_tokens + (
-        rollout.max_response_tokens if isinstance(rollout, TrainingRollout) else round(given.response_tokens)
-    )
     cache = BF16 * size.cache_values
     if isinstance(rollout, TrainingRollout) and not rollout.samples_apart:
         standing = sum(value for name, value in parts.items() if name not in (GRADIENTS, ACTIVATIONS))
