@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from thinkwright.chat.template import TEMPLATES
@@ -149,6 +149,8 @@ def test_any_json_value_is_itself_and_another_is_not(value: Any, other: Any) -> 
 
 @settings(deadline=None)
 @given(LITERALS)
+@example("```")
+@example("```python\n``````")
 def test_any_literal_is_itself_and_not_a_list_of_itself(value: Any) -> None:
     assert VERIFIER.grade(f"```python\n{value!r}\n```", python(repr(value))) == 1.0
     assert VERIFIER.grade(VERIFIER.wrong_answer(python(repr(value))), python(repr(value))) == 0.0

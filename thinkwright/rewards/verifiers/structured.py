@@ -13,7 +13,8 @@ from thinkwright.rewards.verifiers.gold import read_gold_object
 
 MAX_REPLY_CHARACTERS = 200_000
 MAX_VALUE_CHARACTERS = 20_000
-_FENCE = "```"
+_FENCE = re.compile("```")
+_FENCE_LINE = re.compile("^```", re.MULTILINE)
 _FENCE_LANGUAGE = re.compile(r"(?:json|python|py|text|plaintext)?[ \t]*\n?", re.IGNORECASE)
 _LATEX_TEXT = re.compile(r"\\(?:text|texttt|textbf|mathrm)\{(.*)\}", re.DOTALL)
 _ABSENT = object()
@@ -70,7 +71,8 @@ def find_value(reply: str, kind: str) -> tuple[Any] | None:
     if len(reply) > MAX_REPLY_CHARACTERS:
         return None
     final = find_last_box(reply) or find_anchored(reply) or ""
-    readings = (reply, _last_block(reply) or "", _bare(reply), *_plain_readings(final))
+    blocks = [_last_block(reply, fence) or "" for fence in (_FENCE, _FENCE_LINE)]
+    readings = (reply, *blocks, _bare(reply), *_plain_readings(final))
     return next((value for text in readings if (value := read_value(text, kind)) is not None), None)
 
 
@@ -89,9 +91,12 @@ def _bare(text: str) -> str:
     return text.strip().strip("`$*").strip()
 
 
-def _last_block(reply: str) -> str | None:
-    """What stands between the last two fences, without the language's name; None if fences do not come in pairs."""
-    parts = reply.split(_FENCE)
+def _last_block(reply: str, fence: re.Pattern[str]) -> str | None:
+    """What stands between the last two fences, without the language's name; None if fences do not come in pairs.
+
+    A value may hold the mark of a fence itself; fences that begin a line are then the true ones.
+    """
+    parts = fence.split(reply)
     if len(parts) < 3 or len(parts) % 2 == 0:
         return None
     block = parts[-2]
