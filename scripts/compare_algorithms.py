@@ -1,19 +1,25 @@
 """Methods against each other on the tiny world: same prompts, same steps, learning rate tuned alike, several seeds.
 
-Run from the repository's root on an otherwise idle machine: ``make compare`` (hours on two cores; finished runs are
-not made again, so it may be stopped and started). Each method first makes one run with each learning rate, on a seed
-that is not counted; the rate with the best held-out accuracy is then run on every seed. Methods are ranked only where
-the 95 % interval of the difference to the default, paired by seed, leaves out 0.
+Run from the repository's root: ``make compare`` (hours on two cores; finished runs are not made again, so it may be
+stopped and started). Each method first makes one run with each learning rate, on a seed that is not counted; the rate
+with the best held-out accuracy is then run on every seed. Methods are ranked only where the 95 % interval of the
+difference to the default, paired by seed, leaves out 0.
+
+Runs go side by side, a core each, so their own wall times say little: ``--time`` then makes a few steps with each
+method by itself.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 NO_KL = ["algorithm.kl_coef=0", "algorithm.reference_refresh_steps=default"]
@@ -48,7 +54,6 @@ class Row:
     accuracy: float
     pass_at_16: float
     tokens: float
-    seconds: float
     entropy: float
     worst_drop: float
     """The most that the mean reward of five steps fell from the best before: a run that breaks shows here."""
@@ -59,38 +64,84 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
+    parser.add_argument("--time", action="store_true", help="make only the few steps that tell what a step takes")
     options = parser.parse_args()
-    found: dict[str, list[Row]] = {}
-    rates: dict[str, float] = {}
-    for method in options.methods:
-        tuned = {rate: run(options.out, method, rate, TUNING_SEED, options.steps) for rate in RATES}
-        rates[method] = max(tuned, key=lambda rate: tuned[rate].accuracy)
-        print(f"{method}: {', '.join(f'{rate:g} {row.accuracy:.1%}' for rate, row in tuned.items())}", flush=True)
-        found[method] = [run(options.out, method, rates[method], seed, options.steps) for seed in range(options.seeds)]
-        print(table(found, rates), flush=True)
+    if options.time:
+        write_json(options.out / "seconds.json", seconds_per_step(options.out, options.methods))
+        return
+    make = partial(run, options.out, steps=options.steps, threads=max(1, (os.cpu_count() or 1) // options.jobs))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        tuned = [(method, rate) for method in options.methods for rate in RATES]
+        rows = dict(zip(tuned, pool.map(lambda key: make(*key, TUNING_SEED), tuned), strict=True))
+        rates = {m: max(RATES, key=lambda rate: rows[m, rate].accuracy) for m in options.methods}
+        for method in options.methods:
+            print(f"{method}: {', '.join(f'{rate:g} {rows[method, rate].accuracy:.1%}' for rate in RATES)}", flush=True)
+        counted = [(method, seed) for seed in range(options.seeds) for method in options.methods]
+        found = dict(zip(counted, pool.map(lambda key: make(key[0], rates[key[0]], key[1]), counted), strict=True))
+    by_method = {method: [found[method, seed] for seed in range(options.seeds)] for method in options.methods}
+    path = options.out / "seconds.json"
+    print(table(by_method, rates, json.loads(path.read_text()) if path.exists() else {}), flush=True)
+    write_json(options.out / "rows.json", {m: [asdict(row) for row in rows] for m, rows in by_method.items()})
 
 
-def run(out: Path, method: str, rate: float, seed: int, steps: int) -> Row:
+def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: int) -> Row:
     """A whole run, or what it left."""
     folder = out / f"{method}-{steps}" / f"lr-{rate:g}-seed-{seed}"
     if not is_finished(folder):
-        settings = [f"steps={steps}", f"seed={seed}", f"optimizer.lr={rate}", "gate=default"]
-        settings += ["evaluation.every_steps=1000", "evaluation.samples_per_question=16", "checkpoint_steps=1000"]
-        resume = ["--resume"] * (folder / "recipe.json").exists()
-        command = ["run", "tiny/r1-zero", *METHODS[method], *settings, "--out", str(folder), *resume]
-        done = subprocess.run([sys.executable, "-m", "thinkwright", *command], stdout=subprocess.DEVNULL, check=False)
-        if done.returncode != 0:
-            sys.exit(f"{folder}: the run ended with status {done.returncode}")
+        samples = 4 if seed == TUNING_SEED else 16
+        settings = [f"steps={steps}", f"seed={seed}", f"optimizer.lr={rate}"]
+        train(folder, method, [*settings, f"evaluation.samples_per_question={samples}"], threads)
     summary = json.loads((folder / "summary.json").read_text())
-    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = metrics(folder)
     after = summary["after"]
     rewards = [row["reward/accuracy"] for row in rows]
     means = [fmean(rewards[i : i + 5]) for i in range(len(rewards) - 4)]
     drop = max(max(means[: i + 1]) - mean for i, mean in enumerate(means))
-    tokens, seconds = summary["rollout_tokens"], summary["wall_seconds"]
     entropy = next(row["policy/entropy"] for row in reversed(rows) if "policy/entropy" in row)
-    return Row(after["accuracy"], after["pass_at_16"], tokens, seconds, entropy, drop)
+    return Row(after["accuracy"], after.get("pass_at_16", 0.0), summary["rollout_tokens"], entropy, drop)
+
+
+def train(folder: Path, method: str, settings: Sequence[str], threads: int) -> None:
+    """Half of the recipe's prompts a step, in four mini-batches, so that ratios leave 1 and losses differ."""
+    common = ["rollout.prompts_per_step=16", "algorithm.mini_batches=4", "gate=default"]
+    common += ["evaluation.every_steps=1000", "checkpoint_steps=1000"]
+    resume = ["--resume"] * (folder / "recipe.json").exists()
+    command = ["run", "tiny/r1-zero", *METHODS[method], *common, *settings, "--out", str(folder), *resume]
+    done = subprocess.run(
+        [sys.executable, "-m", "thinkwright", *command],
+        stdout=subprocess.DEVNULL,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+    )
+    if done.returncode != 0:
+        sys.exit(f"{folder}: the run ended with status {done.returncode}")
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def seconds_per_step(out: Path, methods: Sequence[str]) -> dict[str, float]:
+    """The median of a method's steps, each method by itself on all cores and in turns with the others."""
+    found: dict[str, list[float]] = {method: [] for method in methods}
+    for turn in range(2):
+        for method in methods:
+            folder = out / "time" / f"{method}-{turn}"
+            if not is_finished(folder):
+                train(
+                    folder,
+                    method,
+                    ["steps=8", "optimizer.lr=1e-8", "evaluation.samples_per_question=1"],
+                    os.cpu_count() or 1,
+                )
+            found[method] += [row["time/step_seconds"] for row in metrics(folder)[2:]]
+    return {method: median(seconds) for method, seconds in found.items()}
+
+
+def write_json(path: Path, found: Any) -> None:
+    path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def is_finished(folder: Path) -> bool:
@@ -99,9 +150,9 @@ def is_finished(folder: Path) -> bool:
     return path.exists() and json.loads(path.read_text())["status"] == "finished"
 
 
-def table(found: dict[str, list[Row]], rates: dict[str, float]) -> str:
+def table(found: dict[str, list[Row]], rates: dict[str, float], seconds: dict[str, float]) -> str:
     """Markdown, one line a method, the best mean first."""
-    lines = ["| method | lr | accuracy | pass@16 | against default | tokens | seconds | entropy | worst drop |"]
+    lines = ["| method | lr | accuracy | pass@16 | against default | tokens | s / step | entropy | worst drop |"]
     lines.append("|---|---|---|---|---|---|---|---|---|")
     for method, rows in sorted(found.items(), key=lambda item: -fmean(row.accuracy for row in item[1])):
         pairs = zip(rows, found.get("default", rows), strict=True)
@@ -113,7 +164,7 @@ def table(found: dict[str, list[Row]], rates: dict[str, float]) -> str:
             told(interval([row.pass_at_16 for row in rows])),
             told(difference) + (" *" if difference[0] - difference[1] > 0 or difference[0] + difference[1] < 0 else ""),
             f"{fmean(row.tokens for row in rows) / 1e3:,.0f} k",
-            f"{fmean(row.seconds for row in rows):.0f}",
+            f"{seconds[method]:.2f}" if method in seconds else "",
             f"{fmean(row.entropy for row in rows):.3f}",
             f"{max(row.worst_drop for row in rows):.3f}",
         ]
