@@ -106,7 +106,7 @@ def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: 
 def train(folder: Path, method: str, settings: Sequence[str], threads: int) -> None:
     """Half of the recipe's prompts a step, in four mini-batches, so that ratios leave 1 and losses differ."""
     common = ["rollout.prompts_per_step=16", "algorithm.mini_batches=4", "gate=default"]
-    common += ["evaluation.every_steps=1000", "checkpoint_steps=1000"]
+    common += ["evaluation.every_steps=1000", "checkpoint_steps=1000", f"machine.threads={threads}"]
     resume = ["--resume"] * (folder / "recipe.json").exists()
     command = ["run", "tiny/r1-zero", *METHODS[method], *common, *settings, "--out", str(folder), *resume]
     done = subprocess.run(
