@@ -19,8 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 from statistics import fmean, median, stdev
 from typing import Any
+
+from thinkwright.config.tasks import EXAMINED_FAMILIES
+from thinkwright.tasks.tiny_world.puzzle import Puzzle
+from thinkwright.tasks.tiny_world.world import training_puzzles
+from thinkwright.tasks.tiny_world.writer import CAREFUL_OPENERS
 
 NO_KL = ["algorithm.kl_coef=0", "algorithm.reference_refresh_steps=default"]
 METHODS: dict[str, list[str]] = {
@@ -40,9 +46,13 @@ METHODS: dict[str, list[str]] = {
     "kl_cov": ["algorithm.entropy=kl_cov"],
     "high_entropy": ["algorithm.entropy=high_entropy"],
     "modern": ["use=modern"],
+    "ppo": ["algorithm.advantage=gae", "critic.lr=4e-4", "critic.pretrain_steps=2"],
+    "luffy": ['teacher_traces.data=["traces.jsonl"]', *NO_KL],
 }
 RATES = (1e-4, 2e-4, 4e-4)
 TUNING_SEED = 100
+PROMPTS = 16
+MOST_STEPS = 200
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 """Student's t at 95 % by number of values."""
 
@@ -105,9 +115,15 @@ def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: 
 
 def train(folder: Path, method: str, settings: Sequence[str], threads: int) -> None:
     """Half of the recipe's prompts a step, in four mini-batches, so that ratios leave 1 and losses differ."""
-    common = ["rollout.prompts_per_step=16", "algorithm.mini_batches=4", "gate=default"]
+    common = [f"rollout.prompts_per_step={PROMPTS}", "algorithm.mini_batches=4", "gate=default"]
     common += ["evaluation.every_steps=1000", "checkpoint_steps=1000", f"machine.threads={threads}"]
     resume = ["--resume"] * (folder / "recipe.json").exists()
+    if method == "luffy":
+        seed = next(int(setting.removeprefix("seed=")) for setting in settings if setting.startswith("seed="))
+        path = folder.with_name(f"{folder.name}-traces.jsonl").absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_traces(path, seed, steps=MOST_STEPS, prompts_per_step=PROMPTS)
+        common.append(f'teacher_traces.data=["{path}"]')
     command = ["run", "tiny/r1-zero", *METHODS[method], *common, *settings, "--out", str(folder), *resume]
     done = subprocess.run(
         [sys.executable, "-m", "thinkwright", *command],
@@ -117,6 +133,21 @@ def train(folder: Path, method: str, settings: Sequence[str], threads: int) -> N
     )
     if done.returncode != 0:
         sys.exit(f"{folder}: the run ended with status {done.returncode}")
+
+
+def write_traces(path: Path, seed: int, steps: int, prompts_per_step: int) -> None:
+    """Careful answers to the questions that the tiny world asks in a run of that seed, for LUFFY's teacher."""
+    rows: list[dict[str, str]] = []
+    for step in range(steps):
+        asked: dict[str, Puzzle] = {}
+        puzzles = training_puzzles(Random(f"prompts/{seed}/{step}"), EXAMINED_FAMILIES)
+        while len(asked) < prompts_per_step:
+            puzzle = next(puzzles)
+            asked.setdefault(puzzle.question, puzzle)
+        for puzzle in asked.values():
+            thought = "\n".join([CAREFUL_OPENERS[puzzle.language][0], *puzzle.steps[puzzle.language]])
+            rows.append({"question": puzzle.question, "thought": thought, "answer": puzzle.answer})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

@@ -50,6 +50,8 @@ class Rollout:
     """Number of updates the policy had received that drew the first token."""
     version_changes: tuple[tuple[int, int], ...] = ()
     """Where weights changed on the way: index of the first token that newer weights drew, and their version."""
+    is_taught: bool = False
+    """A teacher's trace, which the policy did not draw: its log-probabilities are 0."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class ScoredRollout:
     detail: str = ""
     """Why it was not graded."""
     advantage: float | None = None
-    """As the update used it; None for a member that took no part in one."""
+    """As the update used it; None for a member that took no part in one. With a critic: the reward, from which its
+    estimates make each token's."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,10 @@ class TrainingGroup:
     is_counted: tuple[bool, ...]
     """False for a completion that takes no part in baseline and loss: one that was not graded, or a truncated one if
     the recipe says so."""
+    token_advantages: tuple[tuple[float, ...], ...] | None = None
+    """A critic's, for each token; None where a completion's advantage is that of all its tokens."""
+    is_taught: tuple[bool, ...] | None = None
+    """True for a teacher's trace; None where the policy drew all."""
     is_drawn: tuple[tuple[bool, ...], ...] | None = None
     """False for tokens that were given, which are not learned from; None where all were drawn."""
     old_logprobs: tuple[tuple[float, ...], ...] | None = None
@@ -96,7 +103,7 @@ class TrainingGroup:
 
 
 Metrics = dict[str, float]
-"""Figures of one step by name, prefixed ``reward/ loss/ policy/ rollout/ reflection/ update/ optim/ time/``."""
+"""Figures of one step by name, prefixed ``reward/ loss/ policy/ critic/ rollout/ reflection/ update/ optim/ time/``."""
 
 
 @dataclass(frozen=True)

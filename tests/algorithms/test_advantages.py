@@ -17,6 +17,7 @@ from thinkwright.algorithms.advantages import (
     maximum_likelihood,
 )
 from thinkwright.config import algorithm
+from thinkwright.training.groups import GAE
 
 TWO = torch.tensor([[2.0, 0.0, 1.0, 1.0], [3.0, 3.0, 0.0, 0.0]])
 ALL = torch.ones(2, 4, dtype=torch.bool)
@@ -24,7 +25,7 @@ STD = math.sqrt(2 / 4)
 
 
 def test_the_recipe_knows_the_same_names() -> None:
-    assert tuple(ADVANTAGES) == algorithm.ADVANTAGES
+    assert (*ADVANTAGES, GAE) == algorithm.ADVANTAGES
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_every_method_is_a_recipe_that_differs_from_the_default_as_it_says(name:
     default = json.loads(resolved_json(load_recipe("tiny/r1-zero")))
     found = json.loads(resolved_json(load_recipe("tiny/r1-zero", METHODS[name])))
     changed = {key for key in default if found[key] != default[key]}
-    assert changed <= {"algorithm", "rewards", "rollout"}
+    assert changed <= {"algorithm", "critic", "rewards", "rollout", "teacher_traces"}
     assert bool(changed) == (name != "default")
 
 

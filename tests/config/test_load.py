@@ -106,7 +106,7 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path: Path)
     [
         ("optimizer.lrr=1", "optimizer.lrr: unknown key; did you mean optimizer.lr?"),
         ("optimiser.lr=1", "optimiser: unknown key; did you mean optimizer?"),
-        ("lr=1", "lr: unknown key; did you mean optimizer.lr?"),
+        ("lr=1", "lr: unknown key; did you mean critic.lr or optimizer.lr?"),
         ("temperature=1", "did you mean rollout.temperature or evaluation.temperature?"),
         ("task.path=x", "task.path: unknown key; valid with type = 'tiny_world': type, families"),
         ("optimizer.lr=fast", "optimizer.lr: expected a number, got 'fast'"),
@@ -180,6 +180,10 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
     assert "type: required and not given; write 'pretrain' or 'sft' or 'rl'" in text
 
 
+CRITIC = ["algorithm.advantage=gae", "critic.lr=1e-5"]
+TRACES = ['teacher_traces.data=["traces.jsonl"]']
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -214,6 +218,16 @@ def test_missing_required_keys_say_where_to_write_them(tmp_path: Path) -> None:
         (["algorithm.entropy=clip_cov", "algorithm.covariance_low=7"], "covariance_low: 7 is over covariance_high = 5"),
         (["algorithm.loss=dppo", "algorithm.mini_batches=1"], "is the plain policy gradient where the trainer samples"),
         (["algorithm.advantage=maximum_likelihood"], "is for rewards of 0 and 1 alone"),
+        (["algorithm.advantage=gae"], "is what a critic is for, and needs one"),
+        (["critic.lr=1e-5"], "is what a critic is for, and needs one"),
+        ([*CRITIC, "machine.ranks=2"], "critic: it learns in one process and by its own weights"),
+        ([*CRITIC, "lora.rank=4"], "critic: it learns in one process and by its own weights"),
+        ([*CRITIC, "algorithm.kl=k1", "algorithm.kl_in=reward"], "the critic learns the task's reward alone"),
+        ([*CRITIC, "rollout.refill_rounds=1"], "with a critic every completion teaches"),
+        ([*CRITIC, "critic.pretrain_steps=60"], "critic.pretrain_steps = 60 leaves the policy no step of 60"),
+        ([*TRACES, "algorithm.loss=gspo"], "a trace is learned from token by token"),
+        ([*TRACES, "algorithm.kl=k1", "algorithm.kl_in=reward"], "is for tokens that the policy drew"),
+        (["teacher_traces.data=[]"], "teacher_traces.data: needs at least 1 entry"),
         (["use=moder"], "there is no preset moder; did you mean"),
     ],
 )

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_va
 
 from thinkwright.config.section import FUNCTION, Section, Share
 
-ADVANTAGES = ("group_std", "group_mean", "batch_std", "batch_reward_std", "leave_one_out", "maximum_likelihood")
+ADVANTAGES = (
+    "group_std", "group_mean", "batch_std", "batch_reward_std", "leave_one_out", "maximum_likelihood", "gae",
+)  # fmt: skip
 LOSS_SETTINGS: dict[str, dict[str, float | None]] = {
     "clip": {"clip_low": 0.2, "clip_high": 0.28, "clip_dual": None},
     "gspo": {"clip_low": 3e-4, "clip_high": 4e-4},
@@ -50,7 +52,8 @@ class Algorithm(Section):
     mini_batches: PositiveInt = 2
     """Updates made from one step's rollouts, each from its own part of the groups."""
     advantage: Annotated[str, AfterValidator(_known_advantage)] = "group_std"
-    """How rewards of a step become advantages; a name of ``algorithms/advantages.py``, or a function of your own."""
+    """How rewards of a step become advantages; a name of ``algorithms/advantages.py``, ``gae`` (PPO, with
+    ``[critic]``), or a function of your own."""
     loss: Annotated[str, AfterValidator(_known_loss)] = "clip"
     """The loss of a token; a name of ``algorithms/policy_loss.py``, or a function of your own."""
     clip_low: Share | None = None

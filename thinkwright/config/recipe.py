@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.algorithm import Algorithm
+from thinkwright.config.critic import Critic, TeacherTraces
 from thinkwright.config.curriculum import Curriculum
 from thinkwright.config.engines import EngineSettings
 from thinkwright.config.general import General
@@ -280,6 +281,10 @@ class RLRecipe(Section):
     """Prompts that no rule judges, in the last part of the run: R1's second RL stage."""
     rollout: RLRollout = RLRollout()
     algorithm: Algorithm = Algorithm()
+    critic: Critic | None = None
+    """PPO's critic, for ``algorithm.advantage = "gae"``."""
+    teacher_traces: TeacherTraces | None = None
+    """A teacher's completions among the policy's own."""
     optimizer: Optimizer = Optimizer()
     lora: LoRASettings | None = None
     """Train low-rank adapters instead of the weights."""
@@ -363,4 +368,47 @@ class RLRecipe(Section):
             )
         if self.rollout.prompts_per_step % self.algorithm.mini_batches:
             raise ValueError("rollout.prompts_per_step must be a multiple of algorithm.mini_batches")
+        return self
+
+    @model_validator(mode="after")
+    def _critic_fits(self) -> "RLRecipe":
+        if (self.algorithm.advantage == "gae") != (self.critic is not None):
+            raise ValueError(
+                'algorithm.advantage = "gae" is what a critic is for, and needs one; set both it and [critic], or '
+                "neither"
+            )
+        if self.critic is None:
+            return self
+        if self.machine.ranks > 1 or self.lora is not None:
+            raise ValueError("critic: it learns in one process and by its own weights; remove machine.ranks and [lora]")
+        if self.algorithm.kl_in == "reward":
+            raise ValueError(
+                'algorithm.kl_in = "reward": the critic learns the task\'s reward alone; set kl and kl_in to defaults'
+            )
+        if self.rollout.refill_rounds or self.teacher_traces is not None:
+            raise ValueError(
+                "rollout.refill_rounds and teacher_traces are for groups held against themselves; with a critic every "
+                "completion teaches; remove them, or [critic]"
+            )
+        if self.critic.pretrain_steps >= self.steps:
+            raise ValueError(
+                f"critic.pretrain_steps = {self.critic.pretrain_steps} leaves the policy no step of {self.steps}; "
+                "lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _traces_fit(self) -> "RLRecipe":
+        if self.teacher_traces is None:
+            return self
+        if self.algorithm.kl_in == "reward":
+            raise ValueError(
+                'teacher_traces: algorithm.kl_in = "reward" is for tokens that the policy drew; set kl and kl_in to '
+                "defaults"
+            )
+        if self.algorithm.loss == "gspo":
+            raise ValueError(
+                'teacher_traces: a trace is learned from token by token, and algorithm.loss = "gspo" takes a '
+                "completion whole; choose another loss"
+            )
         return self

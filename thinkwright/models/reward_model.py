@@ -147,22 +147,31 @@ def start_reward_model(
     name: str, reading: Reading, *, device: torch.device, dtype: torch.dtype, seed: int
 ) -> RewardModel:
     """A language model with a new head of small random weights. Raises ModelError as ``load_policy`` does."""
-    policy = load_policy(name, device=device, dtype=dtype)
+    return RewardModel(with_score_head(load_policy(name, device=device, dtype=dtype), seed), reading)
+
+
+def with_score_head(policy: Policy, seed: int) -> Policy:
+    """A copy of a language model's decoder with a new head of small random weights that gives one number. Raises
+    ModelError if there is no such form of it."""
     config = copy.deepcopy(policy.model.config)
     config.num_labels = 1
     config.pad_token_id = policy.tokenizer.pad_token_id
     if config.pad_token_id is None:
         config.pad_token_id = policy.tokenizer.eos_token_id
     try:
-        model = AutoModelForSequenceClassification.from_config(config, dtype=dtype, attn_implementation=ATTENTION_NAME)
+        model = AutoModelForSequenceClassification.from_config(
+            config, dtype=policy.dtype, attn_implementation=ATTENTION_NAME
+        )
     except ValueError as error:
-        raise ModelError(f"{name}: this kind of model has no form with a score for a head ({error})") from error
-    model.to(device).get_decoder().load_state_dict(policy.model.get_decoder().state_dict())
+        raise ModelError(
+            f"{config.model_type}: this kind of model has no form with a score for a head ({error})"
+        ) from error
+    model.to(policy.device).get_decoder().load_state_dict(policy.model.get_decoder().state_dict())
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(model.score.weight.shape, generator=generator) * _INITIAL_DEVIATION
     with torch.no_grad():
         model.score.weight.copy_(weight)
-    return RewardModel(Policy(model.eval(), policy.tokenizer, device), reading)
+    return Policy(model.eval(), policy.tokenizer, policy.device)
 
 
 def load_reward_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> RewardModel:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from thinkwright.config.general import PreferenceSet
 from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
@@ -39,6 +40,7 @@ from thinkwright.tasks.tiny_world.writer import forced_starts
 from thinkwright.training.general import GeneralPrompts
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
+from thinkwright.training.teacher_traces import TeacherTraces
 from thinkwright.training.trainer import Train, train_to_end
 
 
@@ -54,18 +56,20 @@ def run_rl(
         policy = load_policy(model, device=device, dtype=dtype)
         task = load_task(recipe.task, recipe.template)
         general = load_general(recipe, policy)
+        traces = load_traces(recipe, policy, task)
         check_recipe(recipe, policy, task, pool, general)
         found = check_up(recipe, policy, task, pool, folder, ranks)
         engine = opened.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks, recipe.lora))
-        trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks)
+        trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks, traces)
         if ranks.is_first:
             create_run_folder(folder, resolved_json(recipe), resume=resume)
-            record_data(folder, _data_digest(recipe, task, general), found.task.report)
+            report = found.task.report | ({"teacher_traces": traces.data.report} if traces is not None else {})
+            record_data(folder, _data_digest(recipe, task, general, traces), report)
             write_json_atomic(folder / DOCTOR_FILE, found.record)
             record_start(folder, policy, recipe.machine, argv, resume=resume)
         check_is_shared(folder, ranks)
         with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
-            for line in (*task.notes(), *found.notes):
+            for line in (*task.notes(), *found.notes, *(traces.notes() if traces is not None else ())):
                 display.note(line)
             _pass_gate(recipe, policy, task, pool, folder, display, ranks)
             if resume:
@@ -93,16 +97,21 @@ def _pool(recipe: RLRecipe, ranks: Ranks) -> WorkerPool:
     return RayWorkerPool(count, rewards.program_isolation)
 
 
-def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None) -> str:
-    """Of the task's prompts; with ``general``, also of its prompts and its reward models."""
-    if recipe.general is None or general is None:
-        return task_digest(task)
-    sets = recipe.general.sets()
-    digests = [
+def _data_digest(recipe: RLRecipe, task: Task, general: GeneralPrompts | None, traces: TeacherTraces | None) -> str:
+    """Of the task's prompts; with ``general``, also of its prompts and its reward models; of a teacher's traces."""
+    digests = [task_digest(task)]
+    if traces is not None:
+        digests.append(traces.data.digest())
+    if recipe.general is not None and general is not None:
+        digests += _general_digests(recipe.general.sets(), general)
+    return digests[0] if len(digests) == 1 else joint_digest(digests)
+
+
+def _general_digests(sets: dict[str, PreferenceSet], general: GeneralPrompts) -> list[str]:
+    return [
         f"{name} {task_digest(general.tasks[name])} {content_digest(Path(sets[name].model).expanduser())}"
         for name in sets
     ]
-    return joint_digest([task_digest(task), *digests])
 
 
 def _pass_gate(
@@ -131,6 +140,18 @@ def load_general(recipe: RLRecipe, policy: Policy) -> GeneralPrompts | None:
     general = GeneralPrompts(recipe.general, recipe.template, policy.device, policy.dtype)
     general.check(recipe.rollout.prompts_per_step, recipe.rollout.max_response_tokens)
     return general
+
+
+def load_traces(recipe: RLRecipe, policy: Policy, task: Task) -> TeacherTraces | None:
+    """A teacher's traces, if the recipe has such. Raises DataError if a finite task has no prompt for one of them."""
+    if recipe.teacher_traces is None:
+        return None
+    max_tokens = recipe.rollout.max_response_tokens
+    traces = TeacherTraces(recipe.teacher_traces, recipe.template, policy, task.held_out, max_tokens)
+    if recipe.task.type in ("named", "rows"):
+        encode = policy.tokenizer.encode
+        traces.check([tuple(encode(prompt.text, add_special_tokens=False)) for prompt in task.all_prompts()])
+    return traces
 
 
 def check_recipe(

@@ -138,6 +138,7 @@ def _work(recipe: TrainingRecipe, size: ModelSize, teacher: ModelSize | None, gi
         passes -= 1  # no gradient of the weights themselves
     if isinstance(recipe, RLRecipe):
         passes += recipe.algorithm.kl_coef > 0
+        passes += 4 * (recipe.critic is not None)  # its values, and its own update
         passes += (1 - 1 / recipe.algorithm.mini_batches) * recipe.samples_differ
     extra = learned * _token_flops(teacher, sequence) if teacher is not None else 0.0
     return _Work(num_steps, sampled, learned, passes * forward + extra)

@@ -10,7 +10,7 @@ from thinkwright.planning.shape import ModelSize
 
 FP32 = 4
 WEIGHTS, TRAINED, GRADIENTS, OPTIMIZER = "weights", "weights that learn", "gradients", "optimizer"
-REFERENCE, TEACHER, JUDGES = "reference policy", "teacher", "reward models"
+REFERENCE, TEACHER, JUDGES, CRITIC = "reference policy", "teacher", "reward models", "critic"
 CACHE, ACTIVATIONS, PROGRAM = "keys and values", "activations", "program"
 _UPDATING = (GRADIENTS, ACTIVATIONS)
 """Parts that are there during an update alone; keys and values are there while sampling."""
@@ -45,6 +45,8 @@ def standing_parts(
         if recipe.lora is not None:  # other adapters; on several ranks beside weights of their own
             own = FP32 * trained + (FP32 * size.parameters if ranks > 1 else 0)
         parts[REFERENCE] = own // ranks
+    if isinstance(recipe, RLRecipe) and recipe.critic is not None:  # counted as if its gradients stayed
+        parts[CRITIC] = weights + (3 if itemsize == FP32 else 4) * FP32 * size.parameters
     if judges:
         parts[JUDGES] = sum(itemsize * judge.parameters for judge in judges)
     if isinstance(recipe, DistillRecipe) and teacher is not None:
@@ -111,11 +113,12 @@ _REMEDIES = {
     OPTIMIZER: "raise machine.ranks, or train adapters ([lora])",
     REFERENCE: "set algorithm.kl_coef = 0, raise machine.ranks, or train adapters ([lora])",
     TEACHER: "serve the teacher elsewhere (teacher_endpoint)",
+    CRITIC: "set algorithm.advantage = group_std and remove [critic]",
     JUDGES: "train smaller reward models: every trainer holds them whole",
     CACHE: "lower rollout.slots (rollout.vllm.slots) or rollout.max_response_tokens",
     ACTIVATIONS: "lower micro_batch_tokens, or recompute activations",
 }
-_STANDING = (PROGRAM, WEIGHTS, TRAINED, OPTIMIZER, REFERENCE, TEACHER, JUDGES)
+_STANDING = (PROGRAM, WEIGHTS, TRAINED, OPTIMIZER, REFERENCE, CRITIC, TEACHER, JUDGES)
 """In the order in which a run takes them."""
 
 

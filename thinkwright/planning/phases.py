@@ -30,7 +30,8 @@ class Phases:
     """Of each token learned from, those of prompts too."""
     old_pass: float
     """Share of an update's passes that samples of other weights cost more: a forward pass of all but the first
-    mini-batch, to three of all without a reference policy and four with one, a backward pass counted as two."""
+    mini-batch, to three of all, one more with a reference policy and four with a critic, a backward pass counted as
+    two."""
     other: float
     """Of a step beside both: late scores, files."""
 
@@ -81,7 +82,8 @@ def measure(run: Path) -> MeasuredRun:
         prompts=sampling[0],
         update=update[0],
         token=update[1],
-        old_pass=(1 - 1 / recipe["algorithm"]["mini_batches"]) / (4 if recipe["algorithm"]["kl_coef"] > 0 else 3),
+        old_pass=(1 - 1 / recipe["algorithm"]["mini_batches"])
+        / (3 + (recipe["algorithm"]["kl_coef"] > 0) + 4 * (recipe.get("critic") is not None)),
         other=float(np.median(np.array(steps) - np.array(known))),
     )
     slots = recipe["rollout"].get("slots", 256)
@@ -89,7 +91,8 @@ def measure(run: Path) -> MeasuredRun:
 
 
 def _step_tokens(groups: Sequence[dict[str, Any]]) -> StepTokens:
-    lengths = [[len(member["rollout"]["token_ids"]) for member in group["members"]] for group in groups]
+    rollouts = [[member["rollout"] for member in group["members"]] for group in groups]
+    lengths = [[len(own["token_ids"]) for own in members if not own.get("is_taught")] for members in rollouts]
     is_learned = [any(member["advantage"] is not None for member in group["members"]) for group in groups]
     learned = sum(
         len(group["prompt_ids"]) + sum(own)

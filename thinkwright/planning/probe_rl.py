@@ -10,6 +10,7 @@ from thinkwright.planning.expected import Expected, planned_lengths
 from thinkwright.planning.measured import Measured, memory_measured, repeated, timed
 from thinkwright.planning.meter import peak_bytes, reset_peak, used_bytes
 from thinkwright.training.rl import RLTrainer
+from thinkwright.training.teacher_traces import drawn_alone
 from thinkwright.training.update import micro_batches, tree_of
 from thinkwright.types import Metrics, RolloutGroup, TrainingGroup
 
@@ -119,7 +120,7 @@ def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Meas
         other=recording + metrics["time/step_seconds"] - rollout_seconds - reward_seconds - update_seconds,
         num_steps=trainer.recipe.steps,
         response_tokens=fmean(map(len, step.completions())),
-        response_tokens_now=metrics["rollout/tokens"] / sum(len(group.members) for group in groups),
+        response_tokens_now=metrics["rollout/tokens"] / sum(len(group.members) for group in drawn_alone(groups)),
         learned_share=step.share,
         sampled_tokens=sum(map(len, step.completions())),
         learned_tokens=sum(len(group.prompt_ids) + sum(map(len, group.completions)) for group in step.learned),

@@ -230,6 +230,7 @@ function facts(member, group) {
     ["Length", `${member.tokens} tokens`],
     ["Finish", member.finish ? `${member.finish}: cut off at the limit` : "stop: ended by itself"],
     ["Outcome", member.outcome ?? "graded"],
+    ...(member.taught ? [["Written by", "a teacher"]] : []),
   ];
   const list = make("dl", { class: "member-facts" });
   const isKnown = ([name]) => name !== "Reward" && name !== "Advantage" ? true : state.source === "rollouts";

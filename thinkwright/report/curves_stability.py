@@ -42,6 +42,23 @@ CURVES = (
         is_optional=True,
     ),
     Curve(
+        "What the critic foretells",
+        "share of variance",
+        "How much of the differences in reward the critic expected before the tokens were drawn (explained variance)",
+        "It climbs from 0 or below; at 0 the critic knows no more than the mean reward.",
+        (trained_source("explained variance", "critic/explained_variance"),),
+        is_optional=True,
+    ),
+    Curve(
+        "Learned from the teacher",
+        "probability",
+        "How likely the policy finds a token of a teacher's trace, mean over tokens",
+        "It climbs and levels off; at once near 1, the traces teach nothing new.",
+        (trained_source("trace probability", "policy/trace_probability"),),
+        is_share=True,
+        is_optional=True,
+    ),
+    Curve(
         "Groups that teach nothing",
         "groups",
         "Share of groups whose rewards are all the same: every response right, or every one wrong",

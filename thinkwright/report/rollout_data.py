@@ -173,6 +173,8 @@ def _rollout(row: Row, prompt: Row) -> Row:
         member |= {"outcome": str(row["outcome"]), "detail": str(row.get("detail", ""))}
     if row.get("advantage") is not None:
         member["advantage"] = _rounded(row["advantage"])
+    if rollout.get("is_taught"):
+        member["taught"] = True
     return member | _finish(rollout)
 
 

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from thinkwright.algorithms.advantages import EPSILON, AdvantageFunction
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.types import RolloutGroup, ScoredRollout, TrainingGroup
+
+GAE = "gae"
+"""The name of the advantage that a critic makes."""
 
 
 def with_advantages(
@@ -22,16 +26,26 @@ def with_advantages(
     taught = [group for group in groups if teaches(group, algorithm)]
     if not taught:
         return list(groups)
-    rewards = torch.tensor([[member.reward for member in group.members] for group in taught])
-    is_counted = torch.tensor([[_is_counted(member, algorithm) for member in group.members] for group in taught])
-    rows = zip(advantages_of(rewards, is_counted).tolist(), is_counted.tolist(), strict=True)
-    return [_of_group(group, *next(rows)) if teaches(group, algorithm) else group for group in groups]
+    # Groups are of one size, but for those that hold a teacher's trace as well.
+    places = range(max(len(group.members) for group in taught))
+    members = [[group.members[i] if i < len(group.members) else None for i in places] for group in taught]
+    rewards = torch.tensor([[member.reward if member else 0.0 for member in row] for row in members])
+    is_counted = torch.tensor(
+        [[member is not None and _is_counted(member, algorithm) for member in row] for row in members]
+    )
+    rows = iter(advantages_of(rewards, is_counted).tolist())
+    return [_of_group(group, next(rows), algorithm) if teaches(group, algorithm) else group for group in groups]
 
 
 def teaches(group: RolloutGroup, algorithm: Algorithm) -> bool:
-    """Whether rewards of the members that are counted differ."""
+    """Whether rewards of the members that are counted differ; to a critic, every completion says something."""
     rewards = [member.reward for member in group.members if _is_counted(member, algorithm)]
-    return bool(rewards) and max(rewards) - min(rewards) > EPSILON
+    return bool(rewards) and (algorithm.advantage == GAE or max(rewards) - min(rewards) > EPSILON)
+
+
+def returns(rewards: Tensor, is_counted: Tensor) -> Tensor:
+    """The rewards themselves, of which a critic makes the advantages."""
+    return rewards * is_counted
 
 
 def training_groups(groups: Sequence[RolloutGroup]) -> list[TrainingGroup]:
@@ -43,11 +57,18 @@ def training_groups(groups: Sequence[RolloutGroup]) -> list[TrainingGroup]:
             rollout_logprobs=tuple(member.rollout.logprobs for member in group.members),
             advantages=tuple(member.advantage or 0.0 for member in group.members),
             is_counted=tuple(member.advantage is not None for member in group.members),
+            is_taught=_taught(group),
             is_drawn=_drawn(group),
         )
         for group in groups
         if any(member.advantage is not None for member in group.members)
     ]
+
+
+def _taught(group: RolloutGroup) -> tuple[bool, ...] | None:
+    """Which members are a teacher's traces; None if none is."""
+    found = tuple(member.rollout.is_taught for member in group.members)
+    return found if any(found) else None
 
 
 def _drawn(group: RolloutGroup) -> tuple[tuple[bool, ...], ...] | None:
@@ -67,11 +88,11 @@ def _is_counted(member: ScoredRollout, algorithm: Algorithm) -> bool:
     return member.outcome == "graded" and (is_whole or algorithm.truncated == "zero_reward")
 
 
-def _of_group(group: RolloutGroup, advantages: Sequence[float], is_counted: Sequence[bool]) -> RolloutGroup:
-    if not any(advantages):
+def _of_group(group: RolloutGroup, advantages: Sequence[float], algorithm: Algorithm) -> RolloutGroup:
+    if not any(advantages) and algorithm.advantage != GAE:
         return group
     members = (
-        replace(member, advantage=advantage if counts else None)
-        for member, advantage, counts in zip(group.members, advantages, is_counted, strict=True)
+        replace(member, advantage=advantage if _is_counted(member, algorithm) else None)
+        for member, advantage in zip(group.members, advantages, strict=False)
     )
     return replace(group, members=tuple(members))

@@ -57,6 +57,7 @@ KEPT = (
     "rollout/response_tokens_right",
     "rollout/response_tokens_wrong",
     "rollout/response_tokens_truncated",
+    "critic/",
     "curriculum/",
     "general/",
     "preference/",

@@ -32,13 +32,15 @@ from thinkwright.tasks.task import Task
 from thinkwright.training.ahead import RolloutsAhead, staleness_metrics
 from thinkwright.training.alarms import Alarms
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
+from thinkwright.training.critic import Critic
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
-from thinkwright.training.groups import mini_batches, training_groups, with_advantages
+from thinkwright.training.groups import mini_batches, returns, training_groups, with_advantages
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
 from thinkwright.training.rollout_metrics import group_metrics, interruption_metrics, speed_metrics
 from thinkwright.training.step_sampler import StepSampler, check_budget
+from thinkwright.training.teacher_traces import TeacherTraces, drawn_alone
 from thinkwright.training.update import Updater
 from thinkwright.types import EvaluationResult, Metrics, RolloutGroup, TrainingGroup
 
@@ -59,6 +61,7 @@ class RLTrainer:
         started: float,
         general: GeneralPrompts | None = None,
         ranks: Ranks = SINGLE,
+        traces: TeacherTraces | None = None,
     ) -> None:
         """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate.
 
@@ -96,14 +99,18 @@ class RLTrainer:
             recipe.optimizer.micro_batch_tokens,
             ranks,
             max_tokens=recipe.rollout.max_response_tokens,
+            trace_shaping=None if recipe.teacher_traces is None else recipe.teacher_traces.shaping,
         )
-        self._advantages_of = advantage_of(recipe.algorithm.advantage)
+        self.critic = None
+        if recipe.critic is not None:
+            self.critic = Critic(policy, recipe.critic, recipe.optimizer, recipe.seed)
+        self._advantages_of = returns if self.critic is not None else advantage_of(recipe.algorithm.advantage)
         check_budget(recipe, policy)
         if recipe.optimizer.recompute_activations:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
-        self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers)
+        self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers, traces)
         self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
         self._steps_of = {0: 0}
         """The last step before which each policy version was the newest."""
@@ -122,6 +129,8 @@ class RLTrainer:
             self.progress, checkpoint = found
             reference = self._reference_tensors()
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors | reference, self.ranks))
+            if self.critic is not None:
+                self.critic.restore(lambda tensors: read_tensors(checkpoint, tensors, self.ranks))
             copy_weights(self.learner, self.policy)
             if self.curriculum is not None and self.progress.curriculum is not None:
                 self.curriculum.load_state(self.progress.curriculum)
@@ -166,7 +175,7 @@ class RLTrainer:
         write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
         self._report_set_aside(step, groups, display)
         display.step(step, self.recipe.steps, metrics)
-        self._raise_alarms(step, self.alarms.check(step, metrics, groups), display)
+        self._raise_alarms(step, self.alarms.check(step, metrics, drawn_alone(groups)), display)
 
     def run_step(self, step: int) -> tuple[Metrics, list[RolloutGroup]]:
         """One round: sample, score, update. Returns the step's metrics and its scored groups.
@@ -192,7 +201,8 @@ class RLTrainer:
         learned = training_groups(groups)
         updates = self.learn(step, learned)
         updated_at = time.monotonic()
-        num_tokens = sum(len(m.rollout.token_ids) for group in groups for m in group.members)
+        by_rule, drawn = drawn_alone(by_rule), drawn_alone(groups)
+        num_tokens = sum(len(m.rollout.token_ids) for group in drawn for m in group.members)
         self.progress = Progress(
             next_step=step + 1,
             policy_version=self.progress.policy_version + len(updates),
@@ -201,9 +211,9 @@ class RLTrainer:
         )
         metrics = group_metrics(by_rule) | general_metrics(judged) | self._update_metrics(updates)
         if self.recipe.rollout.thinking_budget is not None:
-            metrics |= interruption_metrics(groups)
+            metrics |= interruption_metrics(drawn)
         if self.recipe.rollout.max_staleness > 0:
-            metrics |= staleness_metrics(groups, self._steps_of, step)
+            metrics |= staleness_metrics(drawn, self._steps_of, step)
         self._steps_of[self.progress.policy_version] = step + 1
         if self.curriculum is not None:
             self.curriculum.observe(step, by_rule)
@@ -226,8 +236,10 @@ class RLTrainer:
     def learn(self, step: int, groups: Sequence[TrainingGroup]) -> list[Metrics]:
         """The step's updates, and the new weights to engine and policy that sample; returns each update's metrics."""
         lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
-        is_corrected = self.recipe.samples_differ
+        is_corrected, foretold = self.recipe.samples_differ, Metrics()
         with self.ranks.doing(f"update of step {step + 1}"):
+            if self.critic is not None and groups:
+                groups, foretold = self.critic.judged(groups)
             parts = mini_batches(groups, self.recipe.algorithm.mini_batches)
             # The first part meets the weights as they were: its own pass says what they make of its tokens.
             later = [self.updater.with_old_logprobs(part) if is_corrected else part for part in parts[1:]]
@@ -237,6 +249,9 @@ class RLTrainer:
                 )
                 for number, part in enumerate([*parts[:1], *later])
             ]
+            if self.critic is not None:
+                of_critic = [self.critic.update(part, self._rate_share(step)) for part in parts]
+                updates = [foretold | metrics | own for metrics, own in zip(updates, of_critic, strict=True)]
             self._publish(self.progress.policy_version + len(updates))
         return updates
 
@@ -299,6 +314,8 @@ class RLTrainer:
         curriculum = self.curriculum.state(self.progress.next_step) if self.curriculum is not None else None
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds(), curriculum=curriculum)
         tensors = self.optimizer.tensors() | self._reference_tensors()
+        if self.critic is not None:
+            tensors |= self.critic.tensors()
         with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
             save_checkpoint(self.folder / "checkpoints", self.progress, tensors, self.ranks)
 
@@ -353,11 +370,17 @@ class RLTrainer:
                 self.optimizer.begin_anew()
 
     def learning_rate(self, step: int) -> float:
-        """The rate at a step: linear warm-up, then constant or falling to 0."""
+        """The policy's rate at a step; 0 while a critic learns alone."""
+        if self.recipe.critic is not None and step < self.recipe.critic.pretrain_steps:
+            return 0.0
+        return self.recipe.optimizer.lr * self._rate_share(step)
+
+    def _rate_share(self, step: int) -> float:
+        """Linear warm-up, then constant or falling to 0."""
         optimizer, num_steps = self.recipe.optimizer, self.recipe.steps
         warmed = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
         left = (num_steps - step) / num_steps if optimizer.decay == "linear" else 1.0
-        return optimizer.lr * min(warmed, left)
+        return min(warmed, left)
 
 
 def _counted(counts: dict[str, int]) -> str:

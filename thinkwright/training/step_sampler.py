@@ -20,6 +20,7 @@ from thinkwright.tasks.task import Task
 from thinkwright.training.general import GeneralPrompts
 from thinkwright.training.groups import teaches
 from thinkwright.training.rollout_metrics import Timed
+from thinkwright.training.teacher_traces import TeacherTraces
 from thinkwright.types import Prompt, RolloutGroup
 
 
@@ -73,10 +74,11 @@ class StepSampler:
         pool: WorkerPool,
         engine: RolloutEngine,
         ranks: Ranks,
+        traces: TeacherTraces | None = None,
     ) -> None:
-        """``ranks``: those that share the sampling out."""
+        """``ranks``: those that share the sampling out. ``traces`` join the groups that rules judge."""
         self._recipe, self._policy, self._task, self._general = recipe, policy, task, general
-        self._pool, self._engine, self._ranks = pool, engine, ranks
+        self._pool, self._engine, self._ranks, self._traces = pool, engine, ranks, traces
 
     def prompts(self, step: int) -> StepPrompts:
         """To be asked for once a step, in order."""
@@ -164,7 +166,8 @@ class StepSampler:
         for index, rollouts in self._engine.stream(requests, settings, policy_version):
             group = everyone[index], encoded[index], rollouts
             if index < num_ruled:
-                scorer.submit(index, group)
+                taught = self._traces.of(encoded[index], policy_version) if self._traces is not None else ()
+                scorer.submit(index, (everyone[index], encoded[index], (*rollouts, *taught)))
             else:
                 waiting[index - num_ruled] = group
         return [(prompts.to_judge[index][0], group) for index, group in sorted(waiting.items())]

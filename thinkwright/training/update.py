@@ -18,6 +18,7 @@ from thinkwright.algorithms.entropy import covariances, drawn_within, largest
 from thinkwright.algorithms.kl import KL_ESTIMATORS, k3, kl_penalized
 from thinkwright.algorithms.reductions import REDUCTIONS
 from thinkwright.algorithms.rollout_correction import CORRECTIONS, DEFAULT_CAP
+from thinkwright.algorithms.teacher_trace import shaped_loss
 from thinkwright.algorithms.tokens import LossTokens
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.distributed.ranks import SINGLE, Ranks
@@ -38,7 +39,9 @@ class UpdateTokens:
     old_logprobs: Tensor  # (N,) the same, unless another program sampled
     sequences: Tensor  # (N,) which completion
     weights: Tensor  # (N,) in the loss; 0 where the completion is left out of it, or the token was given
+    shares: Tensor  # (N,) in the metrics: of all such tokens, drawn ones or a trace's
     is_drawn: Tensor  # (N,) False for tokens that were given
+    is_taught: Tensor  # (N,) True for those of a teacher's trace
     is_learned: Tensor  # (N,) False where entropy's rule takes the gradient away
     is_penalized: Tensor  # (N,) True where it adds a penalty
 
@@ -87,6 +90,8 @@ def _members(group: TrainingGroup, members: Sequence[int]) -> TrainingGroup:
         rollout_logprobs=tuple(group.rollout_logprobs[i] for i in members),
         advantages=tuple(group.advantages[i] for i in members),
         is_counted=tuple(group.is_counted[i] for i in members),
+        token_advantages=None if group.token_advantages is None else tuple(group.token_advantages[i] for i in members),
+        is_taught=None if group.is_taught is None else tuple(group.is_taught[i] for i in members),
         is_drawn=None if group.is_drawn is None else tuple(group.is_drawn[i] for i in members),
         old_logprobs=None if group.old_logprobs is None else tuple(group.old_logprobs[i] for i in members),
     )
@@ -122,8 +127,12 @@ class Updater:
         ranks: Ranks = SINGLE,
         *,
         max_tokens: int,
+        trace_shaping: float | None = None,
     ) -> None:
-        """``max_tokens``: the limit of a completion. Raises RecipeError for a loss of the user's own that is none."""
+        """``max_tokens``: the limit of a completion. ``trace_shaping``: of a teacher's traces, if there may be some.
+
+        Raises RecipeError for a loss of the user's own that is none.
+        """
         self._ranks = ranks
         self._policy = policy
         self._reference = reference
@@ -132,6 +141,7 @@ class Updater:
         self._temperature = temperature
         self._micro_batch_tokens = micro_batch_tokens
         self._max_tokens = max_tokens
+        self._trace_shaping = trace_shaping
         self._loss = partial(policy_loss_of(algorithm.loss), **algorithm.loss_settings())
 
     def update(
@@ -152,7 +162,6 @@ class Updater:
         TrainingError, weights untouched, if loss or gradient is not finite.
         """
         found = self._flatten(groups, seed)
-        num_tokens = int((found.weights > 0).sum())
         batches, start = list[tuple[list[TrainingGroup], int, int]](), 0
         for batch in micro_batches(groups, self._micro_batch_tokens):
             stop = start + sum(len(completion) for group in batch for completion in group.completions)
@@ -160,7 +169,7 @@ class Updater:
             start = stop
         is_first = is_corrected and groups[0].old_logprobs is None
         shares = [
-            self._backward(batch, found.part(first, last), num_tokens, float(is_own), is_corrected, is_first)
+            self._backward(batch, found.part(first, last), float(is_own), is_corrected, is_first)
             for (batch, first, last), is_own in self._ranks.passes(batches)
         ]
         totals = self._ranks.sums({name: float(sum(share[name] for share in shares)) for name in shares[0]})
@@ -196,20 +205,28 @@ class Updater:
         sequences = torch.arange(len(lengths)).repeat_interleave(lengths)
         num_drawn = torch.zeros(len(lengths), dtype=torch.long).index_add(0, sequences, is_drawn.long())
         weights[is_counted] = reduce(num_drawn[is_counted], prompts, self._max_tokens)
-        advantages = torch.tensor([a for g in groups for a in g.advantages]).repeat_interleave(lengths)
+        if any(g.token_advantages is not None for g in groups):
+            advantages = _joined(g.token_advantages or () for g in groups)
+        else:
+            advantages = torch.tensor([a for g in groups for a in g.advantages]).repeat_interleave(lengths)
+        is_taught = torch.tensor([taught for g in groups for taught in g.is_taught or [False] * len(g.completions)])
+        is_taught = is_taught.repeat_interleave(lengths)
         rollout_logprobs = _joined(g.rollout_logprobs for g in groups)
         old_logprobs = _joined(g.old_logprobs or g.rollout_logprobs for g in groups)
         is_learned, is_penalized = self._chosen(
-            old_logprobs, advantages, is_counted.repeat_interleave(lengths) & is_drawn, seed
+            old_logprobs, advantages, is_counted.repeat_interleave(lengths) & is_drawn & ~is_taught, seed
         )
+        weights = weights.repeat_interleave(lengths) * is_drawn
         flat: Any = (
             _token_ids(groups),
             advantages,
             rollout_logprobs,
             old_logprobs,
             sequences,
-            weights.repeat_interleave(lengths) * is_drawn,
+            weights,
+            _shares(weights > 0, is_taught),
             is_drawn,
+            is_taught,
             is_learned,
             is_penalized,
         )
@@ -230,7 +247,6 @@ class Updater:
         self,
         groups: list[TrainingGroup],
         part: UpdateTokens,
-        num_tokens: int,
         own: float,
         is_corrected: bool,
         is_first: bool,
@@ -251,9 +267,13 @@ class Updater:
         per_token, is_clipped = self._loss(tokens)
         weights, corrections = part.weights * own, self._corrections(tokens, is_corrected)
         learned = self._learned(part, entropies.detach())
-        policy_loss = (per_token * learned * corrections * weights).sum()
-        kl, kl_loss = self._kl(tokens, ref_logprobs, weights, is_corrected)
-        loss = policy_loss + settings.kl_coef * kl_loss + self._entropy_loss(tokens, entropies, part, weights)
+        drawn = weights * ~part.is_taught  # KL and entropy are those of what the policy draws
+        policy_loss = (per_token * learned * corrections * drawn).sum()
+        if self._trace_shaping is not None:
+            taught = shaped_loss(logprobs, advantages, self._trace_shaping)
+            policy_loss = policy_loss + (taught * weights * part.is_taught).sum()
+        kl, kl_loss = self._kl(tokens, ref_logprobs, drawn, is_corrected)
+        loss = policy_loss + settings.kl_coef * kl_loss + self._entropy_loss(tokens, entropies, part, drawn)
         loss.backward()
         shares = {
             "policy/kl": kl,
@@ -263,8 +283,10 @@ class Updater:
         }
         if is_corrected:
             shares["policy/correction"] = corrections
-        counted = (part.weights > 0).float() * own / num_tokens
-        metrics = {name: (share * counted).sum() for name, share in shares.items()}
+        counted = part.shares * own
+        metrics = {name: (share * counted * ~part.is_taught).sum() for name, share in shares.items()}
+        if self._trace_shaping is not None:
+            metrics["policy/trace_probability"] = (logprobs.detach().exp() * counted * part.is_taught).sum()
         losses = {"loss/policy": policy_loss, "loss/kl": kl_loss, "loss/total": loss}
         return metrics | {name: value.detach() for name, value in losses.items()}
 
@@ -282,7 +304,7 @@ class Updater:
         known only with its pass."""
         if self._algorithm.entropy != "high_entropy":
             return part.is_learned
-        known = entropies.masked_fill(part.weights == 0, -torch.inf)
+        known = entropies.masked_fill((part.weights == 0) | part.is_taught, -torch.inf)
         return largest(known, self._algorithm.entropy_settings()["entropy_share"])
 
     def _kl(
@@ -314,6 +336,14 @@ class Updater:
 def _drawn(group: TrainingGroup) -> Sequence[Sequence[bool]]:
     """Of each completion, which tokens were drawn."""
     return group.is_drawn or [[True] * len(completion) for completion in group.completions]
+
+
+def _shares(is_counted: Tensor, is_taught: Tensor) -> Tensor:
+    """1 / their number for the counted tokens that were drawn, and the same for those that were taught."""
+    found = torch.zeros(len(is_counted))
+    for kind in (is_counted & ~is_taught, is_counted & is_taught):
+        found[kind] = 1 / max(1, int(kind.sum()))
+    return found
 
 
 def _token_ids(groups: Sequence[TrainingGroup]) -> Tensor:

@@ -1,0 +1,101 @@
+"""PPO's critic: a copy of the policy with one number for a head, which learns what reward a completion will come to.
+
+The article's contrast to GRPO (DeepSeek-R1, section A.3): the same update, with a baseline that a second model has to
+learn, in place of the mean of a group.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from thinkwright.algorithms.gae import generalized_advantages, whitened
+from thinkwright.config.critic import Critic as CriticSettings
+from thinkwright.config.recipe import Optimizer
+from thinkwright.models.policy import Policy, recompute_activations, training_context
+from thinkwright.models.reward_model import with_score_head
+from thinkwright.training.optimizer import MasterOptimizer
+from thinkwright.training.update import micro_batches, tree_of
+from thinkwright.types import Metrics, TrainingGroup
+
+
+class Critic:
+    """The critic's weights and their optimizer."""
+
+    def __init__(self, policy: Policy, settings: CriticSettings, optimizer: Optimizer, seed: int) -> None:
+        """Begins with the policy's weights as they are now and a head of small random ones. Raises ModelError if this
+        kind of model has no form with such a head."""
+        self._settings, self._recipe = settings, optimizer
+        self.model = with_score_head(policy, seed)
+        self._optimizer = MasterOptimizer(
+            self.model.model,
+            lr=settings.lr,
+            betas=(optimizer.beta1, optimizer.beta2),
+            weight_decay=optimizer.weight_decay,
+        )
+        if optimizer.recompute_activations:
+            recompute_activations(self.model)
+
+    def judged(self, groups: Sequence[TrainingGroup]) -> tuple[list[TrainingGroup], Metrics]:
+        """The groups, whose advantages are rewards until now, with an advantage for each token; and how well the critic
+        foretold the rewards: 1 is perfectly, 0 no better than their mean."""
+        values = self._values(groups)
+        sequences, rewards, is_counted = _flat(groups, self.model.device)
+        advantages = generalized_advantages(rewards, values, sequences, self._settings.gae_lambda)
+        counted = is_counted[sequences]
+        rows = iter(whitened(advantages, counted).tolist())
+        found = [
+            replace(group, token_advantages=tuple(tuple(islice(rows, len(c))) for c in group.completions))
+            for group in groups
+        ]
+        targets = rewards[sequences][counted]
+        unexplained = (targets - values[counted]).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
+        return found, {"critic/explained_variance": float(1 - unexplained)}
+
+    def update(self, groups: Sequence[TrainingGroup], lr_share: float) -> Metrics:
+        """One optimizer step on (V_t - R)^2 / 2, the mean over all tokens of counted completions.
+
+        ``lr_share``: of its learning rate. TrainingError, weights untouched, if loss or gradient is not finite.
+        """
+        sequences, _, is_counted = _flat(groups, self.model.device)
+        num_tokens, total = int(is_counted[sequences].sum()), 0.0
+        for batch in micro_batches(groups, self._recipe.micro_batch_tokens):
+            sequences, rewards, is_counted = _flat(batch, self.model.device)
+            errors = (self._pass(batch) - rewards[sequences]).square() / 2
+            loss = (errors * is_counted[sequences]).sum() / num_tokens
+            loss.backward()
+            total += float(loss.detach())
+        norm = self._optimizer.gradient_norm(total)
+        self._optimizer.step(self._settings.lr * lr_share, norm, self._recipe.max_grad_norm)
+        return {"critic/loss": total, "critic/grad_norm": norm}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold of it, by name."""
+        return {f"critic/{name}": tensor for name, tensor in self._optimizer.tensors().items()}
+
+    def restore(self, read: Callable[[dict[str, Tensor]], None]) -> None:
+        """Take up a saved state: ``read`` fills the tensors it is given in place."""
+        read(self.tensors())
+        self._optimizer.restore(lambda _: None)
+
+    @torch.no_grad()
+    def _values(self, groups: Sequence[TrainingGroup]) -> Tensor:
+        return torch.cat([self._pass(batch) for batch in micro_batches(groups, self._recipe.micro_batch_tokens)])
+
+    def _pass(self, groups: Sequence[TrainingGroup]) -> Tensor:
+        """(N,) what the critic expects before each completion token is drawn, in fp32."""
+        tree = tree_of(groups)
+        hidden = self.model.packed_hidden_states(tree, training_context(tree, self.model.device))
+        states = hidden[torch.tensor(tree.predictors, device=self.model.device)]
+        return (states.float() @ self.model.model.score.weight.float().mT)[:, 0]
+
+
+def _flat(groups: Sequence[TrainingGroup], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of which completion each token is (N,), and of each completion (S,) the reward and whether it counts."""
+    lengths = torch.tensor([len(completion) for group in groups for completion in group.completions])
+    sequences = torch.arange(len(lengths)).repeat_interleave(lengths)
+    rewards = torch.tensor([reward for group in groups for reward in group.advantages])
+    is_counted = torch.tensor([counts for group in groups for counts in group.is_counted])
+    return sequences.to(device), rewards.to(device), is_counted.to(device)
