@@ -83,7 +83,7 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _write_error(path, error) from error
     finally:
@@ -197,7 +197,7 @@ def _shown(leaves: dict[str, Any], key: str) -> str:
     return json.dumps(leaves[key], ensure_ascii=False) if key in leaves else "absent"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Put a rename itself on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

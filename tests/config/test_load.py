@@ -228,6 +228,11 @@ TRACES = ['teacher_traces.data=["traces.jsonl"]']
         ([*TRACES, "algorithm.loss=gspo"], "a trace is learned from token by token"),
         ([*TRACES, "algorithm.kl=k1", "algorithm.kl_in=reward"], "is for tokens that the policy drew"),
         (["teacher_traces.data=[]"], "teacher_traces.data: needs at least 1 entry"),
+        (
+            ["kept_checkpoints.every_steps=30"],
+            "kept_checkpoints.every_steps = 30 is no multiple of checkpoint_steps = 20",
+        ),
+        (["kept_checkpoints.best=true"], "make evaluation.every_steps (15) a multiple of checkpoint_steps = 20"),
         (["use=moder"], "there is no preset moder; did you mean"),
     ],
 )

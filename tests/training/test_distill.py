@@ -209,7 +209,7 @@ def test_an_outage_of_the_teacher_leaves_what_was_learned_until_then(
             trainer.train(Display(), StopRequest())
     found = newest_checkpoint(tmp_path / "checkpoints")
     assert found is not None
-    assert found[0].next_step == len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    assert found.progress.next_step == len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(

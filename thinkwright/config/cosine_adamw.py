@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat
 
+from thinkwright.config.checkpointed import Checkpointed
 from thinkwright.config.lora import LoRASettings
-from thinkwright.config.section import Section, Share
+from thinkwright.config.section import Share
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class CosineAdamW(Section):
+class CosineAdamW(Checkpointed):
     """AdamW on fp32 master weights, its rate rising linearly and falling along a cosine."""
 
     final_lr_share: Share = 0.1

@@ -51,8 +51,6 @@ class DistillRecipe(CosineAdamW):
     the gradient."""
     recompute_activations: bool = False
     """Keep only the layers' inputs and compute the layers again in the backward pass: less memory, more time."""
-    checkpoint_steps: PositiveInt = 20
-    """Steps between checkpoints."""
     evaluation: Evaluation = Evaluation()
     workers: PositiveInt = 2
     """Processes that grade answers to held-out questions."""

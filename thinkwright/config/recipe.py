@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.algorithm import Algorithm
+from thinkwright.config.checkpointed import Checkpointed
 from thinkwright.config.critic import Critic, TeacherTraces
 from thinkwright.config.curriculum import Curriculum
 from thinkwright.config.engines import EngineSettings
@@ -225,7 +226,7 @@ class StyleShares(Section):
         return self
 
 
-class PretrainRecipe(Section):
+class PretrainRecipe(Checkpointed):
     """Pre-train the tiny world's base model."""
 
     type: Literal["pretrain"]
@@ -261,7 +262,7 @@ class PretrainRecipe(Section):
         return self
 
 
-class RLRecipe(Section):
+class RLRecipe(Checkpointed):
     """Reinforcement learning from verifiable rewards on a base model: R1-Zero."""
 
     type: Literal["rl"]
@@ -290,8 +291,6 @@ class RLRecipe(Section):
     """Train low-rank adapters instead of the weights."""
     steps: PositiveInt
     """Rollout-and-update rounds."""
-    checkpoint_steps: PositiveInt = 20
-    """Steps between checkpoints."""
     evaluation: Evaluation = Evaluation()
     alarms: AlarmLimits = AlarmLimits()
     """When a run says that something is wrong."""

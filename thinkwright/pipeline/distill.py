@@ -65,7 +65,7 @@ def run_distill(
             for line in task.notes():
                 display.note(line)
             if resume:
-                trainer.resume()
+                trainer.resume(display)
             train(trainer, display, stop)
     summary = {
         "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,

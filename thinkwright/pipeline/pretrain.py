@@ -32,7 +32,7 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
     with Display() as display, StopRequest() as stop:
         trainer = PretrainTrainer(recipe, policy, folder)
         if resume:
-            trainer.resume()
+            trainer.resume(display)
         trainer.train(display, stop)
         summary: dict[str, Any] = {
             "status": "finished" if trainer.progress.next_step == recipe.steps else "interrupted",

@@ -48,7 +48,7 @@ def run_reward_model(
         for line in data.notes():
             display.note(line)
         if resume:
-            trainer.resume()
+            trainer.resume(display)
         train(trainer, display, stop)
     is_done = trainer.progress.next_step == trainer.num_steps
     summary = summary_of(trainer, is_done)

@@ -73,7 +73,7 @@ def run_rl(
                 display.note(line)
             _pass_gate(recipe, policy, task, pool, folder, display, ranks)
             if resume:
-                trainer.resume()
+                trainer.resume(display)
             train(trainer, display, stop)
     summary = {
         "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,

@@ -61,7 +61,7 @@ def run_sft(
             if recipe.held_out_share and not data.held_out:
                 display.note("data: no row fell to the held-out share, so no held-out loss is measured")
             if resume:
-                trainer.resume()
+                trainer.resume(display)
             train(trainer, display, stop)
     summary = {
         "status": FINISHED if trainer.progress.next_step == trainer.num_steps else INTERRUPTED,

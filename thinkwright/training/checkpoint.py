@@ -1,13 +1,15 @@
 """Checkpoints: the next step to run, and everything needed to run it as if nothing had happened.
 
 A checkpoint is a folder ``step_000020`` that appears under its name only when complete: safetensors files, one for each
-rank with its part of every tensor (torch's distributed checkpoint, so that any number of ranks can take it up), and
-``progress.json``. Prompts and sampling are derived from (seed, step), so no generator state needs saving.
+rank with its part of every tensor (torch's distributed checkpoint, so that any number of ranks can take it up),
+``progress.json``, and ``SHA256SUMS`` of them all. Prompts and sampling are derived from (seed, step), so no generator
+state needs saving.
 """
 
 import json
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,14 +24,18 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.tensor import DTensor
 
+from thinkwright.config.checkpointed import KeptCheckpoints
+from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
-from thinkwright.errors import ModelError, RunFolderError
-from thinkwright.run_folder import write_json_atomic
+from thinkwright.errors import ModelError, RunFolderError, TrainingError
+from thinkwright.run_folder import append_jsonl, sync_folder, write_json_atomic
+from thinkwright.training.checkpoint_files import damage_of, drop_old, write_sums
 from thinkwright.training.optimizer import MASTERS
 
 PROGRESS_FILE = "progress.json"
-KEPT = 2
+DEFAULT_KEPT = KeptCheckpoints()
 _READING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, CheckpointException)
 
 
@@ -45,14 +51,33 @@ class Progress:
     """What the curriculum knows of its prompts, if there is one."""
 
 
-def save_checkpoint(folder: Path, progress: Progress, tensors: Mapping[str, Tensor], ranks: Ranks = SINGLE) -> Path:
-    """Write ``folder/step_<next_step>`` whole or not at all, then drop all but the newest checkpoints.
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """Where a run goes on."""
+
+    progress: Progress
+    path: Path
+    notes: tuple[str, ...] = ()
+    """What a person should know: newer checkpoints that were damaged."""
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    tensors: Mapping[str, Tensor],
+    ranks: Ranks = SINGLE,
+    kept: KeptCheckpoints = DEFAULT_KEPT,
+) -> Path:
+    """Write ``folder/step_<next_step>`` whole or not at all, with a checksum of every file, then drop the older ones
+    that need not be ``kept``.
 
     A checkpoint of that step that is there already stays: the same run gives the same state. All ranks take part.
+    Raises TrainingError if a tensor holds what is not finite, RunFolderError if it cannot be written.
     """
     target = folder / f"step_{progress.next_step:06d}"
     if ranks.first(target.exists()):
         return target
+    _check_finite(tensors, target, ranks)
     partial = folder / f".{target.name}.partial"
     try:
         if ranks.is_first:
@@ -64,28 +89,52 @@ def save_checkpoint(folder: Path, progress: Progress, tensors: Mapping[str, Tens
             save(dict(tensors), storage_writer=writer, process_group=ranks.group, no_dist=ranks.size == 1)
         if ranks.is_first:
             write_json_atomic(partial / PROGRESS_FILE, asdict(progress))
+        write_sums(partial, ranks)
+        if ranks.is_first:
             os.replace(partial, target)
+            sync_folder(folder)
     except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise RunFolderError(
             f"{target}: cannot write the checkpoint ({error}); free space there, then --resume"
         ) from error
     if ranks.is_first:
-        for old in sorted(folder.glob("step_*"))[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        drop_old(folder, kept)
     ranks.meet()
     return target
 
 
-def newest_checkpoint(folder: Path) -> tuple[Progress, Path] | None:
-    """Where the run stood at the newest checkpoint, and its folder; None if there is none."""
-    found = sorted(folder.glob("step_*"))
-    if not found:
-        return None
-    try:
-        return Progress(**json.loads((found[-1] / PROGRESS_FILE).read_text(encoding="utf-8"))), found[-1]
-    except _READING_ERRORS as error:
-        raise _damaged(found[-1], error) from error
+def newest_checkpoint(folder: Path, ranks: Ranks = SINGLE) -> FoundCheckpoint | None:
+    """Where the run stood at the newest whole checkpoint; None if there is none at all.
+
+    Newer ones that are damaged are set aside under another name, and told of. Raises RunFolderError if all are.
+    """
+    return ranks.on_first(lambda: _newest(folder))
+
+
+def _newest(folder: Path) -> FoundCheckpoint | None:
+    found, notes = sorted(folder.glob("step_*")), list[str]()
+    for path in reversed(found):
+        problem = damage_of(path)
+        if problem is None:
+            progress = Progress(**json.loads((path / PROGRESS_FILE).read_text(encoding="utf-8")))
+            return FoundCheckpoint(progress, path, tuple(notes))
+        aside = folder / f"damaged_{path.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(path, aside)
+        notes.append(f"checkpoint {path.name} is damaged ({problem}); it is now {aside.name} and may be deleted")
+    if notes:
+        raise RunFolderError(
+            f"{folder}: no checkpoint is whole: {'; '.join(notes)}; --resume once more begins at the first step"
+        )
+    return None
+
+
+def tell_damage(folder: Path, found: FoundCheckpoint | None, display: Display) -> None:
+    """Say, and leave as events of the run folder, which checkpoints a resumed run had to pass over."""
+    for text in found.notes if found is not None else ():
+        display.note(text)
+        append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "damaged_checkpoint", "text": text})
 
 
 def read_tensors(checkpoint: Path, into: Mapping[str, Tensor], ranks: Ranks = SINGLE) -> None:
@@ -99,6 +148,8 @@ def read_tensors(checkpoint: Path, into: Mapping[str, Tensor], ranks: Ranks = SI
 def load_checkpoint_weights(folder: Path) -> dict[str, Tensor]:
     """The fp32 weights of one checkpoint by their names in the model. Raises ModelError if there are none."""
     try:
+        if problem := damage_of(folder):
+            raise ValueError(problem)
         metadata: Any = HuggingFaceStorageReader(str(folder)).read_metadata()
         weights = {
             name: torch.empty(found.size, dtype=found.properties.dtype)
@@ -111,6 +162,16 @@ def load_checkpoint_weights(folder: Path) -> dict[str, Tensor]:
     except _READING_ERRORS as error:
         raise ModelError(f"{folder}: no checkpoint, or a damaged one ({error}); give another") from error
     return {name.removeprefix(MASTERS): weight for name, weight in weights.items()}
+
+
+def _check_finite(tensors: Mapping[str, Tensor], target: Path, ranks: Ranks) -> None:
+    parts = {name: tensor.to_local() if isinstance(tensor, DTensor) else tensor for name, tensor in tensors.items()}
+    own = next((name for name, part in parts.items() if not bool(part.isfinite().all())), None)
+    if found := [name for name in ranks.gather(own) if name is not None]:
+        raise TrainingError(
+            f"{target}: {found[0]} holds values that are not finite, so no checkpoint is written; the one before is "
+            "whole: --resume with a lower learning rate"
+        )
 
 
 def _load(checkpoint: Path, into: Mapping[str, Tensor], ranks: Ranks) -> None:

@@ -24,7 +24,7 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.models.tokenizer import train_tokenizer
 from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
-from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.supervised import Row, backward
@@ -73,14 +73,15 @@ class PretrainTrainer:
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = time.monotonic()
 
-    def resume(self) -> None:
-        """Take up the newest checkpoint, if any."""
+    def resume(self, display: Display) -> None:
+        """Take up the newest whole checkpoint, if any."""
         found = newest_checkpoint(self.folder / "checkpoints")
         if found is not None:
-            self.progress, checkpoint = found
+            self.progress, checkpoint = found.progress, found.path
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors))
             self._started = time.monotonic() - self.progress.wall_seconds
         truncate_jsonl(self.folder / "metrics.jsonl", self.progress.next_step)
+        tell_damage(self.folder, found, display)
 
     def train(self, display: Display, stop: StopRequest) -> None:
         """Run the remaining steps; on a stop request leave a checkpoint and return early."""
@@ -107,7 +108,9 @@ class PretrainTrainer:
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""
-        save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.tensors())
+        save_checkpoint(
+            self.folder / "checkpoints", self.progress, self.optimizer.tensors(), kept=self.recipe.kept_checkpoints
+        )
 
     def _num_seen(self) -> int:
         return self.progress.next_step * self.recipe.documents_per_step

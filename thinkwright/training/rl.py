@@ -31,7 +31,7 @@ from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
 from thinkwright.training.ahead import RolloutsAhead, staleness_metrics
 from thinkwright.training.alarms import Alarms
-from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.critic import Critic
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
 from thinkwright.training.groups import mini_batches, returns, training_groups, with_advantages
@@ -122,11 +122,11 @@ class RLTrainer:
     def _native_engine(self) -> NativeEngine:
         return NativeEngine(self.policy, self.recipe.rollout.slots, self.recipe.rollout.memory_bytes)
 
-    def resume(self) -> None:
-        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = newest_checkpoint(self.folder / "checkpoints")
+    def resume(self, display: Display) -> None:
+        """Take up the newest whole checkpoint, if any, and drop from the run folder what came after it."""
+        found = newest_checkpoint(self.folder / "checkpoints", self.ranks)
         if found is not None:
-            self.progress, checkpoint = found
+            self.progress, checkpoint = found.progress, found.path
             reference = self._reference_tensors()
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors | reference, self.ranks))
             if self.critic is not None:
@@ -138,6 +138,7 @@ class RLTrainer:
             self._steps_of = {self.progress.policy_version: self.progress.next_step}
         if self.ranks.is_first:
             drop_later(self.folder, self.progress.next_step)
+            tell_damage(self.folder, found, display)
             self.alarms.replay(self.folder)
 
     def wall_seconds(self) -> float:
@@ -317,7 +318,9 @@ class RLTrainer:
         if self.critic is not None:
             tensors |= self.critic.tensors()
         with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
-            save_checkpoint(self.folder / "checkpoints", self.progress, tensors, self.ranks)
+            save_checkpoint(
+                self.folder / "checkpoints", self.progress, tensors, self.ranks, self.recipe.kept_checkpoints
+            )
 
     def _reference_tensors(self) -> dict[str, Tensor]:
         """The reference policy's weights as a checkpoint names them."""

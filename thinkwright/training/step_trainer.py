@@ -16,7 +16,7 @@ from thinkwright.distributed.sharding import copy_weights, learner_of
 from thinkwright.errors import EndpointError
 from thinkwright.models.policy import Policy
 from thinkwright.run_folder import append_jsonl, drop_later
-from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import EvaluationResult, Metrics
@@ -56,16 +56,17 @@ class StepTrainer(ABC):
         found = self.settings
         return cosine_rate(step, self.num_steps, found.lr, found.warmup_steps, found.final_lr_share)
 
-    def resume(self) -> None:
-        """Take up the newest checkpoint, if any, and drop from the run folder what came after it."""
-        found = newest_checkpoint(self.folder / "checkpoints")
+    def resume(self, display: Display) -> None:
+        """Take up the newest whole checkpoint, if any, and drop from the run folder what came after it."""
+        found = newest_checkpoint(self.folder / "checkpoints", self.ranks)
         if found is not None:
-            self.progress, checkpoint = found
+            self.progress, checkpoint = found.progress, found.path
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors, self.ranks))
             self.publish()
             self._started -= self.progress.wall_seconds
         if self.ranks.is_first:
             drop_later(self.folder, self.progress.next_step)
+            tell_damage(self.folder, found, display)
 
     def publish(self) -> None:
         """Give the whole policy, which samples and is saved, the weights of the one that learns."""
@@ -111,7 +112,13 @@ class StepTrainer(ABC):
         """Leave a checkpoint of the step to run next."""
         self.progress = replace(self.progress, wall_seconds=self.wall_seconds())
         with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
-            save_checkpoint(self.folder / "checkpoints", self.progress, self.optimizer.tensors(), self.ranks)
+            save_checkpoint(
+                self.folder / "checkpoints",
+                self.progress,
+                self.optimizer.tensors(),
+                self.ranks,
+                self.settings.kept_checkpoints,
+            )
 
 
 def cosine_rate(step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float) -> float:
