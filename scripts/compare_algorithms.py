@@ -52,7 +52,6 @@ METHODS: dict[str, list[str]] = {
 RATES = (1e-4, 2e-4, 4e-4)
 TUNING_SEED = 100
 PROMPTS = 16
-MOST_STEPS = 200
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 """Student's t at 95 % by number of values."""
 
@@ -100,9 +99,7 @@ def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: 
     """A whole run, or what it left."""
     folder = out / f"{method}-{steps}" / f"lr-{rate:g}-seed-{seed}"
     if not is_finished(folder):
-        samples = 4 if seed == TUNING_SEED else 16
-        settings = [f"steps={steps}", f"seed={seed}", f"optimizer.lr={rate}"]
-        train(folder, method, [*settings, f"evaluation.samples_per_question={samples}"], threads)
+        train(folder, method, rate, seed, steps, samples=4 if seed == TUNING_SEED else 16, threads=threads)
     summary = json.loads((folder / "summary.json").read_text())
     rows = metrics(folder)
     after = summary["after"]
@@ -113,18 +110,18 @@ def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: 
     return Row(after["accuracy"], after.get("pass_at_16", 0.0), summary["rollout_tokens"], entropy, drop)
 
 
-def train(folder: Path, method: str, settings: Sequence[str], threads: int) -> None:
+def train(folder: Path, method: str, rate: float, seed: int, steps: int, *, samples: int, threads: int) -> None:
     """Half of the recipe's prompts a step, in four mini-batches, so that ratios leave 1 and losses differ."""
-    common = [f"rollout.prompts_per_step={PROMPTS}", "algorithm.mini_batches=4", "gate=default"]
-    common += ["evaluation.every_steps=1000", "checkpoint_steps=1000", f"machine.threads={threads}"]
-    resume = ["--resume"] * (folder / "recipe.json").exists()
+    settings = [f"steps={steps}", f"seed={seed}", f"optimizer.lr={rate}", f"machine.threads={threads}", "gate=default"]
+    settings += [f"rollout.prompts_per_step={PROMPTS}", "algorithm.mini_batches=4", "checkpoint_steps=1000"]
+    settings += ["evaluation.every_steps=1000", f"evaluation.samples_per_question={samples}"]
     if method == "luffy":
-        seed = next(int(setting.removeprefix("seed=")) for setting in settings if setting.startswith("seed="))
         path = folder.with_name(f"{folder.name}-traces.jsonl").absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_traces(path, seed, steps=MOST_STEPS, prompts_per_step=PROMPTS)
-        common.append(f'teacher_traces.data=["{path}"]')
-    command = ["run", "tiny/r1-zero", *METHODS[method], *common, *settings, "--out", str(folder), *resume]
+        write_traces(path, seed, steps, PROMPTS)
+        settings.append(f'teacher_traces.data=["{path}"]')
+    resume = ["--resume"] * (folder / "recipe.json").exists()
+    command = ["run", "tiny/r1-zero", *METHODS[method], *settings, "--out", str(folder), *resume]
     done = subprocess.run(
         [sys.executable, "-m", "thinkwright", *command],
         stdout=subprocess.DEVNULL,
@@ -159,14 +156,9 @@ def seconds_per_step(out: Path, methods: Sequence[str]) -> dict[str, float]:
     found: dict[str, list[float]] = {method: [] for method in methods}
     for turn in range(2):
         for method in methods:
-            folder = out / "time" / f"{method}-{turn}"
+            folder, threads = out / "time" / f"{method}-{turn}", os.cpu_count() or 1
             if not is_finished(folder):
-                train(
-                    folder,
-                    method,
-                    ["steps=8", "optimizer.lr=1e-8", "evaluation.samples_per_question=1"],
-                    os.cpu_count() or 1,
-                )
+                train(folder, method, 1e-8, 0, 8, samples=1, threads=threads)
             found[method] += [row["time/step_seconds"] for row in metrics(folder)[2:]]
     return {method: median(seconds) for method, seconds in found.items()}
 

@@ -67,8 +67,7 @@ class ScoredRollout:
     detail: str = ""
     """Why it was not graded."""
     advantage: float | None = None
-    """As the update used it; None for a member that took no part in one. With a critic: the reward, from which its
-    estimates make each token's."""
+    """As the update used it; None for a member that took no part in one. With a critic: the mean over its tokens."""
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,8 @@ TRACES = ['teacher_traces.data=["traces.jsonl"]']
         ([*CRITIC, "algorithm.kl=k1", "algorithm.kl_in=reward"], "the critic learns the task's reward alone"),
         ([*CRITIC, "rollout.refill_rounds=1"], "with a critic every completion teaches"),
         ([*CRITIC, "critic.pretrain_steps=60"], "critic.pretrain_steps = 60 leaves the policy no step of 60"),
+        ([*CRITIC, "rewards.normalize=per_reward"], "critic: it learns what reward a completion comes to"),
+        ([*CRITIC, "algorithm.loss=gspo"], "critic: it learns what reward a completion comes to"),
         ([*TRACES, "algorithm.loss=gspo"], "a trace is learned from token by token"),
         ([*TRACES, "algorithm.kl=k1", "algorithm.kl_in=reward"], "is for tokens that the policy drew"),
         (["teacher_traces.data=[]"], "teacher_traces.data: needs at least 1 entry"),

@@ -49,7 +49,7 @@ def rows_of(pool: WorkerPool, folder: Path, *overrides: str, resume: bool = Fals
     with open_engine(recipe.rollout, policy, model, folder, SINGLE) as engine:
         trainer = RLTrainer(recipe, policy, task, pool, engine, folder, time.monotonic())
         if resume:
-            trainer.resume()
+            trainer.resume(Display())
         trainer.train(Display(), StopRequest())
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if not name.startswith(CLOCKS)} for row in rows]

@@ -14,6 +14,7 @@ from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.critic import Critic as Settings
 from thinkwright.config.recipe import Optimizer
 from thinkwright.models.policy import load_policy
+from thinkwright.run_folder import read_rollouts
 from thinkwright.training.critic import Critic
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
@@ -43,6 +44,23 @@ def test_it_learns_what_reward_a_completion_comes_to(model_folder: Callable[[str
     assert after["critic/explained_variance"] > 0.5
     assert groups[2].token_advantages is not None
     assert groups[2].token_advantages[1] == (0.0, 0.0)  # not counted
+
+
+def test_where_all_rewards_are_alike_nothing_is_told_of_what_it_foretells(model_folder: Callable[[str], Path]) -> None:
+    alike = [replace(group, advantages=(1.0,) * len(group.advantages)) for group in GROUPS]
+    groups, told = critic_of(model_folder("qwen2")).judged(alike)
+    assert told == {}
+    assert any(any(row) for row in groups[0].token_advantages or ())
+
+
+def test_given_tokens_are_no_part_of_the_step_that_advantages_are_whitened_over(
+    model_folder: Callable[[str], Path],
+) -> None:
+    given = [replace(GROUPS[0], is_drawn=((True, True, False, False), (True, True))), *GROUPS[1:]]
+    groups, _ = critic_of(model_folder("qwen2")).judged(given)
+    rows = [row for group in groups for row in group.token_advantages or ()]
+    assert rows[0][2:] == (0.0, 0.0)
+    assert sum(value for row in rows for value in row) == pytest.approx(0, abs=1e-4)
 
 
 def test_advantages_do_not_depend_on_the_micro_batch_and_average_to_nothing(
@@ -89,6 +107,9 @@ def test_a_run_with_a_critic_learns_alone_first_and_is_resumed_as_it_was(tmp_pat
     assert [row["optim/lr"] for row in rows] == [0.0, 2e-4, 2e-4]
     assert all(row["rollout/skipped_groups"] == 0 for row in rows)
     assert all({"critic/loss", "critic/grad_norm", "critic/explained_variance"} <= row.keys() for row in rows)
+    first, later = (read_rollouts(whole / "rollouts" / f"step_00000{i}.jsonl.zst") for i in (0, 1))
+    assert all(member["advantage"] is not None for group in [*first, *later] for member in group["members"])
+    assert rows[0]["policy/version"] == 2
 
     assert main(["run", "tiny/r1-zero", *small, "steps=3", "--out", str(parted)]) == 0
     forget_after(parted, 2)

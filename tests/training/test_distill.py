@@ -179,7 +179,7 @@ def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(
     make_trainer(recipe, whole, teacher, tmp_path / "whole").train(StopAfter(StopRequest(), 99), StopRequest())
     make_trainer(recipe, fresh(), teacher, tmp_path / "stopped").train(StopAfter(stop, 2), stop)
     going_on = make_trainer(recipe, resumed, teacher, tmp_path / "stopped")
-    going_on.resume()
+    going_on.resume(Display())
     assert (going_on.progress.next_step, going_on.progress.policy_version) == (3, 6)
     going_on.train(StopAfter(StopRequest(), 99), StopRequest())
 

@@ -54,7 +54,7 @@ def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(tmp_path: Path) 
     PretrainTrainer(RECIPE, stopped, tmp_path / "stopped").train(StopAfter(stop, 2), stop)
     resumed = fresh_policy()
     trainer = PretrainTrainer(RECIPE, resumed, tmp_path / "stopped")
-    trainer.resume()
+    trainer.resume(Display())
     assert trainer.progress.next_step == 3
     trainer.train(StopAfter(StopRequest(), 99), StopRequest())
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")

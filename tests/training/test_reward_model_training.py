@@ -101,7 +101,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(make: Make) -> None:
                 cut.save()
         cut.evaluate(display)  # of step 5: dropped again
     again = make("cut", make_pairs(60), **settings)
-    again.resume()
+    again.resume(Display())
     assert again.progress.next_step == 4
     train(again)
     pairs = zip(whole.model.policy.model.parameters(), again.model.policy.model.parameters(), strict=True)

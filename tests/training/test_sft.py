@@ -124,7 +124,7 @@ def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(
     trainer(whole, "whole").train(StopAfter(StopRequest(), 99), StopRequest())
     trainer(fresh(), "stopped").train(StopAfter(stop, stop_after), stop)
     going_on = trainer(resumed, "stopped")
-    going_on.resume()
+    going_on.resume(Display())
     assert going_on.progress.next_step == stop_after + 1
     going_on.train(StopAfter(StopRequest(), 99), StopRequest())
 

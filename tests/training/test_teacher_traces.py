@@ -118,12 +118,36 @@ def test_a_run_learns_from_traces_and_tells_its_own_completions_apart(tmp_path: 
     assert [len(group["members"]) for group in groups] == [5] * 8
     assert all(len(members) == 1 and members[0]["scores"] == {"accuracy": 1.0, "format": 1.0} for members in taught)
     assert [len(group["members"]) for group in later] == [4] * 8  # these questions have no trace
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rows = metrics(tmp_path / "run")
     drawn = [member for group in groups for member in group["members"] if not member["rollout"]["is_taught"]]
     assert rows[0]["reward/accuracy"] == pytest.approx(sum(m["scores"]["accuracy"] for m in drawn) / 32)
     assert rows[0]["rollout/tokens"] == sum(len(m["rollout"]["token_ids"]) for m in drawn)
     assert 0 < rows[0]["policy/trace_probability"] < 1
+    assert "policy/trace_probability" not in rows[1]
     assert json.loads((tmp_path / "run" / "data.json").read_text())["teacher_traces"]["used"] == 8
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_nothing_is_learned_from_a_trace_that_the_rules_find_wrong(tmp_path: Path) -> None:
+    write_traces(tmp_path / "right.jsonl", seed=0, steps=1, prompts_per_step=4)
+    rows = [
+        json.loads(line) | {"answer": "no such thing"} for line in (tmp_path / "right.jsonl").read_text().splitlines()
+    ]
+    (tmp_path / "wrong.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = ["steps=1", "rollout.prompts_per_step=4", "rollout.group_size=4", "gate=default"]
+    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "rewards.max_error_share=0.0"]
+    traces = f'teacher_traces.data=["{tmp_path / "wrong.jsonl"}"]'
+    assert main(["run", "tiny/r1-zero", *small, traces, "--out", str(tmp_path / "run")]) == 0
+    groups = read_rollouts(tmp_path / "run" / "rollouts" / "step_000000.jsonl.zst")
+    taught = [member for group in groups for member in group["members"] if member["rollout"]["is_taught"]]
+    assert [(member["outcome"], member["advantage"]) for member in taught] == [("skipped", None)] * 4
+    assert "policy/trace_probability" not in metrics(tmp_path / "run")[0]
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    told = next(event for event in events if event["event"] == "set_aside")
+    assert told["examples"][0]["detail"] == "teacher_traces: the rules find this trace wrong"
 
 
 def loaded(path: Path, **changes: Any) -> TeacherTraces:

@@ -15,7 +15,8 @@ from thinkwright.errors import ThinkwrightError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code (0 done, 1 refused or failed, 130 interrupted)."""
+    """Run one verb; returns the exit code: 0 done, 1 refused or failed, 130 interrupted, 75 stopped by SIGTERM with a
+    checkpoint."""
     arguments = sys.argv[1:] if argv is None else argv
     options = _parse(arguments)
     try:

@@ -67,7 +67,6 @@ def _run(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe, options.overrides)
     folder = options.out or _default_folder(options.recipe, recipe.seed)
 
-    from thinkwright.pipeline.record import INTERRUPTED
     from thinkwright.pipeline.run import run_recipe
     from thinkwright.report.page import write_report
     from thinkwright.report.table import result_table
@@ -76,9 +75,9 @@ def _run(options: argparse.Namespace) -> int:
     if os.environ.get("RANK", "0") != "0":  # started by torchrun: the first rank speaks for all
         return 0
     report = write_report(folder)
-    if summary["status"] == INTERRUPTED:
+    if (code := _stop_code(summary)) is not None:
         print(f"interrupted after step {summary['steps']}; go on with --resume")
-        return 130
+        return code
     if "before" in summary:
         print(result_table(summary))
     print(f"report: {report.resolve()}")
@@ -101,7 +100,6 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
     if options.only and (options.first or options.last):
         raise RecipeError("--only names one stage; leave out --from and --until with it")
 
-    from thinkwright.pipeline.record import INTERRUPTED
     from thinkwright.pipeline.stages import Extent, run_pipeline
     from thinkwright.report.page import write_report
     from thinkwright.report.table import pipeline_table
@@ -114,11 +112,22 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
         raise
     report = write_report(folder)
     print(pipeline_table(summary))
-    if summary["status"] == INTERRUPTED:
+    if (code := _stop_code(summary)) is not None:
         print("interrupted; the same command goes on")
-        return 130
+        return code
     print(f"report: {report.resolve()}")
     return 0
+
+
+def _stop_code(summary: dict[str, Any]) -> int | None:
+    """The exit code of a run that was stopped with a checkpoint: a machine that is taken away (SIGTERM) has its own,
+    EX_TEMPFAIL, by which a scheduler may know to start it again. None for one that ended."""
+    from thinkwright.pipeline.record import INTERRUPTED
+    from thinkwright.training.interrupt import PREEMPTED
+
+    if summary["status"] != INTERRUPTED:
+        return None
+    return os.EX_TEMPFAIL if summary.get("stopped_by") == PREEMPTED else 130
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -16,7 +16,8 @@ class Critic(Section):
     """1: an advantage is the reward less what the critic expected; below 1 it leans on the critic's later estimates,
     which vary less and are biased (with 0.95 PPO was found far worse: DeepSeek-R1, section A.3)."""
     pretrain_steps: int = Field(default=0, ge=0)
-    """First steps in which it learns and the policy stays as it is (VAPO, arXiv:2504.05118)."""
+    """First steps in which it learns and the policy stays as it is (VAPO, arXiv:2504.05118); the policy's warm-up
+    begins after them."""
 
 
 class TeacherTraces(Section):
@@ -24,7 +25,8 @@ class TeacherTraces(Section):
 
     data: tuple[str, ...] = Field(min_length=1)
     """Files or addresses of rows as for ``sft``: question, thought, answer. A prompt is given the first trace of its
-    question, letter for letter; one without a trace has a group as ever."""
+    question, letter for letter; one without a trace has a group as ever. A trace that the rules find wrong takes no
+    part."""
     shaping: PositiveFloat = 0.1
     """A trace's token weighs p / (p + shaping) by its probability p: the smaller, the more is learned from unlikely
     ones."""

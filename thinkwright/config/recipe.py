@@ -389,6 +389,11 @@ class RLRecipe(Checkpointed):
                 "rollout.refill_rounds and teacher_traces are for groups held against themselves; with a critic every "
                 "completion teaches; remove them, or [critic]"
             )
+        if self.rewards.normalize != "none" or self.algorithm.loss == "gspo" or self.general is not None:
+            raise ValueError(
+                "critic: it learns what reward a completion comes to, token by token; rewards.normalize, "
+                'algorithm.loss = "gspo" and [general] are for groups or whole completions; remove them, or [critic]'
+            )
         if self.critic.pretrain_steps >= self.steps:
             raise ValueError(
                 f"critic.pretrain_steps = {self.critic.pretrain_steps} leaves the policy no step of {self.steps}; "
@@ -404,6 +409,11 @@ class RLRecipe(Checkpointed):
             raise ValueError(
                 'teacher_traces: algorithm.kl_in = "reward" is for tokens that the policy drew; set kl and kl_in to '
                 "defaults"
+            )
+        if self.curriculum is not None:
+            raise ValueError(
+                "teacher_traces: a curriculum sets aside the prompts that are always answered wrong, which a trace is "
+                "for; remove [curriculum] or [teacher_traces]"
             )
         if self.algorithm.loss == "gspo":
             raise ValueError(

@@ -80,17 +80,17 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _tell_children() -> None:
+def _tell_children(number: int) -> None:
     for child in psutil.Process().children():
-        child.send_signal(signal.SIGTERM)
+        child.send_signal(number)
 
 
 @contextmanager
-def passing_signals_on(tell_all: Callable[[], None]) -> Iterator[None]:
-    """Call ``tell_all`` for Ctrl-C and SIGTERM, in place of what they did; it must return at once."""
+def passing_signals_on(tell_all: Callable[[int], None]) -> Iterator[None]:
+    """Call ``tell_all`` with the number of Ctrl-C or SIGTERM, in place of what they did; it must return at once."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        tell_all()
+        tell_all(number)
 
     previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

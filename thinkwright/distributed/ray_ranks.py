@@ -1,7 +1,6 @@
 """The ranks of a run as actors of a Ray cluster, one each."""
 
 import os
-import signal
 import socket
 import threading
 import time
@@ -62,7 +61,7 @@ def run_ray_ranks(size: int, cpus_each: float, gpus_each: float, entry: Callable
         here = os.getcwd()
         calls = [actor.run.remote(variables[rank], here, entry, arguments) for rank, actor in enumerate(actors)]
         processes = [(node, number) for _, _, node, number in places]
-        with passing_signals_on(lambda: threading.Thread(target=_tell_all, args=(processes,), daemon=True).start()):
+        with passing_signals_on(lambda n: threading.Thread(target=_tell_all, args=(processes, n), daemon=True).start()):
             return _first_result(calls)
     except (RayActorError, GetTimeoutError) as error:
         raise RankDiedError(f"a rank was lost ({str(error).strip().splitlines()[0]})") from error
@@ -110,13 +109,13 @@ def _first_result(calls: list[Any]) -> Any:
     return ray.get(calls[0])
 
 
-def _terminate(number: int) -> None:
-    os.kill(number, signal.SIGTERM)
+def _terminate(process: int, number: int) -> None:
+    os.kill(process, number)
 
 
-def _tell_all(places: list[tuple[str, int]]) -> None:
+def _tell_all(places: list[tuple[str, int]], number: int) -> None:
     """Ray passes no signals on: a task on each node does."""
     tell: Any = ray.remote(_terminate)
-    for node, number in places:
+    for node, process in places:
         strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-        tell.options(num_cpus=0, scheduling_strategy=strategy).remote(number)
+        tell.options(num_cpus=0, scheduling_strategy=strategy).remote(process, number)

@@ -139,5 +139,7 @@ def _data(recipe: dict[str, Any]) -> Iterator[str]:
             yield f"{one['name']} ({hub_name(str(one['name'])) or 'not on the Hub'})"
         elif one.get("path"):
             yield f"own rows ({Path(str(one['path'])).name})"
+    if traces := recipe.get("teacher_traces"):
+        yield f"a teacher's traces ({', '.join(Path(str(path)).name for path in traces.get('data', []))})"
     if recipe.get("general"):
         yield "requests whose responses reward models judge"

@@ -18,9 +18,8 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.limits import longest_prompt
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
-    FINISHED,
-    INTERRUPTED,
     choose_machine,
+    ending,
     joint_digest,
     record_data,
     record_start,
@@ -68,7 +67,7 @@ def run_distill(
                 trainer.resume(display)
             train(trainer, display, stop)
     summary = {
-        "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,
+        **ending(trainer.progress.next_step == recipe.steps, stop),
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "rollout_tokens": trainer.progress.rollout_tokens,

@@ -28,9 +28,10 @@ from thinkwright.models.reward_model import Reading, load_reward_model, start_re
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor import Asked, DoctorReport, examine, examine_task
-from thinkwright.pipeline.rl import check_recipe
+from thinkwright.pipeline.rl import check_recipe, load_traces
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.tasks.prompts import load_task
+from thinkwright.tasks.task import Task
 from thinkwright.training.preference_data import load_preference_data
 from thinkwright.training.sft_data import load_sft_data
 from thinkwright.training.teacher import check_tokenizers
@@ -85,7 +86,8 @@ class Examiner:
         policy, task = self._policy(recipe.model, recipe.machine), load_task(recipe.task, recipe.template)
         with WorkerPool(recipe.rewards.workers, isolation=recipe.rewards.program_isolation) as pool:
             check_recipe(recipe, policy, task, pool)
-            return examine(recipe, policy, task, pool, examine_all=self._examine_all)
+            report = examine(recipe, policy, task, pool, examine_all=self._examine_all)
+        return report.with_checks(_trace_checks(recipe, policy, task))
 
     def _examine_sft(self, recipe: SFTRecipe) -> DoctorReport:
         checks = self._row_checks(recipe, recipe.data, recipe.max_tokens)
@@ -216,6 +218,19 @@ def general_checks(recipe: RLRecipe) -> list[Check]:
     if sum(counts.values()) >= per_step:
         checks.append(Check("general", "failed", "the shares leave no prompt of a step to the rules", "lower them"))
     return checks
+
+
+def _trace_checks(recipe: RLRecipe, policy: Policy, task: Task) -> list[Check]:
+    """Whether a teacher's traces can be read, and answer prompts of the task."""
+    if recipe.teacher_traces is None:
+        return []
+    if found := [reference for path in recipe.teacher_traces.data if (reference := REFERENCE.fullmatch(path))]:
+        return [_later("teacher_traces.data", found[0])]
+    try:
+        traces = load_traces(recipe, policy, task)
+    except ThinkwrightError as error:
+        return [Check("teacher_traces", "failed", str(error))]
+    return [Check("teacher_traces", "ok", "; ".join(traces.notes() if traces is not None else ()))]
 
 
 def _pair_checks(recipe: RewardModelRecipe) -> list[Check]:

@@ -14,9 +14,8 @@ from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
-    FINISHED,
-    INTERRUPTED,
     choose_machine,
+    ending,
     joint_digest,
     prompts_digest,
     record_data,
@@ -35,7 +34,7 @@ from thinkwright.run_folder import (
 )
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.interrupt import CutShort, StopRequest
 
 TABLE_FILE = "table.json"
 ROWS = {
@@ -87,13 +86,17 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
                 record_start(folder, policy, recipe.machine, argv, resume=resume)
                 is_started = True
             begun = time.monotonic()
-            result = _measure(recipe, model, policy, pool)
+            try:
+                with stop.cutting():
+                    result = _measure(recipe, model, policy, pool)
+            except CutShort:
+                break
             result |= {"seconds": time.monotonic() - begun, "digest": _digest_of(model)}
             write_json_atomic(_file_of(model, folder), result)
             display.note(f"{model.name}: {result['figures']['accuracy']:.1%} right")
     num_left = len(_left(recipe, folder))
     summary: dict[str, Any] = {
-        "status": INTERRUPTED if num_left else FINISHED,
+        **ending(not num_left, stop),
         "wall_seconds": earlier + time.monotonic() - started,
         "steps": len(recipe.models) - num_left,
         "seed": recipe.seed,

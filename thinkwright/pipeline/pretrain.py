@@ -12,7 +12,7 @@ from thinkwright.display import Display
 from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import bare_and_forced, evaluate
 from thinkwright.models.policy import Policy
-from thinkwright.pipeline.record import choose_machine, record_start
+from thinkwright.pipeline.record import choose_machine, ending, record_start
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_atomic, write_json_atomic
@@ -35,7 +35,7 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
             trainer.resume(display)
         trainer.train(display, stop)
         summary: dict[str, Any] = {
-            "status": "finished" if trainer.progress.next_step == recipe.steps else "interrupted",
+            **ending(trainer.progress.next_step == recipe.steps, stop),
             "wall_seconds": trainer.progress.wall_seconds,
             "steps": trainer.progress.next_step,
             "seed": recipe.seed,

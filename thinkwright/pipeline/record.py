@@ -18,6 +18,7 @@ from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
+from thinkwright.training.interrupt import StopRequest
 from thinkwright.types import Prompt
 
 INTERRUPTED = "interrupted"
@@ -76,6 +77,13 @@ def record_start(folder: Path, policy: Policy, machine: Machine, argv: list[str]
     if not (folder / "environment.json").exists():
         write_json_atomic(folder / "environment.json", found)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
+
+
+def ending(is_done: bool, stop: StopRequest) -> dict[str, str]:
+    """What a summary begins with: that the run came to its end, or what stopped it."""
+    if is_done:
+        return {"status": FINISHED}
+    return {"status": INTERRUPTED} | ({"stopped_by": stop.stopped_by} if stop.stopped_by is not None else {})
 
 
 def record_trained(

@@ -19,7 +19,7 @@ from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.judging import keep_correct, unjudged
 from thinkwright.pipeline.prompting import Asked, Shown, ask, digest_of, read_examples, stop_texts, without_next_turn
-from thinkwright.pipeline.record import FINISHED, INTERRUPTED, choose_machine, record_data, record_start
+from thinkwright.pipeline.record import choose_machine, ending, record_data, record_start
 from thinkwright.pipeline.refine import refine
 from thinkwright.pipeline.rejection_rows import KEPT_FILE, example_of, read_extra, write_examples
 from thinkwright.pipeline.sift import Kept, choose, sift
@@ -37,7 +37,7 @@ from thinkwright.run_folder import (
 )
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.types import RolloutGroup
 
 
@@ -84,13 +84,17 @@ def run_rejection(recipe: RejectionRecipe, folder: Path, *, resume: bool, argv: 
                 display.note(line)
             next_step, seconds_before = _resume(folder) if resume else (0, 0.0)
             while next_step < recipe.steps and not stop.is_requested:
-                metrics = _sample_step(recipe, tools, folder, next_step)
+                try:
+                    with stop.cutting():  # nothing of a step counts before its metrics are there
+                        metrics = _sample_step(recipe, tools, folder, next_step)
+                except CutShort:
+                    break
                 append_jsonl(folder / "metrics.jsonl", {"step": next_step, **metrics})
                 display.step(next_step, recipe.steps, metrics)
                 next_step += 1
     is_done = next_step == recipe.steps
     summary: dict[str, Any] = {
-        "status": FINISHED if is_done else INTERRUPTED,
+        **ending(is_done, stop),
         "wall_seconds": seconds_before + time.monotonic() - started,
         "steps": next_step,
         "seed": recipe.seed,

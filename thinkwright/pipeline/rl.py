@@ -19,9 +19,8 @@ from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.limits import longest_prompt
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
-    FINISHED,
-    INTERRUPTED,
     choose_machine,
+    ending,
     joint_digest,
     record_data,
     record_start,
@@ -34,6 +33,7 @@ from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.choice import open_engine
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
+from thinkwright.tasks.exclusion import training_rows
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
@@ -76,7 +76,7 @@ def run_rl(
                 trainer.resume(display)
             train(trainer, display, stop)
     summary = {
-        "status": FINISHED if trainer.progress.next_step == recipe.steps else INTERRUPTED,
+        **ending(trainer.progress.next_step == recipe.steps, stop),
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "rollout_tokens": trainer.progress.rollout_tokens,
@@ -148,9 +148,9 @@ def load_traces(recipe: RLRecipe, policy: Policy, task: Task) -> TeacherTraces |
         return None
     max_tokens = recipe.rollout.max_response_tokens
     traces = TeacherTraces(recipe.teacher_traces, recipe.template, policy, task.held_out, max_tokens)
-    if recipe.task.type in ("named", "rows"):
+    if prompts := training_rows(task):
         encode = policy.tokenizer.encode
-        traces.check([tuple(encode(prompt.text, add_special_tokens=False)) for prompt in task.all_prompts()])
+        traces.check([tuple(encode(prompt.text, add_special_tokens=False)) for prompt in prompts])
     return traces
 
 

@@ -16,9 +16,8 @@ from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.record import (
-    FINISHED,
-    INTERRUPTED,
     choose_machine,
+    ending,
     record_data,
     record_start,
     record_trained,
@@ -64,7 +63,7 @@ def run_sft(
                 trainer.resume(display)
             train(trainer, display, stop)
     summary = {
-        "status": FINISHED if trainer.progress.next_step == trainer.num_steps else INTERRUPTED,
+        **ending(trainer.progress.next_step == trainer.num_steps, stop),
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "planned_steps": trainer.num_steps,

@@ -76,17 +76,18 @@ def run_pipeline(
         for number, place in enumerate(wanted, first + 1):
             name, reasons = place.stage.name, _reasons(place, read_manifest(place.manifest), _origin(place, places))
             say(f"stage {number}/{len(places)} {name} ({place.stage.table['type']}): {_why(reasons)}")
-            status = _run_stage(place, places, argv, say, ray)
-            if status == INTERRUPTED:
-                return _summary(folder, places, INTERRUPTED, time.monotonic() - started)
+            summary = _run_stage(place, places, argv, say, ray)
+            if summary["status"] == INTERRUPTED:
+                stopped = {key: summary[key] for key in ("status", "stopped_by") if key in summary}
+                return _summary(folder, places, stopped, time.monotonic() - started)
             left = {other.stage.name for other in wanted[number - first :]} & times.keys()
             if reasons:
                 say(f"  {_told(place)}{_rest([times[other] for other in left])}")
             _pass_gates(place, say)
     except ThinkwrightError:
-        _summary(folder, places, STOPPED, time.monotonic() - started)
+        _summary(folder, places, {"status": STOPPED}, time.monotonic() - started)
         raise
-    return _summary(folder, places, FINISHED, time.monotonic() - started)
+    return _summary(folder, places, {"status": FINISHED}, time.monotonic() - started)
 
 
 def _bounds(pipeline: Pipeline, extent: Extent) -> tuple[int, int]:
@@ -168,12 +169,12 @@ def _reasons(place: Place, before: Manifest | None, now: Manifest) -> list[str]:
     return damage(place.folder, before.outputs) if before.status == FINISHED else ["was stopped, goes on"]
 
 
-def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say, ray: str | None) -> str:
-    """Run, resume or pass over a stage; returns its status."""
+def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say, ray: str | None) -> dict[str, Any]:
+    """Run, resume or pass over a stage; returns its status and, if it was stopped, by what."""
     now, before = _origin(place, places), read_manifest(place.manifest)
     reasons = _reasons(place, before, now)
     if not reasons:
-        return FINISHED
+        return {"status": FINISHED}
     if (before is None or differences(before, now)) and (aside := set_aside(place)) is not None:
         say(f"  what was there is in {aside}")
     write_manifest(place.manifest, now)
@@ -192,7 +193,7 @@ def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say,
         write_manifest(
             place.manifest, replace(now, status=FINISHED, outputs=outputs, figures=figures, wall_seconds=seconds)
         )
-    return summary["status"]
+    return summary
 
 
 def _origin(place: Place, places: Sequence[Place]) -> Manifest:
@@ -246,10 +247,10 @@ def _gate_text(place: Place, gate: Condition, problem: str) -> str:
     )
 
 
-def _summary(folder: Path, places: Sequence[Place], status: str, seconds: float) -> dict[str, Any]:
+def _summary(folder: Path, places: Sequence[Place], ending: dict[str, str], seconds: float) -> dict[str, Any]:
     manifests = {place.stage.name: read_manifest(place.manifest) for place in places}
     summary = {
-        "status": status,
+        **ending,
         "wall_seconds": seconds,
         "stages": {
             name: {"status": found.status, "wall_seconds": found.wall_seconds, "figures": found.figures}
@@ -258,5 +259,5 @@ def _summary(folder: Path, places: Sequence[Place], status: str, seconds: float)
         },
     }
     write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": status})
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": ending["status"]})
     return summary

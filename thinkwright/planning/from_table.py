@@ -120,7 +120,8 @@ def _work(recipe: TrainingRecipe, size: ModelSize, teacher: ModelSize | None, gi
     if isinstance(recipe, RLRecipe | DistillRecipe):
         rollout = recipe.rollout
         sampled = rollout.prompts_per_step * rollout.group_size * given.response_tokens
-        share = given.learned_share if isinstance(recipe, RLRecipe) else 1.0
+        # To a critic every group says something.
+        share = given.learned_share if isinstance(recipe, RLRecipe) and recipe.critic is None else 1.0
         learned = share * (sampled + rollout.prompts_per_step * given.prompt_tokens)
         num_steps = float(recipe.steps)
     else:
@@ -138,7 +139,7 @@ def _work(recipe: TrainingRecipe, size: ModelSize, teacher: ModelSize | None, gi
         passes -= 1  # no gradient of the weights themselves
     if isinstance(recipe, RLRecipe):
         passes += recipe.algorithm.kl_coef > 0
-        passes += 4 * (recipe.critic is not None)  # its values, and its own update
+        passes += (4 + _recomputes(recipe)) * (recipe.critic is not None)  # its values, and its own update
         passes += (1 - 1 / recipe.algorithm.mini_batches) * recipe.samples_differ
     extra = learned * _token_flops(teacher, sequence) if teacher is not None else 0.0
     return _Work(num_steps, sampled, learned, passes * forward + extra)

@@ -95,8 +95,8 @@ def _step_tokens(groups: Sequence[dict[str, Any]]) -> StepTokens:
     lengths = [[len(own["token_ids"]) for own in members if not own.get("is_taught")] for members in rollouts]
     is_learned = [any(member["advantage"] is not None for member in group["members"]) for group in groups]
     learned = sum(
-        len(group["prompt_ids"]) + sum(own)
-        for group, own, counts in zip(groups, lengths, is_learned, strict=True)
+        len(group["prompt_ids"]) + sum(len(own["token_ids"]) for own in members)
+        for group, members, counts in zip(groups, rollouts, is_learned, strict=True)
         if counts
     )
     return StepTokens(lengths, learned, sum(is_learned))

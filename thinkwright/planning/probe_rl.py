@@ -22,7 +22,7 @@ class _PlannedStep:
     def __init__(self, trainer: RLTrainer, groups: list[RolloutGroup], expected: Expected) -> None:
         self._trainer, rollout = trainer, trainer.recipe.rollout
         self.micro = trainer.recipe.optimizer.micro_batch_tokens
-        now = [[len(member.rollout.token_ids) for member in group.members] for group in groups]
+        now = [[len(member.rollout.token_ids) for member in group.members] for group in drawn_alone(groups)]
         mean = expected.response_tokens or fmean(length for group in now for length in group)
         self._lengths = planned_lengths(
             expected.lengths or now, rollout.prompts_per_step, rollout.group_size, mean, rollout.max_response_tokens
@@ -58,13 +58,13 @@ class _PlannedStep:
     def learn(self) -> float:
         """Seconds; the engine is given new weights each time, as it only takes those of another version."""
         start, trainer = time.monotonic(), self._trainer
-        updates = trainer.learn(1, self.learned)
+        updates, _ = trainer.learn(1, self.learned)
         version = trainer.progress.policy_version + len(updates)
         trainer.progress = replace(trainer.progress, policy_version=version)
         return time.monotonic() - start
 
     def completions(self) -> list[tuple[int, ...]]:
-        return [member.rollout.token_ids for group in self._sampled for member in group.members]
+        return [m.rollout.token_ids for group in drawn_alone(self._sampled) for m in group.members]
 
     def parts(self) -> list[list[TrainingGroup]]:
         """The mini-batches."""

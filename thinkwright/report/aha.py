@@ -153,7 +153,10 @@ def _examples(kind: Kind, step: int, path: Path | None, read: Reader) -> str:
         return f'<p class="absent">The completions of step {step} are not there.</p>'
     try:
         groups = read(path)
-        texts = [[str(member["rollout"]["text"]) for member in group["members"]] for group in groups]
+        texts = [
+            [str(own["text"]) for member in group["members"] if not (own := member["rollout"]).get("is_taught")]
+            for group in groups
+        ]
         questions = [str(group["prompt"]["question"]) for group in groups]
     except BROKEN:
         return f'<p class="absent">{escape(path.name)} could not be read.</p>'

@@ -179,7 +179,8 @@ function told(steps) {
 function groupCard(entry, index, word) {
   const { group, step, hits } = entry;
   const tags = `${group.family.replaceAll("_", " ")}, level ${group.level}, step ${step.step}`;
-  const right = group.members.filter((member) => member.right).length;
+  const own = group.members.filter((member) => !member.taught);
+  const right = own.filter((member) => member.right).length;
   const spread = group.spread ? `, ${SPREADS[group.spread]}: no variance` : "";
   const across = make("button", { type: "button", class: "across" }, "Same question at other steps");
   across.addEventListener("click", () => compare(group.id));
@@ -189,7 +190,7 @@ function groupCard(entry, index, word) {
     "aria-label": `Question ${index + 1} of ${state.entries.length}, ${tags}`,
   });
   card.append(
-    make("p", { class: "tags" }, make("span", {}, ...modelText(tags)), `${right} of ${group.members.length} right${spread}`),
+    make("p", { class: "tags" }, make("span", {}, ...modelText(tags)), `${right} of ${own.length} right${spread}`),
     make("p", { class: "question", lang: group.language }, ...modelText(group.question)),
     make("p", { class: "gold" }, "Gold: ", make("b", {}, ...modelText(group.gold)), " ", state.prompt === null ? across : ""),
     make("div", { class: "members", role: "list", "aria-label": "Its completions" }),
@@ -201,7 +202,8 @@ function groupCard(entry, index, word) {
 
 function memberCard(member, i, { group }, word) {
   const verdict = member.outcome ?? { true: "right", false: "wrong" }[member.right] ?? "no verdict";
-  const name = `Completion ${i + 1} of ${group.members.length}, ${verdict}, ${member.tokens} tokens`;
+  const what = member.taught ? "A teacher's trace" : `Completion ${i + 1} of ${group.members.length}`;
+  const name = `${what}, ${verdict}, ${member.tokens} tokens`;
   const card = make("section", { class: "member", role: "listitem", tabindex: "-1", "aria-label": name });
   const kind = ["right", "wrong"].includes(verdict) ? verdict : "none";
   card.append(make("h4", {}, `${i + 1}`, make("span", { class: `verdict ${kind}` }, ...modelText(verdict))), facts(member, group));

@@ -233,7 +233,10 @@ class Watched:
             texts = [
                 {
                     "prompt": {"question": group["prompt"]["question"]},
-                    "members": [{"rollout": {"text": member["rollout"]["text"]}} for member in group["members"]],
+                    "members": [
+                        {"rollout": {"text": own["text"], "is_taught": own.get("is_taught", False)}}
+                        for own in (member["rollout"] for member in group["members"])
+                    ],
                 }
                 for group in read_rollouts(path)
             ]

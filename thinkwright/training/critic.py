@@ -11,13 +11,14 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from thinkwright.algorithms.advantages import EPSILON
 from thinkwright.algorithms.gae import generalized_advantages, whitened
 from thinkwright.config.critic import Critic as CriticSettings
 from thinkwright.config.recipe import Optimizer
 from thinkwright.models.policy import Policy, recompute_activations, training_context
 from thinkwright.models.reward_model import with_score_head
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.training.update import micro_batches, tree_of
+from thinkwright.training.update import drawn_of, micro_batches, tree_of
 from thinkwright.types import Metrics, TrainingGroup
 
 
@@ -40,19 +41,22 @@ class Critic:
 
     def judged(self, groups: Sequence[TrainingGroup]) -> tuple[list[TrainingGroup], Metrics]:
         """The groups, whose advantages are rewards until now, with an advantage for each token; and how well the critic
-        foretold the rewards: 1 is perfectly, 0 no better than their mean."""
+        foretold the rewards: 1 is perfectly, 0 no better than their mean; not told where all are alike."""
         values = self._values(groups)
         sequences, rewards, is_counted = _flat(groups, self.model.device)
         advantages = generalized_advantages(rewards, values, sequences, self._settings.gae_lambda)
-        counted = is_counted[sequences]
+        is_drawn = torch.tensor([drawn for group in groups for row in drawn_of(group) for drawn in row])
+        counted = is_counted[sequences] & is_drawn.to(self.model.device)
         rows = iter(whitened(advantages, counted).tolist())
         found = [
             replace(group, token_advantages=tuple(tuple(islice(rows, len(c))) for c in group.completions))
             for group in groups
         ]
         targets = rewards[sequences][counted]
-        unexplained = (targets - values[counted]).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
-        return found, {"critic/explained_variance": float(1 - unexplained)}
+        spread = float(targets.var(correction=0)) if targets.numel() else 0.0
+        if spread < EPSILON:  # there was nothing to foretell
+            return found, {}
+        return found, {"critic/explained_variance": 1 - float((targets - values[counted]).var(correction=0)) / spread}
 
     def update(self, groups: Sequence[TrainingGroup], lr_share: float) -> Metrics:
         """One optimizer step on (V_t - R)^2 / 2, the mean over all tokens of counted completions.

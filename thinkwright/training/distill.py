@@ -71,7 +71,8 @@ class DistillTrainer(StepTrainer):
     def run_step(self, step: int) -> Metrics:
         """One round: sample, ask the teacher, update. TrainingError if loss or gradient is not finite."""
         start = time.monotonic()
-        sampled = self._sample(step)
+        with self.cutting():
+            sampled = self._sample(step)
         sampled_at = time.monotonic()
         rollouts = [rollout for _, group in sampled for rollout in group]
         parts = self._parts(sampled)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -48,6 +49,26 @@ def returns(rewards: Tensor, is_counted: Tensor) -> Tensor:
     return rewards * is_counted
 
 
+def with_token_means(groups: Sequence[RolloutGroup], learned: Sequence[TrainingGroup]) -> list[RolloutGroup]:
+    """The groups with the mean of a critic's advantages over the tokens of each member, as far as it was learned from;
+    ``learned`` are those of them that were, in order."""
+    left = iter(learned)
+    return [_of_tokens(group, next(left)) if _is_learned(group) else group for group in groups]
+
+
+def _of_tokens(group: RolloutGroup, learned: TrainingGroup) -> RolloutGroup:
+    assert learned.token_advantages is not None, "a critic judges every group"
+    members = (
+        replace(member, advantage=fmean(own)) if member.advantage is not None and own else member
+        for member, own in zip(group.members, learned.token_advantages, strict=True)
+    )
+    return replace(group, members=tuple(members))
+
+
+def _is_learned(group: RolloutGroup) -> bool:
+    return any(member.advantage is not None for member in group.members)
+
+
 def training_groups(groups: Sequence[RolloutGroup]) -> list[TrainingGroup]:
     """One training group per group whose members have advantages; the others are skipped."""
     return [
@@ -61,7 +82,7 @@ def training_groups(groups: Sequence[RolloutGroup]) -> list[TrainingGroup]:
             is_drawn=_drawn(group),
         )
         for group in groups
-        if any(member.advantage is not None for member in group.members)
+        if _is_learned(group)
     ]
 
 

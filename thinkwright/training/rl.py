@@ -5,7 +5,8 @@ DeepSeek-R1-Zero (arXiv:2501.12948, section 2.2) on one machine. The only file t
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -34,8 +35,8 @@ from thinkwright.training.alarms import Alarms
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.critic import Critic
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
-from thinkwright.training.groups import mini_batches, returns, training_groups, with_advantages
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.groups import mini_batches, returns, training_groups, with_advantages, with_token_means
+from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
 from thinkwright.training.rollout_metrics import group_metrics, interruption_metrics, speed_metrics
@@ -110,6 +111,7 @@ class RLTrainer:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
+        self._cutting: Callable[[], AbstractContextManager[None]] = nullcontext
         self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers, traces)
         self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
         self._steps_of = {0: 0}
@@ -146,16 +148,21 @@ class RLTrainer:
         return time.monotonic() - self._started
 
     def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps. On a stop request: finish the step, leave a checkpoint, return early."""
+        """Run the remaining steps. On a stop request: finish the step, or what of it must be, leave a checkpoint,
+        return early."""
         recipe = self.recipe
+        if self.ranks.size == 1:  # several ranks could not agree on where to leave off
+            self._cutting = stop.cutting
         self.engine.take_weights(self.progress.policy_version)
         while self.progress.next_step < recipe.steps and not self.ranks.any(stop.is_requested):
             step = self.progress.next_step
-            if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
-                self.evaluate(display)
-            self._refresh_reference(step)
             try:
+                if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
+                    self.evaluate(display)
+                self._refresh_reference(step)
                 metrics, groups = self.run_step(step)
+            except CutShort:
+                break
             except (EndpointError, GraderError):
                 # Sampling and grading come before the step's first update, so what was learned until now is whole.
                 if self.ranks.size == 1 and step > 0:
@@ -168,7 +175,8 @@ class RLTrainer:
         if self.progress.next_step > 0:
             self.save()
         if self.progress.next_step == recipe.steps:
-            self.evaluate(display)
+            with suppress(CutShort):
+                self.evaluate(display)
 
     def record(self, step: int, metrics: Metrics, groups: Sequence[RolloutGroup], display: Display) -> None:
         """Leave in the run folder what a step did, and say it."""
@@ -185,12 +193,13 @@ class RLTrainer:
         """
         start = time.monotonic()
         with self.ranks.doing(f"sampling of step {step + 1}"):
-            found = self._ahead.take(step, self.progress.policy_version)
+            with self._cutting():
+                found = self._ahead.take(step, self.progress.policy_version)
             taken = time.monotonic() - start
             by_rule = self.samplers.joined(found.by_rule)
         judged = self.judged(found.to_judge)
         groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
-        check_error_share(groups, self.recipe.rewards.max_error_share)
+        check_error_share(drawn_alone(groups), self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         waited = max(0.0, taken - found.late_seconds)
         # Rules and reward models give rewards of other spreads, so each kind is a batch of its own.
@@ -200,7 +209,9 @@ class RLTrainer:
             for group in with_advantages(kind, self.recipe.algorithm, self._advantages_of)
         ]
         learned = training_groups(groups)
-        updates = self.learn(step, learned)
+        updates, learned = self.learn(step, learned)
+        if self.critic is not None:
+            groups = with_token_means(groups, learned)
         updated_at = time.monotonic()
         by_rule, drawn = drawn_alone(by_rule), drawn_alone(groups)
         num_tokens = sum(len(m.rollout.token_ids) for group in drawn for m in group.members)
@@ -234,8 +245,9 @@ class RLTrainer:
         }
         return metrics, groups
 
-    def learn(self, step: int, groups: Sequence[TrainingGroup]) -> list[Metrics]:
-        """The step's updates, and the new weights to engine and policy that sample; returns each update's metrics."""
+    def learn(self, step: int, groups: Sequence[TrainingGroup]) -> tuple[list[Metrics], Sequence[TrainingGroup]]:
+        """The step's updates, and the new weights to engine and policy that sample; returns each update's metrics, and
+        the groups as they were learned from."""
         lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
         is_corrected, foretold = self.recipe.samples_differ, Metrics()
         with self.ranks.doing(f"update of step {step + 1}"):
@@ -251,17 +263,18 @@ class RLTrainer:
                 for number, part in enumerate([*parts[:1], *later])
             ]
             if self.critic is not None:
-                of_critic = [self.critic.update(part, self._rate_share(step)) for part in parts]
+                of_critic = [self.critic.update(part, self._rate_share(step, 0)) for part in parts]
                 updates = [foretold | metrics | own for metrics, own in zip(updates, of_critic, strict=True)]
             self._publish(self.progress.policy_version + len(updates))
-        return updates
+        return updates, groups
 
     def _update_metrics(self, updates: Sequence[Metrics]) -> Metrics:
         """Means over a step's updates, but the gap to the sampler: that is of the first, before which weights are as
         they were. Where those of the samples are older by design, it says something else, and has another name."""
         if not updates:
             return {}
-        means = {name: fmean(update[name] for update in updates) for name in updates[0]}
+        names = dict.fromkeys(name for update in updates for name in update)
+        means = {name: fmean(update[name] for update in updates if name in update) for name in names}
         del means["policy/logprob_gap"]
         name = "policy/off_policy_gap" if self.recipe.rollout.max_staleness > 0 else "policy/logprob_gap"
         return means | {name: updates[0]["policy/logprob_gap"]}
@@ -283,7 +296,7 @@ class RLTrainer:
 
     def evaluate(self, display: Display) -> None:
         """Held-out evaluation of the policy as it stands, written to ``eval/step_<next step>.json``."""
-        with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"):
+        with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"), self._cutting():
             self._evaluate(display)
 
     def _evaluate(self, display: Display) -> None:
@@ -374,14 +387,13 @@ class RLTrainer:
 
     def learning_rate(self, step: int) -> float:
         """The policy's rate at a step; 0 while a critic learns alone."""
-        if self.recipe.critic is not None and step < self.recipe.critic.pretrain_steps:
-            return 0.0
-        return self.recipe.optimizer.lr * self._rate_share(step)
+        first = self.recipe.critic.pretrain_steps if self.recipe.critic is not None else 0
+        return self.recipe.optimizer.lr * self._rate_share(step, first) if step >= first else 0.0
 
-    def _rate_share(self, step: int) -> float:
-        """Linear warm-up, then constant or falling to 0."""
+    def _rate_share(self, step: int, first_step: int) -> float:
+        """Linear warm-up from the first step on, then constant or falling to 0."""
         optimizer, num_steps = self.recipe.optimizer, self.recipe.steps
-        warmed = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
+        warmed = min(1.0, (step - first_step + 1) / (optimizer.warmup_steps + 1))
         left = (num_steps - step) / num_steps if optimizer.decay == "linear" else 1.0
         return min(warmed, left)
 

@@ -20,7 +20,7 @@ from thinkwright.tasks.task import Task
 from thinkwright.training.general import GeneralPrompts
 from thinkwright.training.groups import teaches
 from thinkwright.training.rollout_metrics import Timed
-from thinkwright.training.teacher_traces import TeacherTraces
+from thinkwright.training.teacher_traces import TeacherTraces, right_alone
 from thinkwright.types import Prompt, RolloutGroup
 
 
@@ -181,7 +181,7 @@ class StepSampler:
         return thinking_budget(self._policy, self._recipe.template, amount)
 
     def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
-        return score_groups(
+        scored = score_groups(
             groups,
             self._recipe.rewards,
             self._pool,
@@ -189,3 +189,4 @@ class StepSampler:
             truncated_scores_zero=self._recipe.algorithm.truncated == "zero_reward",
             max_tokens=self._recipe.rollout.max_response_tokens,
         )
+        return right_alone(scored) if self._traces is not None else scored

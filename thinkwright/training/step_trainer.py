@@ -4,6 +4,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from thinkwright.errors import EndpointError
 from thinkwright.models.policy import Policy
 from thinkwright.run_folder import append_jsonl, drop_later
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import EvaluationResult, Metrics
 
@@ -37,6 +38,8 @@ class StepTrainer(ABC):
             self.learner.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self.cutting: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Around what changes nothing that a checkpoint holds, so that SIGTERM may cut it short."""
 
     @property
     @abstractmethod
@@ -81,13 +84,17 @@ class StepTrainer(ABC):
 
         Raises EndpointError, a checkpoint left, if a served model is down.
         """
+        if self.ranks.size == 1:  # several ranks could not agree on where to leave off
+            self.cutting = stop.cutting
         while self.progress.next_step < self.num_steps and not self.ranks.any(stop.is_requested):
             step = self.progress.next_step
-            if step % self.settings.evaluation.every_steps == 0:
-                self._evaluate(display)
             try:
+                if step % self.settings.evaluation.every_steps == 0:
+                    self._evaluate(display)
                 with self.ranks.doing(f"step {step + 1}"):
                     metrics = self.run_step(step)
+            except CutShort:
+                break
             except EndpointError:
                 # A served model is read before the step's first update, so what was learned until now is whole.
                 if step > 0:
@@ -101,12 +108,14 @@ class StepTrainer(ABC):
         if self.progress.next_step > 0:
             self.save()
         if self.progress.next_step == self.num_steps:
-            self._evaluate(display)
+            with suppress(CutShort):
+                self._evaluate(display)
 
     def _evaluate(self, display: Display) -> None:
         with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"):
             self.publish()
-            self.evaluate(display)
+            with self.cutting():
+                self.evaluate(display)
 
     def save(self) -> None:
         """Leave a checkpoint of the step to run next."""

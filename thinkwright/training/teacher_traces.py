@@ -8,7 +8,7 @@ from thinkwright.config.critic import TeacherTraces as Settings
 from thinkwright.errors import DataError
 from thinkwright.models.policy import Policy
 from thinkwright.training.sft_data import SFTData, load_sft_data
-from thinkwright.types import Prompt, Rollout, RolloutGroup
+from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout
 
 Ids = tuple[int, ...]
 
@@ -57,6 +57,17 @@ class TeacherTraces:
         return lines
 
 
+def right_alone(groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
+    """The groups, traces that the rules found wrong set aside: nothing is learned from them, for or against."""
+    return [replace(group, members=tuple(map(_checked, group.members))) for group in groups]
+
+
+def _checked(member: ScoredRollout) -> ScoredRollout:
+    if not member.rollout.is_taught or member.outcome != "graded" or member.scores.get("accuracy") == 1.0:
+        return member
+    return replace(member, outcome="skipped", detail="teacher_traces: the rules find this trace wrong")
+
+
 def drawn_alone(groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
     """The groups without traces: what the policy itself did."""
     return [replace(group, members=tuple(m for m in group.members if not m.rollout.is_taught)) for group in groups]
@@ -69,7 +80,7 @@ def _rollout(token_ids: Ids, policy: Policy) -> Rollout:
         logprobs=zeros,
         untempered_logprobs=(),
         is_forced=(False,) * len(token_ids),
-        text=policy.tokenizer.decode(token_ids[:-1]),
+        text=policy.tokenizer.decode(token_ids[:-1], skip_special_tokens=False, clean_up_tokenization_spaces=False),
         finish_reason="stop",
         policy_version=0,
         is_taught=True,

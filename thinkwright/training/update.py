@@ -28,6 +28,10 @@ from thinkwright.models.token_tree import TokenTree, pack, shared_prefix, split_
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import Metrics, TrainingGroup
 
+TRACE_PROBABILITY = "policy/trace_probability"
+"""How likely the policy finds a token of a teacher's trace, the mean; not there in an update without traces."""
+_TAUGHT_TOKENS = "policy/trace_tokens"
+
 
 @dataclass(frozen=True)
 class UpdateTokens:
@@ -39,7 +43,6 @@ class UpdateTokens:
     old_logprobs: Tensor  # (N,) the same, unless another program sampled
     sequences: Tensor  # (N,) which completion
     weights: Tensor  # (N,) in the loss; 0 where the completion is left out of it, or the token was given
-    shares: Tensor  # (N,) in the metrics: of all such tokens, drawn ones or a trace's
     is_drawn: Tensor  # (N,) False for tokens that were given
     is_taught: Tensor  # (N,) True for those of a teacher's trace
     is_learned: Tensor  # (N,) False where entropy's rule takes the gradient away
@@ -50,9 +53,9 @@ class UpdateTokens:
         cut = {name: value[start:stop] for name, value in vars(self).items()}
         return UpdateTokens(**cut | {"sequences": cut["sequences"] - cut["sequences"][0]})
 
-    def only_drawn(self) -> "UpdateTokens":
-        """Without the tokens that were given, which say nothing of the policy."""
-        return UpdateTokens(**{name: value[self.is_drawn] for name, value in vars(self).items()})
+    def only(self, chosen: Tensor) -> "UpdateTokens":
+        """Some of the tokens, by a bool (N,)."""
+        return UpdateTokens(**{name: value[chosen] for name, value in vars(self).items()})
 
 
 def micro_batches(groups: Sequence[TrainingGroup], max_tokens: int) -> Iterator[list[TrainingGroup]]:
@@ -159,9 +162,10 @@ class Updater:
         groups without old log-probabilities this is then the step's first update, whose own are the old ones.
         ``seed``: of what is drawn within the update.
 
-        TrainingError, weights untouched, if loss or gradient is not finite.
+        With a rate of 0 only the figures are made. TrainingError, weights untouched, if loss or gradient is not finite.
         """
         found = self._flatten(groups, seed)
+        num_tokens = max(1, int(((found.weights > 0) & ~found.is_taught).sum()))
         batches, start = list[tuple[list[TrainingGroup], int, int]](), 0
         for batch in micro_batches(groups, self._micro_batch_tokens):
             stop = start + sum(len(completion) for group in batch for completion in group.completions)
@@ -169,12 +173,19 @@ class Updater:
             start = stop
         is_first = is_corrected and groups[0].old_logprobs is None
         shares = [
-            self._backward(batch, found.part(first, last), float(is_own), is_corrected, is_first)
+            self._backward(batch, found.part(first, last), num_tokens, float(is_own), is_corrected, is_first)
             for (batch, first, last), is_own in self._ranks.passes(batches)
         ]
         totals = self._ranks.sums({name: float(sum(share[name] for share in shares)) for name in shares[0]})
         norm = self._optimizer.gradient_norm(totals["loss/total"])
-        self._optimizer.step(lr, norm, max_grad_norm)
+        if lr > 0:
+            self._optimizer.step(lr, norm, max_grad_norm)
+        else:
+            self._optimizer.forget_gradients()
+        if num_taught := totals.pop(_TAUGHT_TOKENS, 0.0):
+            totals[TRACE_PROBABILITY] /= num_taught
+        else:
+            totals.pop(TRACE_PROBABILITY, None)
         return totals | {"optim/grad_norm": norm}
 
     @torch.no_grad()
@@ -201,7 +212,7 @@ class Updater:
         _, prompts = prompts.unique(return_inverse=True)  # those without a counted completion are no prompts
         weights = torch.zeros(len(lengths))
         reduce = REDUCTIONS[self._algorithm.reduction]
-        is_drawn = torch.tensor([drawn for g in groups for row in _drawn(g) for drawn in row])
+        is_drawn = torch.tensor([drawn for g in groups for row in drawn_of(g) for drawn in row])
         sequences = torch.arange(len(lengths)).repeat_interleave(lengths)
         num_drawn = torch.zeros(len(lengths), dtype=torch.long).index_add(0, sequences, is_drawn.long())
         weights[is_counted] = reduce(num_drawn[is_counted], prompts, self._max_tokens)
@@ -224,7 +235,6 @@ class Updater:
             old_logprobs,
             sequences,
             weights,
-            _shares(weights > 0, is_taught),
             is_drawn,
             is_taught,
             is_learned,
@@ -247,6 +257,7 @@ class Updater:
         self,
         groups: list[TrainingGroup],
         part: UpdateTokens,
+        num_tokens: int,
         own: float,
         is_corrected: bool,
         is_first: bool,
@@ -258,8 +269,11 @@ class Updater:
         if self._reference is not None:
             with torch.no_grad():
                 ref_logprobs, _ = policy_logprobs(self._reference, tree, part.tokens, self._temperature)
-            ref_logprobs = ref_logprobs[part.is_drawn]
-        logprobs, entropies, part = logprobs[part.is_drawn], entropies[part.is_drawn], part.only_drawn()
+        taught_loss, taught_metrics = self._taught(part, logprobs, own)
+        is_own = part.is_drawn & ~part.is_taught
+        if ref_logprobs is not None:
+            ref_logprobs = ref_logprobs[is_own]
+        logprobs, entropies, part = logprobs[is_own], entropies[is_own], part.only(is_own)
         old_logprobs, advantages = logprobs.detach() if is_first else part.old_logprobs, part.advantages
         if ref_logprobs is not None and settings.kl_in == "reward":
             advantages = kl_penalized(advantages, old_logprobs, ref_logprobs, part.sequences, settings.kl_coef)
@@ -267,13 +281,9 @@ class Updater:
         per_token, is_clipped = self._loss(tokens)
         weights, corrections = part.weights * own, self._corrections(tokens, is_corrected)
         learned = self._learned(part, entropies.detach())
-        drawn = weights * ~part.is_taught  # KL and entropy are those of what the policy draws
-        policy_loss = (per_token * learned * corrections * drawn).sum()
-        if self._trace_shaping is not None:
-            taught = shaped_loss(logprobs, advantages, self._trace_shaping)
-            policy_loss = policy_loss + (taught * weights * part.is_taught).sum()
-        kl, kl_loss = self._kl(tokens, ref_logprobs, drawn, is_corrected)
-        loss = policy_loss + settings.kl_coef * kl_loss + self._entropy_loss(tokens, entropies, part, drawn)
+        policy_loss = (per_token * learned * corrections * weights).sum() + taught_loss
+        kl, kl_loss = self._kl(tokens, ref_logprobs, weights, is_corrected)
+        loss = policy_loss + settings.kl_coef * kl_loss + self._entropy_loss(tokens, entropies, part, weights)
         loss.backward()
         shares = {
             "policy/kl": kl,
@@ -283,12 +293,19 @@ class Updater:
         }
         if is_corrected:
             shares["policy/correction"] = corrections
-        counted = part.shares * own
-        metrics = {name: (share * counted * ~part.is_taught).sum() for name, share in shares.items()}
-        if self._trace_shaping is not None:
-            metrics["policy/trace_probability"] = (logprobs.detach().exp() * counted * part.is_taught).sum()
+        counted = (part.weights > 0).float() * own / num_tokens
+        metrics = {name: (share * counted).sum() for name, share in shares.items()}
         losses = {"loss/policy": policy_loss, "loss/kl": kl_loss, "loss/total": loss}
-        return metrics | {name: value.detach() for name, value in losses.items()}
+        return metrics | taught_metrics | {name: value.detach() for name, value in losses.items()}
+
+    def _taught(self, part: UpdateTokens, logprobs: Tensor, own: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a teacher's traces; of their counted tokens the number and the sum of probabilities."""
+        if self._trace_shaping is None:
+            return logprobs.new_zeros(()), {}
+        traces, found = part.only(part.is_taught), logprobs[part.is_taught]
+        loss = (shaped_loss(found, traces.advantages, self._trace_shaping) * traces.weights * own).sum()
+        counted = (traces.weights > 0).float() * own
+        return loss, {_TAUGHT_TOKENS: counted.sum(), TRACE_PROBABILITY: (found.detach().exp() * counted).sum()}
 
     def _corrections(self, tokens: LossTokens, is_corrected: bool) -> Tensor:
         """What each token's loss weighs, (N,), since another program or older weights drew it."""
@@ -304,7 +321,7 @@ class Updater:
         known only with its pass."""
         if self._algorithm.entropy != "high_entropy":
             return part.is_learned
-        known = entropies.masked_fill((part.weights == 0) | part.is_taught, -torch.inf)
+        known = entropies.masked_fill(part.weights == 0, -torch.inf)
         return largest(known, self._algorithm.entropy_settings()["entropy_share"])
 
     def _kl(
@@ -333,17 +350,9 @@ class Updater:
         return weights.new_zeros(())
 
 
-def _drawn(group: TrainingGroup) -> Sequence[Sequence[bool]]:
+def drawn_of(group: TrainingGroup) -> Sequence[Sequence[bool]]:
     """Of each completion, which tokens were drawn."""
     return group.is_drawn or [[True] * len(completion) for completion in group.completions]
-
-
-def _shares(is_counted: Tensor, is_taught: Tensor) -> Tensor:
-    """1 / their number for the counted tokens that were drawn, and the same for those that were taught."""
-    found = torch.zeros(len(is_counted))
-    for kind in (is_counted & ~is_taught, is_counted & is_taught):
-        found[kind] = 1 / max(1, int(kind.sum()))
-    return found
 
 
 def _token_ids(groups: Sequence[TrainingGroup]) -> Tensor:
