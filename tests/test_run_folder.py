@@ -29,7 +29,7 @@ def test_a_new_or_empty_folder_gets_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "a" / "b"):
         create_run_folder(folder, RECIPE, resume=False)
-        assert [path.name for path in folder.iterdir()] == ["recipe.json"]
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", "recipe.json"]
         assert (folder / "recipe.json").read_text(encoding="utf-8") == RECIPE
 
 

@@ -22,6 +22,7 @@ import zstandard
 
 from thinkwright.config.endpoint import without_reach
 from thinkwright.errors import RunFolderError
+from thinkwright.run_lock import hold
 from thinkwright.types import RolloutGroup
 
 RECIPE_FILE = "recipe.json"
@@ -38,9 +39,18 @@ _REMEDIES = {
 
 
 def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
-    """Make the folder and write ``recipe.json``, unless it is there to be resumed. Raises as ``check_run_folder``."""
+    """Make the folder and write ``recipe.json``, unless it is there to be resumed; hold it for this process.
+
+    Raises as ``check_run_folder`` and ``run_lock.hold``.
+    """
     check_run_folder(path, recipe_json, resume=resume)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        hold(path)
+    except OSError as error:
+        raise _write_error(path, error) from error
     if not resume:
+        check_run_folder(path, recipe_json, resume=False)  # another process may have made it in between
         write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
 
 
@@ -65,7 +75,7 @@ def is_empty(folder: Path) -> bool:
     """Whether there is nothing, or a folder without a whole file: a part that a killed write left does not count."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(re.fullmatch(r"\..*\.partial", path.name) for path in folder.iterdir())
+    return folder.is_dir() and all(re.fullmatch(r"\..*\.partial|\.lock", path.name) for path in folder.iterdir())
 
 
 def write_json_atomic(path: Path, data: Any) -> None:

@@ -1,6 +1,8 @@
 """The main job end to end, as a user starts it: from the command line, in its own process."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.pipeline.command_line import interrupt, kill, metrics, run
+from tests.pipeline.command_line import REPOSITORY, interrupt, kill, metrics, run, wait_for_rows
 from tests.tasks.made_sets import write_data_folder
 from thinkwright.run_folder import read_rollouts
 
@@ -112,6 +114,23 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(command: Callable[..., l
     run([*arguments, "--resume"])
     assert [row["step"] for row in metrics(tmp_path / "r")] == list(range(40))
     assert json.loads((tmp_path / "r" / "summary.json").read_text())["status"] == "finished"
+
+
+def test_a_machine_that_is_taken_away_leaves_a_checkpoint_and_its_own_exit_code(
+    command: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    extra = ["steps=8", "checkpoint_steps=100", *COIN]
+    process = subprocess.Popen(command("r", *extra), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == os.EX_TEMPFAIL
+    assert "go on with --resume" in output
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert (summary["status"], summary["stopped_by"]) == ("interrupted", "SIGTERM")
+    run([*command("r", *extra), "--resume"])
+    run(command("whole", *extra))
+    assert metrics(tmp_path / "r") == metrics(tmp_path / "whole")
 
 
 def test_an_existing_run_folder_is_refused_with_the_remedy(command: Callable[..., list[str]], tmp_path: Path) -> None:

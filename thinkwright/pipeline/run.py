@@ -33,6 +33,7 @@ from thinkwright.pipeline.spread import (
     run_spread,
 )
 from thinkwright.run_folder import RECIPE_FILE
+from thinkwright.run_lock import release
 from thinkwright.training.trainer import Train, train_to_end
 
 
@@ -60,6 +61,13 @@ def run_recipe(
 def _run_here(recipe: Recipe, folder: Path, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume in this process, which may be one of several ranks."""
     torch.set_num_threads(recipe.machine.threads)
+    try:
+        return _run_stage(recipe, folder, resume, argv)
+    finally:
+        release(folder)
+
+
+def _run_stage(recipe: Recipe, folder: Path, resume: bool, argv: list[str]) -> dict[str, Any]:
     with ranks_of(recipe) as ranks, mirrored(recipe, folder) if ranks.is_first else nullcontext():
         if isinstance(recipe, PretrainRecipe):
             return run_pretrain(recipe, folder, resume=resume, argv=argv)

@@ -30,6 +30,7 @@ from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_e
 from thinkwright.pipeline.record import INTERRUPTED
 from thinkwright.pipeline.run import run_recipe
 from thinkwright.run_folder import RECIPE_FILE, append_jsonl, is_empty, write_bytes_atomic, write_json_atomic
+from thinkwright.run_lock import hold, release
 
 PIPELINE_FILE = "pipeline.json"
 STOPPED = "stopped"
@@ -53,9 +54,20 @@ def run_pipeline(
 ) -> dict[str, Any]:
     """Run what has to be run, on a Ray cluster if the address of one is given; returns what ``summary.json`` holds.
 
+    The folder is held by this process meanwhile.
+
     Raises RecipeError for an extent that names no stage or a mirror's missing library, RunFolderError for a folder that
     holds no pipeline or a stage that is needed and not there, GateError, and what stages raise.
     """
+    try:
+        return _run_pipeline(pipeline, folder, extent, argv, say, ray)
+    finally:
+        release(folder)
+
+
+def _run_pipeline(
+    pipeline: Pipeline, folder: Path, extent: Extent, argv: list[str], say: Say, ray: str | None
+) -> dict[str, Any]:
     places = places_of(pipeline, folder)
     first, last = _bounds(pipeline, extent)
     check_mirrors({place.stage.name: place.stage.table for place in places[first : last + 1]})
@@ -106,6 +118,8 @@ def _take_folder(pipeline: Pipeline, folder: Path) -> None:
     path = folder / PIPELINE_FILE
     if not is_empty(folder) and not path.is_file():
         raise RunFolderError(f"{folder}: exists already and holds no pipeline; give --out another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    hold(folder)
     stages = [
         {
             "name": stage.name,

@@ -15,8 +15,10 @@ from thinkwright.algorithms.advantages import EPSILON
 from thinkwright.algorithms.gae import generalized_advantages, whitened
 from thinkwright.config.critic import Critic as CriticSettings
 from thinkwright.config.recipe import Optimizer
+from thinkwright.distributed.ranks import SINGLE
 from thinkwright.models.policy import Policy, recompute_activations, training_context
 from thinkwright.models.reward_model import with_score_head
+from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import drawn_of, micro_batches, tree_of
 from thinkwright.types import Metrics, TrainingGroup
@@ -30,6 +32,7 @@ class Critic:
         kind of model has no form with such a head."""
         self._settings, self._recipe = settings, optimizer
         self.model = with_score_head(policy, seed)
+        self.micro_batch = MicroBatch(optimizer.micro_batch_tokens, SINGLE)
         self._optimizer = MasterOptimizer(
             self.model.model,
             lr=settings.lr,
@@ -64,13 +67,12 @@ class Critic:
         ``lr_share``: of its learning rate. TrainingError, weights untouched, if loss or gradient is not finite.
         """
         sequences, _, is_counted = _flat(groups, self.model.device)
-        num_tokens, total = int(is_counted[sequences].sum()), 0.0
-        for batch in micro_batches(groups, self._recipe.micro_batch_tokens):
-            sequences, rewards, is_counted = _flat(batch, self.model.device)
-            errors = (self._pass(batch) - rewards[sequences]).square() / 2
-            loss = (errors * is_counted[sequences]).sum() / num_tokens
-            loss.backward()
-            total += float(loss.detach())
+        num_tokens = int(is_counted[sequences].sum())
+
+        def passes(max_tokens: int) -> float:
+            return sum(self._backward(batch, num_tokens) for batch in micro_batches(groups, max_tokens))
+
+        total = self.micro_batch.within(passes, self._optimizer.forget_gradients)
         norm = self._optimizer.gradient_norm(total)
         self._optimizer.step(self._settings.lr * lr_share, norm, self._recipe.max_grad_norm)
         return {"critic/loss": total, "critic/grad_norm": norm}
@@ -86,7 +88,18 @@ class Critic:
 
     @torch.no_grad()
     def _values(self, groups: Sequence[TrainingGroup]) -> Tensor:
-        return torch.cat([self._pass(batch) for batch in micro_batches(groups, self._recipe.micro_batch_tokens)])
+        def passes(max_tokens: int) -> Tensor:
+            return torch.cat([self._pass(batch) for batch in micro_batches(groups, max_tokens)])
+
+        return self.micro_batch.within(passes, lambda: None)
+
+    def _backward(self, groups: Sequence[TrainingGroup], num_tokens: int) -> float:
+        """Add the micro-batch's share of the update's gradient; returns its share of the loss."""
+        sequences, rewards, is_counted = _flat(groups, self.model.device)
+        errors = (self._pass(groups) - rewards[sequences]).square() / 2
+        loss = (errors * is_counted[sequences]).sum() / num_tokens
+        loss.backward()
+        return float(loss.detach())
 
     def _pass(self, groups: Sequence[TrainingGroup]) -> Tensor:
         """(N,) what the critic expects before each completion token is drawn, in fp32."""

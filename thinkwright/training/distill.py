@@ -103,8 +103,13 @@ class DistillTrainer(StepTrainer):
 
     def update(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """One optimizer step on the samples. TrainingError, weights untouched, if loss or gradient is not finite."""
-        total, batches = num_learned(samples), list(micro_batches(samples, self.recipe.micro_batch_tokens))
-        own = sum(self._backward(batch, total, float(is_own)) for batch, is_own in self.ranks.passes(batches))
+        total = num_learned(samples)
+
+        def passes(max_tokens: int) -> float:
+            batches = self.ranks.passes(list(micro_batches(samples, max_tokens)))
+            return sum(self._backward(batch, total, float(is_own)) for batch, is_own in batches)
+
+        own = self.micro_batch.within(passes, self.optimizer.forget_gradients)
         loss = self.ranks.sums({"loss": own})["loss"]
         norm = self.optimizer.gradient_norm(loss)
         self.optimizer.step(lr, norm, self.recipe.max_grad_norm)

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from thinkwright.chat.template import R1_ZERO_PREAMBLE
 from thinkwright.config.recipe import PretrainRecipe
 from thinkwright.display import Display
+from thinkwright.distributed.ranks import SINGLE
 from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
@@ -26,6 +27,7 @@ from thinkwright.run_folder import append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.supervised import Row, backward
 from thinkwright.types import Metrics
@@ -71,6 +73,7 @@ class PretrainTrainer:
             policy.model, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, use_muon=True
         )
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._micro_batch = MicroBatch(recipe.micro_batch_tokens, SINGLE)
         self._started = time.monotonic()
 
     def resume(self, display: Display) -> None:
@@ -100,6 +103,8 @@ class PretrainTrainer:
             metrics["time/step_seconds"] = time.monotonic() - start
             self.progress = Progress(step + 1, step + 1, 0, time.monotonic() - self._started)
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+            for note in self._micro_batch.told():
+                display.note(note)
             display.step(step, recipe.steps, metrics)
             if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()
@@ -116,7 +121,9 @@ class PretrainTrainer:
         return self.progress.next_step * self.recipe.documents_per_step
 
     def _step(self, step: int, prefix: list[int], rows: list[Row]) -> Metrics:
-        loss = backward(self.policy, prefix, rows, self.recipe.micro_batch_tokens)
+        loss = self._micro_batch.within(
+            lambda max_tokens: backward(self.policy, prefix, rows, max_tokens), self.optimizer.forget_gradients
+        )
         norm = self.optimizer.gradient_norm(loss)
         lr = self.recipe.lr * min(1.0, (step + 1) / self.recipe.warmup_steps) * (1 - step / self.recipe.steps)
         self.optimizer.step(lr, norm, max_grad_norm=1.0)

@@ -59,7 +59,10 @@ class RewardModelTrainer(StepTrainer):
     def run_step(self, step: int) -> Metrics:
         """One update on the step's pairs. TrainingError, weights untouched, if loss or gradient is not finite."""
         start, recipe = time.monotonic(), self.recipe
-        loss = self._backward(self.batch(step))
+        rows = self.batch(step)
+        loss = self.micro_batch.within(
+            lambda max_tokens: self._backward(rows, max_tokens), self.optimizer.forget_gradients
+        )
         norm = self.optimizer.gradient_norm(loss)
         lr = self.learning_rate(step)
         self.optimizer.step(lr, norm, recipe.max_grad_norm)
@@ -106,11 +109,11 @@ class RewardModelTrainer(StepTrainer):
         scores = [score for pair in pairs for score in (pair.chosen, pair.rejected) if score is not None]
         return fmean(scores), max(pstdev(scores), 1e-6)
 
-    def _backward(self, rows: Sequence[PairRow]) -> float:
+    def _backward(self, rows: Sequence[PairRow], max_tokens: int) -> float:
         """Accumulate the gradient of the mean loss; returns that loss."""
         count = len(rows) if self.recipe.loss == "pairwise" else sum(len(row.encoded[1]) for row in rows)
         total = 0.0
-        batches = list(_micro_batches(sorted(rows, key=lambda row: row.num_tokens), self.recipe.micro_batch_tokens))
+        batches = list(_micro_batches(sorted(rows, key=lambda row: row.num_tokens), max_tokens))
         for batch, is_own in self.ranks.passes(batches):
             scores = self.model.forward([row.encoded for row in batch])
             loss = float(is_own) * self._loss(scores, batch, count)

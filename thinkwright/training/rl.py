@@ -18,7 +18,7 @@ from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.distributed.sharding import copy_weights, learner_of
-from thinkwright.errors import EndpointError, GraderError, GuardError
+from thinkwright.errors import EndpointError, GraderError, GuardError, TrainingError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.shipped import resolve_model_name
@@ -183,6 +183,11 @@ class RLTrainer:
         append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
         write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
         self._report_set_aside(step, groups, display)
+        for note in self._memory_notes():
+            display.note(note)
+            append_jsonl(
+                self.folder / "events.jsonl", {"time": time.time(), "event": "memory", "step": step, "text": note}
+            )
         display.step(step, self.recipe.steps, metrics)
         self._raise_alarms(step, self.alarms.check(step, metrics, drawn_alone(groups)), display)
 
@@ -209,7 +214,10 @@ class RLTrainer:
             for group in with_advantages(kind, self.recipe.algorithm, self._advantages_of)
         ]
         learned = training_groups(groups)
-        updates, learned = self.learn(step, learned)
+        try:
+            updates, learned = self.learn(step, learned)
+        except TrainingError as error:
+            raise TrainingError(f"{error} {self._kept_for_a_look(step, groups)}") from error
         if self.critic is not None:
             groups = with_token_means(groups, learned)
         updated_at = time.monotonic()
@@ -278,6 +286,18 @@ class RLTrainer:
         del means["policy/logprob_gap"]
         name = "policy/off_policy_gap" if self.recipe.rollout.max_staleness > 0 else "policy/logprob_gap"
         return means | {name: updates[0]["policy/logprob_gap"]}
+
+    def _memory_notes(self) -> list[str]:
+        return self.updater.micro_batch.told() + (self.critic.micro_batch.told() if self.critic is not None else [])
+
+    def _kept_for_a_look(self, step: int, groups: Sequence[RolloutGroup]) -> str:
+        """Leave the rollouts of a step that could not be learned from, and say where. A resumed run keeps them, too."""
+        path = self.folder / "failed" / f"step_{step:06d}.jsonl.zst"
+        if self.ranks.is_first:
+            write_rollouts(path, groups)
+            event = {"time": time.time(), "event": "failed_step", "step": step, "rollouts": str(path)}
+            append_jsonl(self.folder / "events.jsonl", event)
+        return f"The step's rollouts are in {path}; no checkpoint of it is written, the newest one is whole: --resume"
 
     def judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
         """The groups of all ranks that reward models judge, by their set's name."""

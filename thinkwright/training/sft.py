@@ -62,7 +62,10 @@ class SFTTrainer(StepTrainer):
         """One update on the step's rows. TrainingError, weights untouched, if loss or gradient is not finite."""
         start = time.monotonic()
         prefix, rows = packed_rows(self.batch(step))
-        loss = backward(self.learner, prefix, rows, self.recipe.micro_batch_tokens, self.ranks)
+        loss = self.micro_batch.within(
+            lambda max_tokens: backward(self.learner, prefix, rows, max_tokens, self.ranks),
+            self.optimizer.forget_gradients,
+        )
         norm = self.optimizer.gradient_norm(loss)
         lr = self.learning_rate(step)
         self.optimizer.step(lr, norm, self.recipe.max_grad_norm)

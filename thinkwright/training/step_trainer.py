@@ -19,6 +19,7 @@ from thinkwright.models.policy import Policy
 from thinkwright.run_folder import append_jsonl, drop_later
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import CutShort, StopRequest
+from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import EvaluationResult, Metrics
 
@@ -38,6 +39,7 @@ class StepTrainer(ABC):
             self.learner.model, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self.micro_batch = MicroBatch(recipe.micro_batch_tokens, ranks)
         self.cutting: Callable[[], AbstractContextManager[None]] = nullcontext
         """Around what changes nothing that a checkpoint holds, so that SIGTERM may cut it short."""
 
@@ -102,6 +104,10 @@ class StepTrainer(ABC):
                 raise
             if self.ranks.is_first:
                 append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+                for note in self.micro_batch.told():
+                    display.note(note)
+                    event = {"time": time.time(), "event": "memory", "step": step, "text": note}
+                    append_jsonl(self.folder / "events.jsonl", event)
             display.step(step, self.num_steps, metrics)
             if self.progress.next_step % self.settings.checkpoint_steps == 0:
                 self.save()

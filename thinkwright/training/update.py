@@ -22,9 +22,11 @@ from thinkwright.algorithms.teacher_trace import shaped_loss
 from thinkwright.algorithms.tokens import LossTokens
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.distributed.ranks import SINGLE, Ranks
+from thinkwright.errors import TrainingError
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
 from thinkwright.models.token_tree import TokenTree, pack, shared_prefix, split_by_tokens
+from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.types import Metrics, TrainingGroup
 
@@ -142,7 +144,7 @@ class Updater:
         self._optimizer = optimizer
         self._algorithm = algorithm
         self._temperature = temperature
-        self._micro_batch_tokens = micro_batch_tokens
+        self.micro_batch = MicroBatch(micro_batch_tokens, ranks)
         self._max_tokens = max_tokens
         self._trace_shaping = trace_shaping
         self._loss = partial(policy_loss_of(algorithm.loss), **algorithm.loss_settings())
@@ -166,18 +168,20 @@ class Updater:
         """
         found = self._flatten(groups, seed)
         num_tokens = max(1, int(((found.weights > 0) & ~found.is_taught).sum()))
-        batches, start = list[tuple[list[TrainingGroup], int, int]](), 0
-        for batch in micro_batches(groups, self._micro_batch_tokens):
-            stop = start + sum(len(completion) for group in batch for completion in group.completions)
-            batches.append((batch, start, stop))
-            start = stop
         is_first = is_corrected and groups[0].old_logprobs is None
-        shares = [
-            self._backward(batch, found.part(first, last), num_tokens, float(is_own), is_corrected, is_first)
-            for (batch, first, last), is_own in self._ranks.passes(batches)
-        ]
+
+        def passes(max_tokens: int) -> list[dict[str, Tensor]]:
+            return [
+                self._backward(batch, found.part(first, last), num_tokens, float(is_own), is_corrected, is_first)
+                for (batch, first, last), is_own in self._ranks.passes(_placed(groups, max_tokens))
+            ]
+
+        shares = self.micro_batch.within(passes, self._optimizer.forget_gradients)
         totals = self._ranks.sums({name: float(sum(share[name] for share in shares)) for name in shares[0]})
-        norm = self._optimizer.gradient_norm(totals["loss/total"])
+        try:
+            norm = self._optimizer.gradient_norm(totals["loss/total"])
+        except TrainingError as error:
+            raise TrainingError(f"{error}; {self._culprits(groups)}") from error
         if lr > 0:
             self._optimizer.step(lr, norm, max_grad_norm)
         else:
@@ -189,14 +193,35 @@ class Updater:
         return totals | {"optim/grad_norm": norm}
 
     @torch.no_grad()
+    def _culprits(self, groups: Sequence[TrainingGroup]) -> str:
+        """Of which completions the loss is not finite, in words."""
+        found: list[str] = []
+        for number, group in enumerate(groups, 1):
+            logprobs, _ = policy_logprobs(self._policy, tree_of([group]), _token_ids([group]), self._temperature)
+            lengths = [len(completion) for completion in group.completions]
+            for member, own in enumerate(logprobs.split(lengths), 1):
+                told = torch.tensor([group.advantages[member - 1], *group.rollout_logprobs[member - 1]])
+                if not (own.isfinite().all() and told.isfinite().all()):
+                    asked = self._policy.tokenizer.decode(group.prompt_ids)[-80:]
+                    found.append(f"group {number} ({asked!r}), completion {member}")
+        if not found:
+            return "the loss of each completion is finite by itself, so it is the gradient that is not"
+        return f"not finite for {len(found)} completions of the mini-batch: {', '.join(found[:5])}"
+
+    @torch.no_grad()
     def with_old_logprobs(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
         """The groups with the log-probabilities of their tokens under the weights as they are now."""
-        own: list[list[float]] = []
-        for batch, is_own in self._ranks.passes(list(micro_batches(groups, self._micro_batch_tokens))):
-            tokens = _token_ids(batch).to(self._policy.device)
-            logprobs, _ = policy_logprobs(self._policy, tree_of(batch), tokens, self._temperature)
-            if is_own:
-                own.append(logprobs.tolist())
+
+        def passes(max_tokens: int) -> list[list[float]]:
+            own: list[list[float]] = []
+            for batch, is_own in self._ranks.passes(list(micro_batches(groups, max_tokens))):
+                tokens = _token_ids(batch).to(self._policy.device)
+                logprobs, _ = policy_logprobs(self._policy, tree_of(batch), tokens, self._temperature)
+                if is_own:
+                    own.append(logprobs.tolist())
+            return own
+
+        own = self.micro_batch.within(passes, lambda: None)
         found: list[TrainingGroup] = []
         values = itertools.chain.from_iterable(self._ranks.joined(own))  # in the order of the groups' tokens
         for group in groups:
@@ -348,6 +373,16 @@ class Updater:
             change = (tokens.logprobs - tokens.old_logprobs).abs()
             return coef * (change * part.is_penalized * weights).sum()
         return weights.new_zeros(())
+
+
+def _placed(groups: Sequence[TrainingGroup], max_tokens: int) -> list[tuple[list[TrainingGroup], int, int]]:
+    """The micro-batches, each with the places of its first token and of the one after its last among all tokens."""
+    found, start = list[tuple[list[TrainingGroup], int, int]](), 0
+    for batch in micro_batches(groups, max_tokens):
+        stop = start + sum(len(completion) for group in batch for completion in group.completions)
+        found.append((batch, start, stop))
+        start = stop
+    return found
 
 
 def drawn_of(group: TrainingGroup) -> Sequence[Sequence[bool]]:
