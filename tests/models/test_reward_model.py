@@ -137,7 +137,7 @@ def _change_reading(folder: Path, **changes: object) -> None:
         (lambda folder: _change_reading(folder, loss=None), "loss is None, none of pairwise, pointwise"),
         (lambda folder: _change_reading(folder, deviation=0), "deviation 0 are no place and width of scores"),
         (lambda folder: _change_reading(folder, mean="x"), "no reward model"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"half"), "cannot be loaded as a reward model"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"half"), "cannot be loaded"),
         (lambda folder: (folder / "config.json").unlink(), "cannot be loaded as a reward model"),
         (_without_head, "weights are missing"),
         (_two_labels, "cannot be loaded|another shape"),

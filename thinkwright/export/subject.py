@@ -11,6 +11,7 @@ from thinkwright.chat.formats import ChatFormat, chat_format, own_format
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.errors import ModelError
 from thinkwright.export.run_facts import RunFacts, read_run
+from thinkwright.models.model_folder import LOADING
 from thinkwright.models.policy import Policy
 from thinkwright.models.reward_model import READING_FILE
 from thinkwright.models.shipped import SHIPPED, resolve_model_name
@@ -36,7 +37,7 @@ def find_subject(text: str) -> tuple[ModelSource, Any]:
     if (Path(location) / READING_FILE).exists():
         raise ModelError(f"{text}: is a reward model, which scores texts and writes none; give the policy it judged")
     try:
-        return source, AutoConfig.from_pretrained(location)
+        return source, AutoConfig.from_pretrained(location, **LOADING)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{text}: its config.json cannot be read ({error}); give a Hugging Face model folder"

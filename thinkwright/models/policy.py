@@ -24,6 +24,7 @@ from thinkwright.models.attention import (
 )
 from thinkwright.models.flex_attention import FlexContext
 from thinkwright.models.logprobs import logits_from_hidden
+from thinkwright.models.model_folder import LOADING, WEIGHTS, check_model_folder
 from thinkwright.models.packed_attention import PackedContext
 from thinkwright.models.token_tree import TokenTree, pack_rows
 
@@ -167,9 +168,10 @@ def _matmul_seconds(dtypes: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]
 def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Policy:
     """Load a Hugging Face folder or Hub name; raises ModelError naming it and the remedy."""
     disable_progress_bar()
+    check_model_folder(Path(name).expanduser())
     try:
-        config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, **LOADING)
+        tokenizer = AutoTokenizer.from_pretrained(name, **LOADING)
     except _LOADING_ERRORS as error:
         raise ModelError(_cannot_load(name, error)) from error
     if tokenizer.eos_token_id is None:
@@ -177,7 +179,7 @@ def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Polic
     _refuse_unsupported(name, config)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True
+            name, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True, **WEIGHTS
         )
         model, report = loaded
     except _LOADING_ERRORS as error:

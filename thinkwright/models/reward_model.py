@@ -21,6 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.errors import ModelError
 from thinkwright.models.attention import ATTENTION_NAME
+from thinkwright.models.model_folder import LOADING, WEIGHTS, check_model_folder
 from thinkwright.models.policy import Policy, load_policy, training_context
 from thinkwright.models.token_tree import pack, split_by_tokens
 from thinkwright.run_folder import write_json_atomic
@@ -186,10 +187,11 @@ def load_reward_model(folder: Path, *, device: torch.device, dtype: torch.dtype)
             f"{folder}: no reward model, {READING_FILE} cannot be read ({error}); give the model folder of a "
             "reward_model stage"
         ) from error
+    check_model_folder(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOADING)
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True
+            folder, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True, **WEIGHTS
         )
     except _LOADING_ERRORS as error:
         raise ModelError(f"{folder}: cannot be loaded as a reward model ({error}); make it again") from error

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, PretrainedConfig, Qwen2Config
 
 from thinkwright.errors import ModelError
+from thinkwright.models.model_folder import LOADING
 from thinkwright.models.shipped import resolve_model_name
 
 _QWEN25 = {
@@ -99,7 +100,7 @@ def _config(name: str) -> PretrainedConfig:
             tie_word_embeddings=is_tied,
         )
     try:
-        return AutoConfig.from_pretrained(resolve_model_name(name))
+        return AutoConfig.from_pretrained(resolve_model_name(name), **LOADING)
     except (OSError, ValueError, KeyError) as error:
         known = ", ".join((*_QWEN25, *_DEEPSEEK_V3))
         raise ModelError(

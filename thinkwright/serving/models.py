@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoTokenizer
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.serving import ServeSettings
 from thinkwright.errors import ModelError, RecipeError
+from thinkwright.models.model_folder import LOADING
 from thinkwright.models.reward_model import READING_FILE
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.model_source import ModelSource, find_model
@@ -96,7 +97,7 @@ async def _open_desk(find: Callable[[], ModelSource], source: ModelSource, setti
 
 def _load(location: str) -> tuple[Any, Any]:
     try:
-        return AutoTokenizer.from_pretrained(location), AutoConfig.from_pretrained(location)
+        return AutoTokenizer.from_pretrained(location, **LOADING), AutoConfig.from_pretrained(location, **LOADING)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{location}: its tokenizer or config.json cannot be read ({error})") from error
 
