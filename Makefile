@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults audit bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -40,6 +40,15 @@ prove-async: $(STAMP)
 ## Methods against each other: learning rate tuned alike, five seeds each (hours; finished runs are kept in runs/compare).
 compare: $(STAMP)
 	$(BIN)/python scripts/compare_algorithms.py
+
+## kill -9 at 200 random instants of a pipeline of every kind of stage: nothing lost, nothing else (about half an hour).
+faults: $(STAMP)
+	$(BIN)/python scripts/faults.py
+
+## Known holes in the packages of both locks, by PyPI's list (needs the network; a package that it cannot look up fails).
+audit:
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.lock -r requirements-test.lock
 
 ## Speed and memory against TRL, transformers and vLLM, on an otherwise idle machine (about half an hour).
 bench: $(STAMP) bench-envs

@@ -242,6 +242,23 @@ def test_the_schema_own_rules_speak_in_their_own_words(overrides: list[str], wor
     assert words in refusal("tiny/r1-zero", *overrides)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = " + "[" * 100_000, "lists or tables within one another without end"),
+        ("a = " + "{b = " * 50_000, "lists or tables within one another without end"),
+        ("type = 'rl'\n" + "a." * 200_000 + "b = 1", "line 2: a key of over 64 parts is no key of a recipe"),
+        ("[" + "a . " * 100_000 + "b]", "line 1: a key of over 64 parts"),
+        ("x = {" + "a." * 100_000 + "b = 1}", "line 1: a key of over 64 parts"),
+        ("a = '" + "x" * 1_000_000 + "'", "1,000,006 bytes are no recipe"),
+        ("a = " + "1" * 100_000, "Exceeds the limit"),
+    ],
+    ids=["lists", "tables", "key", "header", "inline", "size", "number"],
+)
+def test_a_recipe_made_to_break_the_reader_is_refused_in_words(text: str, words: str, tmp_path: Path) -> None:
+    assert words in refusal(str(recipe_file(tmp_path, text)))
+
+
 def test_the_override_default_takes_a_key_out_of_the_recipe() -> None:
     recipe = load_recipe("tiny/r1-zero", ["algorithm.kl_coef=0", "algorithm.reference_refresh_steps=default"])
     assert isinstance(recipe, RLRecipe)

@@ -13,6 +13,7 @@ from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.load import load_recipe
 from thinkwright.errors import DataError, EndpointError, GraderError, ModelError, RecipeError, RunFolderError
 from thinkwright.pipeline.run import run_recipe
+from thinkwright.report.page import write_report
 from thinkwright.tasks.tiny_world.worked import careful_rows
 
 MACHINE = """
@@ -126,6 +127,29 @@ def test_prompts_without_a_rule_are_kept_when_judged_right_in_both_orders(
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert f"| judged incorrect | {counts['dropped']['judged incorrect']} |" in card
     assert "`served` judged the answers, each twice" in card
+
+
+def test_the_key_of_a_judge_stands_in_no_file_and_no_message(
+    tmp_path: Path,
+    server: Server,
+    questions: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "sk-never-to-be-seen")
+    server.say = judge_by_reference
+    out = tmp_path / "out"
+    run(judged(tmp_path, server, questions, key_variable="JUDGE_KEY"), out, "steps=1")
+    write_report(out)
+    server.lives = 0
+    with pytest.raises(EndpointError) as caught:
+        run(judged(tmp_path, server, questions, key_variable="JUDGE_KEY"), tmp_path / "other", "steps=1")
+    assert server.sent[0]["_authorization"] == "Bearer sk-never-to-be-seen"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert [path.name for path in files if b"never-to-be-seen" in path.read_bytes()] == []
+    captured = capsys.readouterr()
+    assert "never-to-be-seen" not in captured.out + captured.err + str(caught.value)
 
 
 def test_disagreement_and_missing_verdicts_are_counted_and_not_kept(

@@ -1,10 +1,11 @@
 """What a step's metrics say of its rollouts, worked out by hand on a few of them."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
-from thinkwright.training.rollout_metrics import Timed, group_metrics, speed_metrics
+from thinkwright.training.rollout_metrics import Timed, account, group_metrics, speed_metrics
 from thinkwright.types import (
     FinishReason,
     Metrics,
@@ -102,3 +103,19 @@ def test_only_the_time_at_work_is_counted_also_of_a_scoring_that_fails() -> None
     at_work = time.monotonic() - start
     time.sleep(0.05)
     assert 0.04 <= scoring.seconds <= at_work
+
+
+def test_every_rollout_of_a_step_is_accounted_for_once() -> None:
+    cut = member(0.0, finish="length")
+    taught = group(replace(member(1.0), advantage=1.0), replace(member(0.0), advantage=-1.0), cut)
+    found = account(
+        [taught, group(member(1.0), member(1.0)), group(member(1.0), member(0.0, outcome="timeout")), group(cut, cut)]
+    )
+    assert found == {
+        "rollout/sampled": 9,
+        "rollout/learned": 2,
+        "rollout/left_out": 1,
+        "rollout/without_variance": 5,
+        "rollout/not_graded": 1,
+    }
+    assert found["rollout/sampled"] == sum(found.values()) / 2

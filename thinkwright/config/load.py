@@ -5,6 +5,7 @@ a line.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -27,6 +28,10 @@ DEFAULT = "default"
 """An override with this value takes the key out of the recipe, so that the schema's default holds again."""
 USE = "use"
 """A list of presets: in a file they lie under its own keys, on the command line over them."""
+_MAX_BYTES = 1_000_000
+_MAX_PARTS = 64
+# tomllib's work grows with the square of a dotted key. The look behind starts at the beginning of words alone.
+_LONG_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){{{_MAX_PARTS}}}")
 _TOML_REMEDIES = {
     "Cannot overwrite": "this key stands twice, keep one",
     "Cannot declare": "this [table] stands twice, keep one",
@@ -94,15 +99,29 @@ def read_table(name_or_path: str) -> tuple[str, dict[str, Any]]:
         if not file.exists():
             raise RecipeError(_no_such_recipe(name_or_path, list(shipped)))
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        data = file.read_bytes()
+        if len(data) > _MAX_BYTES:
+            raise RecipeError(
+                f"{source}: {len(data):,} bytes are no recipe ({_MAX_BYTES:,} at most); give another file"
+            )
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{source}: cannot be read ({error.strerror}); give a readable {_SUFFIX} file") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{source}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    if found := _LONG_KEY.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise RecipeError(
+            f"{source}: line {line}: a key of over {_MAX_PARTS} parts is no key of a recipe; mend that line"
+        )
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source}: {_toml_problem(str(error), text)}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise RecipeError(f"{source}: {str(error).partition(';')[0]}; write a smaller one") from error
+    except RecursionError as error:
+        raise RecipeError(f"{source}: lists or tables within one another without end; mend the file") from error
     return source, _over_presets(source, table)
 
 
@@ -206,7 +225,7 @@ def _parse_value(text: str) -> Any:
     """A TOML value, or the text itself if it is none."""
     try:
         found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text.strip()
     return found["value"] if found.keys() == {"value"} else text.strip()
 

@@ -8,6 +8,7 @@ A broken file or row stops the run with its place: whoever gave the file can men
 """
 
 import gzip
+import itertools
 import json
 import os
 import re
@@ -25,6 +26,8 @@ TINY_WORLD_PREFIX = "tiny-world:"
 KNOWN_PREFIX = "known:"
 _TINY_WORLD_FORM = "tiny-world:NAME:COUNT or tiny-world:NAME:COUNT:SEED"
 _MAX_DIGITS = 18
+MAX_LINE_BYTES = 64_000_000
+"""Of one row, unpacked: a file without line ends, or a small archive of a huge one, must not fill the memory."""
 _TINY_WORLD_ROWS = {
     "assistant": assistant_rows,
     "helpful-pairs": helpful_pairs,
@@ -92,9 +95,13 @@ def stem_of(address: str) -> str:
 def _json_rows(path: Path, key: str) -> Iterator[tuple[int, Row]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
+            for number in itertools.count(1):
+                line, place = file.readline(MAX_LINE_BYTES + 1), place_of(str(path), number)
+                if len(line) > MAX_LINE_BYTES:
+                    raise DataError(f"{place}: a row of over {MAX_LINE_BYTES:,} bytes; write one JSON object a line")
+                if not line:
+                    return
                 if line.strip():
-                    place = place_of(str(path), number)
                     yield number, _parse(_decode(line, place), place)
     except FileNotFoundError as error:
         raise _no_file(path, key) from error

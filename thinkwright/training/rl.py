@@ -39,7 +39,7 @@ from thinkwright.training.groups import mini_batches, returns, training_groups, 
 from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
-from thinkwright.training.rollout_metrics import group_metrics, interruption_metrics, speed_metrics
+from thinkwright.training.rollout_metrics import account, group_metrics, interruption_metrics, speed_metrics
 from thinkwright.training.step_sampler import StepSampler, check_budget
 from thinkwright.training.teacher_traces import TeacherTraces, drawn_alone
 from thinkwright.training.update import Updater
@@ -243,6 +243,7 @@ class RLTrainer:
             "policy/version": self.progress.policy_version,
             "rollout/skipped_groups": len(groups) - len(learned),
             "rollout/tokens": num_tokens,
+            **account(drawn_alone(groups)),
             **speed_metrics(
                 num_tokens, found.sampling_seconds, by_rule, found.scoring_seconds, learned, updated_at - scored_at
             ),

@@ -42,6 +42,25 @@ def group_metrics(groups: Sequence[RolloutGroup]) -> Metrics:
     return metrics | _variance_metrics(groups) | _length_metrics(members) | _thought_metrics(members)
 
 
+def account(groups: Sequence[RolloutGroup]) -> Metrics:
+    """What became of every rollout of a step: ``rollout/sampled`` is the sum of the four others.
+
+    Learned from; not graded; of a group without variance; or left out of a group that taught, since it was cut.
+    """
+    counts = dict.fromkeys(("sampled", "learned", "not_graded", "without_variance", "left_out"), 0)
+    for group in groups:
+        teaches = any(member.advantage is not None for member in group.members)
+        for member in group.members:
+            kind = "left_out" if teaches else "without_variance"
+            if member.outcome != "graded":
+                kind = "not_graded"
+            elif member.advantage is not None:
+                kind = "learned"
+            counts["sampled"] += 1
+            counts[kind] += 1
+    return {f"rollout/{name}": count for name, count in counts.items()}
+
+
 def speed_metrics(
     num_tokens: int,
     rollout_seconds: float,
