@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults audit bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak audit bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -44,6 +44,10 @@ compare: $(STAMP)
 ## kill -9 at 200 random instants of a pipeline of every kind of stage: nothing lost, nothing else (about half an hour).
 faults: $(STAMP)
 	$(BIN)/python scripts/faults.py
+
+## A tiny run for two hours while its graders are killed and stopped: nothing grows, every rollout adds up.
+soak: $(STAMP)
+	$(BIN)/python scripts/soak.py
 
 ## Known holes in the packages of both locks, by PyPI's list (needs the network; a package that it cannot look up fails).
 audit:

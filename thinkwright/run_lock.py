@@ -3,6 +3,8 @@
 The lock is the system's own (``flock``), so it ends with the process that holds it, however that ends.
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -26,19 +28,19 @@ def hold(folder: Path) -> None:
     file = os.open(place / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    except OSError as error:
         holder = os.read(file, 200).decode(errors="replace").strip()
         os.close(file)
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            return
         raise RunFolderError(
             f"{folder}: another process is at work there ({holder or 'unknown'}); wait for its end, stop it, or give "
             "--out another folder"
         ) from error
-    except OSError:
-        os.close(file)
-        return
-    os.truncate(file, 0)
-    os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     _held[place] = file
+    with contextlib.suppress(OSError):  # a full disk: who it is cannot be said
+        os.truncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
 
 def release(folder: Path) -> None:

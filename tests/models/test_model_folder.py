@@ -77,11 +77,15 @@ def test_code_in_the_folder_is_never_run(file: str, folder: Path, tmp_path: Path
     path = folder / file
     own = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own", "AutoTokenizer": ["own.Own", None]}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": own}))
-    if file == "config.json":
-        assert "auto_map: the model brings code of its own, which is not run" in refusal(folder)
-    else:
-        load_policy(str(folder), device=CPU, dtype=torch.float32)  # transformers has a tokenizer of this kind
+    load_policy(str(folder), device=CPU, dtype=torch.float32)  # transformers has code for models of this kind
+    changed(folder, model_type="own_kind", auto_map=own)
+    assert "auto_map: the model brings code of its own, which is not run" in refusal(folder)
     assert not mark.exists()
+
+
+def test_adapters_beside_a_model_are_not_taken_for_a_part_of_it(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    assert "adapters lie beside the model" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,8 @@ def test_code_in_the_folder_is_never_run(file: str, folder: Path, tmp_path: Path
         ({"vocab_size": "many"}, "vocab_size = many is no size of a model"),
         ({"num_attention_heads": True}, "num_attention_heads = True is no size"),
         ({"num_attention_heads": 0}, "num_attention_heads = 0 is no size"),
+        ({"text_config": {"num_hidden_layers": 10**9}}, "num_hidden_layers = 1000000000 is no size of a model"),
+        ({"n_routed_experts": 10**9}, "n_routed_experts = 1000000000 is no size"),
         ({"num_hidden_layers": 1900}, "config.json says 1900 layers, the weights have 2"),
         ({"vocab_size": 99_000_000}, "config.json says 99000000 tokens of 64, the weights have"),
         ({"hidden_size": 999_936}, "tokens of 999936, the weights have"),

@@ -75,9 +75,26 @@ def test_a_damaged_checkpoint_is_passed_over_and_told_of(what: str, tmp_path: Pa
 
 def test_without_a_whole_checkpoint_a_run_does_not_go_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     flip(tensors_file(write(tmp_path, 2)))
-    with pytest.raises(RunFolderError, match=r"no checkpoint is whole: .*--resume once more begins at the first step"):
-        newest_checkpoint(tmp_path)
+    for _ in range(2):  # whoever starts it again by itself is told the same
+        with pytest.raises(RunFolderError, match=r"no checkpoint is whole .*delete .*damaged_\* and --resume to begin"):
+            newest_checkpoint(tmp_path)
+    shutil.rmtree(tmp_path / "damaged_step_000002")
     assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_disk_that_cannot_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, 2)
+
+    def stale(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("hashlib.file_digest", stale)
+    with pytest.raises(RunFolderError, match=r"step_000002: cannot be read .*Stale file handle.*mend the disk"):
+        newest_checkpoint(tmp_path)
+    monkeypatch.undo()
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.notes == ()
 
 
 def test_weights_of_a_damaged_checkpoint_are_never_served(tmp_path: Path) -> None:

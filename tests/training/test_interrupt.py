@@ -60,6 +60,17 @@ def test_ctrl_c_lets_the_step_end_and_a_second_one_ends_at_once() -> None:
             send(signal.SIGINT)
 
 
+def test_sigterm_may_come_more_than_once() -> None:
+    with StopRequest() as stop:
+        for _ in range(3):
+            send(signal.SIGTERM)
+        assert stop.stopped_by == "SIGTERM"
+    with StopRequest() as stop:
+        send(signal.SIGINT)
+        send(signal.SIGTERM)  # now there is less time
+        assert stop.stopped_by == "SIGTERM"
+
+
 def test_after_the_block_signals_do_what_they_did_before() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest():
@@ -118,6 +129,24 @@ def test_sampling_that_is_cut_short_costs_its_step_alone_and_is_made_again(pool:
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     for name, value in again.optimizer.tensors().items():
         assert torch.equal(value, whole.optimizer.tensors()[name]), name
+
+
+def test_a_last_evaluation_that_is_cut_short_is_made_by_the_resumed_run(pool: WorkerPool, tmp_path: Path) -> None:
+    def cut_the_last(step: int) -> None:
+        if (tmp_path / "cut" / "metrics.jsonl").exists() and len(rows(tmp_path / "cut")) == 4:
+            send(signal.SIGTERM)
+
+    cut = trainer_of(pool, tmp_path / "cut", cut_the_last)
+    with StopRequest() as stop:
+        cut.train(Display(is_shown=False), stop)
+    assert (cut.progress.next_step, cut.is_done) == (4, False)
+    assert not (tmp_path / "cut" / "eval" / "step_000004.json").exists()
+    again = trainer_of(pool, tmp_path / "cut", lambda _: None)
+    again.resume(Display(is_shown=False))
+    again.train(Display(is_shown=False), StopRequest())
+    assert again.is_done
+    assert (tmp_path / "cut" / "eval" / "step_000004.json").exists()
+    assert len(rows(tmp_path / "cut")) == 4
 
 
 def test_a_step_that_is_not_finite_leaves_its_rollouts_and_no_checkpoint(pool: WorkerPool, tmp_path: Path) -> None:

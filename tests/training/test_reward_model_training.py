@@ -67,7 +67,7 @@ def test_gradients_of_packed_pairs_equal_those_one_by_one(loss: str, rows: list[
     found: list[tuple[float, dict[str, Tensor]]] = []
     for tokens in (8192, 1, 300):
         trainer = make("r", rows, loss, micro_batch_tokens=tokens)
-        value = trainer._backward(trainer.data.training)
+        value = trainer._backward(trainer.data.training, trainer.micro_batch.tokens)
         found.append((value, {n: m.grad for n, m in trainer.optimizer.masters.items() if m.grad is not None}))
     (whole, gradients), *others = found
     assert "score.weight" in gradients
@@ -84,7 +84,7 @@ def test_the_loss_is_that_of_transformers_scores(make: Make) -> None:
     scored = trainer.score(trainer.data.training)
     margins = torch.tensor([pair.chosen - pair.rejected for pair in scored if pair.chosen and pair.rejected])
     assert len(margins) == len(trainer.data.training)
-    assert trainer._backward(trainer.data.training) == pytest.approx(
+    assert trainer._backward(trainer.data.training, trainer.micro_batch.tokens) == pytest.approx(
         float(-torch.nn.functional.logsigmoid(margins).mean()), rel=1e-5
     )
 

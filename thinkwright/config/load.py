@@ -99,11 +99,10 @@ def read_table(name_or_path: str) -> tuple[str, dict[str, Any]]:
         if not file.exists():
             raise RecipeError(_no_such_recipe(name_or_path, list(shipped)))
     try:
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise RecipeError(
-                f"{source}: {len(data):,} bytes are no recipe ({_MAX_BYTES:,} at most); give another file"
-            )
+            raise RecipeError(f"{source}: over {_MAX_BYTES:,} bytes are no recipe; give another file")
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{source}: cannot be read ({error.strerror}); give a readable {_SUFFIX} file") from error

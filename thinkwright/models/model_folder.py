@@ -25,6 +25,9 @@ _LIMITS = {
     "num_attention_heads": 100_000,
     "num_key_value_heads": 100_000,
     "head_dim": 100_000,
+    "num_experts": 100_000,
+    "num_local_experts": 100_000,
+    "n_routed_experts": 100_000,
     "vocab_size": 100_000_000,
     "max_position_embeddings": 10_000_000_000,
 }
@@ -38,6 +41,11 @@ def check_model_folder(folder: Path) -> None:
         return
     config = _read_object(folder / "config.json")
     _check_config(folder / "config.json", config)
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{folder}: adapters lie beside the model (adapter_config.json), which would change it unseen; merge "
+            "them, or take them out"
+        )
     names = _weight_files(folder)
     if not names:
         pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
@@ -50,15 +58,25 @@ def check_model_folder(folder: Path) -> None:
 
 
 def _check_config(path: Path, config: dict[str, Any]) -> None:
-    if "auto_map" in config:
+    if "auto_map" in config and not _is_known(config.get("model_type")):
         raise ModelError(
             f"{path}: auto_map: the model brings code of its own, which is not run; give a model of a kind that "
             "transformers knows"
         )
+    for name, part in config.items():
+        if name.endswith("_config") and isinstance(part, dict):
+            _check_config(path, cast("dict[str, Any]", part))
     for name, limit in _LIMITS.items():
         value = config.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit):
             raise ModelError(f"{path}: {name} = {str(value)[:40]} is no size of a model; the file is damaged or a trap")
+
+
+def _is_known(kind: Any) -> bool:
+    """Whether transformers has the code of a model of this kind itself."""
+    from transformers import CONFIG_MAPPING
+
+    return isinstance(kind, str) and kind in CONFIG_MAPPING
 
 
 def _weight_files(folder: Path) -> list[str]:

@@ -67,7 +67,7 @@ def run_distill(
                 trainer.resume(display)
             train(trainer, display, stop)
     summary = {
-        **ending(trainer.progress.next_step == recipe.steps, stop),
+        **ending(trainer.is_done, stop, ranks),
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "rollout_tokens": trainer.progress.rollout_tokens,

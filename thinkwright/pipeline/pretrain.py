@@ -18,7 +18,7 @@ from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_atomic, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world.writer import CAREFUL, GUESS, SKIP, forced_starts, style_of
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.pretrain import PretrainTrainer, starting_policy
 
 MAX_RESPONSE_TOKENS = 192
@@ -34,21 +34,34 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
         if resume:
             trainer.resume(display)
         trainer.train(display, stop)
+        is_trained = trainer.progress.next_step == recipe.steps
+        measured = _measured(policy, recipe, folder, display, stop) if is_trained else None
         summary: dict[str, Any] = {
-            **ending(trainer.progress.next_step == recipe.steps, stop),
+            **ending(measured is not None, stop),
             "wall_seconds": trainer.progress.wall_seconds,
             "steps": trainer.progress.next_step,
             "seed": recipe.seed,
         }
-        if summary["status"] == "finished":
-            display.note("measuring the base: free, bare, step by step")
-            summary |= measure_base(policy, recipe, folder)
+        if measured is not None:
+            summary |= measured
             policy.save(folder / "model")
             card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))
             write_bytes_atomic(folder / "model" / "README.md", card.encode())
     write_json_atomic(folder / "summary.json", summary)
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
     return summary
+
+
+def _measured(
+    policy: Policy, recipe: PretrainRecipe, folder: Path, display: Display, stop: StopRequest
+) -> dict[str, Any] | None:
+    """What ``measure_base`` finds; None if it was cut short."""
+    display.note("measuring the base: free, bare, step by step")
+    try:
+        with stop.cutting():
+            return measure_base(policy, recipe, folder)
+    except CutShort:
+        return None
 
 
 def measure_base(policy: Policy, recipe: PretrainRecipe, folder: Path) -> dict[str, Any]:

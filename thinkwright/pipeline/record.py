@@ -18,7 +18,7 @@ from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.interrupt import PREEMPTED, StopRequest
 from thinkwright.types import Prompt
 
 INTERRUPTED = "interrupted"
@@ -79,11 +79,12 @@ def record_start(folder: Path, policy: Policy, machine: Machine, argv: list[str]
     append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
 
 
-def ending(is_done: bool, stop: StopRequest) -> dict[str, str]:
-    """What a summary begins with: that the run came to its end, or what stopped it."""
-    if is_done:
-        return {"status": FINISHED}
-    return {"status": INTERRUPTED} | ({"stopped_by": stop.stopped_by} if stop.stopped_by is not None else {})
+def ending(is_done: bool, stop: StopRequest, ranks: Ranks = SINGLE) -> dict[str, str]:
+    """What a summary begins with: whether the run came to its end, and which signal was to stop it, if one came to any
+    rank. All ranks come."""
+    found = {"status": FINISHED if is_done else INTERRUPTED}
+    signals = {name for name in ranks.gather(stop.stopped_by) if name is not None}
+    return found | ({"stopped_by": PREEMPTED if PREEMPTED in signals else signals.pop()} if signals else {})
 
 
 def record_trained(

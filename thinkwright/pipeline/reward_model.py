@@ -12,7 +12,7 @@ from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.models.reward_model import Reading, RewardModel, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.record import choose_machine, record_data, record_end, record_start
+from thinkwright.pipeline.record import choose_machine, ending, record_data, record_end, record_start
 from thinkwright.pipeline.spread import check_is_shared
 from thinkwright.run_folder import check_run_folder, create_run_folder
 from thinkwright.training.interrupt import StopRequest
@@ -50,9 +50,8 @@ def run_reward_model(
         if resume:
             trainer.resume(display)
         train(trainer, display, stop)
-    is_done = trainer.progress.next_step == trainer.num_steps
-    summary = summary_of(trainer, is_done)
-    scale = trainer.scale() if is_done else None
+        scale = trainer.scale() if trainer.is_done else None
+    summary = ending(trainer.is_done, stop, ranks) | summary_of(trainer)
     if ranks.is_first:
         if scale is not None:
             _save(model, scale, folder)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
 from thinkwright.training.general import GeneralPrompts
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.rl import RLTrainer
 from thinkwright.training.teacher_traces import TeacherTraces
 from thinkwright.training.trainer import Train, train_to_end
@@ -71,12 +71,14 @@ def run_rl(
         with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
             for line in (*task.notes(), *found.notes, *(traces.notes() if traces is not None else ())):
                 display.note(line)
-            _pass_gate(recipe, policy, task, pool, folder, display, ranks)
             if resume:
                 trainer.resume(display)
-            train(trainer, display, stop)
+            with suppress(CutShort):
+                with stop.cutting() if ranks.size == 1 else nullcontext():
+                    _pass_gate(recipe, policy, task, pool, folder, display, ranks)
+                train(trainer, display, stop)
     summary = {
-        **ending(trainer.progress.next_step == recipe.steps, stop),
+        **ending(trainer.is_done, stop, ranks),
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "rollout_tokens": trainer.progress.rollout_tokens,

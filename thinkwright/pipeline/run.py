@@ -1,7 +1,7 @@
 """Runs a recipe in a run folder, from the first check to the summary."""
 
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from thinkwright.pipeline.spread import (
     run_spread,
 )
 from thinkwright.run_folder import RECIPE_FILE
-from thinkwright.run_lock import release
+from thinkwright.run_lock import hold, release
 from thinkwright.training.trainer import Train, train_to_end
 
 
@@ -68,7 +68,12 @@ def _run_here(recipe: Recipe, folder: Path, resume: bool, argv: list[str]) -> di
 
 
 def _run_stage(recipe: Recipe, folder: Path, resume: bool, argv: list[str]) -> dict[str, Any]:
-    with ranks_of(recipe) as ranks, mirrored(recipe, folder) if ranks.is_first else nullcontext():
+    with ExitStack() as opened:
+        ranks = opened.enter_context(ranks_of(recipe))
+        if ranks.is_first and folder.is_dir():
+            hold(folder)  # before anything is loaded beside the one who has it
+        if ranks.is_first:
+            opened.enter_context(mirrored(recipe, folder))
         if isinstance(recipe, PretrainRecipe):
             return run_pretrain(recipe, folder, resume=resume, argv=argv)
         if isinstance(recipe, RejectionRecipe):

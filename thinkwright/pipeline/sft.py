@@ -63,7 +63,7 @@ def run_sft(
                 trainer.resume(display)
             train(trainer, display, stop)
     summary = {
-        **ending(trainer.progress.next_step == trainer.num_steps, stop),
+        **ending(trainer.is_done, stop, ranks),
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "planned_steps": trainer.num_steps,

@@ -89,8 +89,8 @@ def _run_pipeline(
             name, reasons = place.stage.name, _reasons(place, read_manifest(place.manifest), _origin(place, places))
             say(f"stage {number}/{len(places)} {name} ({place.stage.table['type']}): {_why(reasons)}")
             summary = _run_stage(place, places, argv, say, ray)
-            if summary["status"] == INTERRUPTED:
-                stopped = {key: summary[key] for key in ("status", "stopped_by") if key in summary}
+            if summary["status"] == INTERRUPTED or ("stopped_by" in summary and place is not wanted[-1]):
+                stopped = {"status": INTERRUPTED, "stopped_by": summary.get("stopped_by", "")}
                 return _summary(folder, places, stopped, time.monotonic() - started)
             left = {other.stage.name for other in wanted[number - first :]} & times.keys()
             if reasons:
@@ -189,6 +189,9 @@ def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say,
     reasons = _reasons(place, before, now)
     if not reasons:
         return {"status": FINISHED}
+    if place.folder.is_dir():  # an earlier trainer may still be at its last step there
+        hold(place.folder)
+        release(place.folder)
     if (before is None or differences(before, now)) and (aside := set_aside(place)) is not None:
         say(f"  what was there is in {aside}")
     write_manifest(place.manifest, now)

@@ -31,7 +31,7 @@ from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import ModelError, RunFolderError, TrainingError
 from thinkwright.run_folder import append_jsonl, sync_folder, write_json_atomic
-from thinkwright.training.checkpoint_files import damage_of, drop_old, write_sums
+from thinkwright.training.checkpoint_files import DAMAGED, drop_old, look, set_aside, write_sums
 from thinkwright.training.optimizer import MASTERS
 
 PROGRESS_FILE = "progress.json"
@@ -105,27 +105,27 @@ def save_checkpoint(
 
 
 def newest_checkpoint(folder: Path, ranks: Ranks = SINGLE) -> FoundCheckpoint | None:
-    """Where the run stood at the newest whole checkpoint; None if there is none at all.
+    """Where the run stood at the newest whole checkpoint; None if there has never been one. All ranks come.
 
-    Newer ones that are damaged are set aside under another name, and told of. Raises RunFolderError if all are.
+    Newer ones that are damaged are set aside under another name, and told of. Raises RunFolderError if all are, until
+    they are taken away; or, nothing being moved, if one cannot be read at all.
     """
-    return ranks.on_first(lambda: _newest(folder))
-
-
-def _newest(folder: Path) -> FoundCheckpoint | None:
-    found, notes = sorted(folder.glob("step_*")), list[str]()
-    for path in reversed(found):
-        problem = damage_of(path)
+    notes: list[str] = []
+    for name in reversed(ranks.on_first(lambda: sorted(path.name for path in folder.glob("step_*")))):
+        looks = ranks.gather(look(folder / name, ranks.rank, ranks.size))
+        if unreadable := next((found.unreadable for found in looks if found.unreadable), None):
+            raise RunFolderError(f"{folder / name}: cannot be read ({unreadable}); mend the disk, then --resume")
+        problem = next((found.damage for found in looks if found.damage), None)
         if problem is None:
-            progress = Progress(**json.loads((path / PROGRESS_FILE).read_text(encoding="utf-8")))
-            return FoundCheckpoint(progress, path, tuple(notes))
-        aside = folder / f"damaged_{path.name}"
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(path, aside)
-        notes.append(f"checkpoint {path.name} is damaged ({problem}); it is now {aside.name} and may be deleted")
-    if notes:
+            progress = Progress(**json.loads((folder / name / PROGRESS_FILE).read_text(encoding="utf-8")))
+            return FoundCheckpoint(progress, folder / name, tuple(notes))
+        ranks.on_first(lambda name=name: set_aside(folder / name))
+        notes.append(f"checkpoint {name} is damaged ({problem}); it is now {DAMAGED}{name} and may be deleted")
+    if left := ranks.on_first(lambda: sorted(path.name for path in folder.glob(f"{DAMAGED}*"))):
+        told = "; ".join(notes) or ", ".join(left)
         raise RunFolderError(
-            f"{folder}: no checkpoint is whole: {'; '.join(notes)}; --resume once more begins at the first step"
+            f"{folder}: no checkpoint is whole ({told}); delete {folder / DAMAGED}* and --resume to begin at the first "
+            "step"
         )
     return None
 
@@ -148,7 +148,8 @@ def read_tensors(checkpoint: Path, into: Mapping[str, Tensor], ranks: Ranks = SI
 def load_checkpoint_weights(folder: Path) -> dict[str, Tensor]:
     """The fp32 weights of one checkpoint by their names in the model. Raises ModelError if there are none."""
     try:
-        if problem := damage_of(folder):
+        found = look(folder)
+        if problem := found.damage or found.unreadable:
             raise ValueError(problem)
         metadata: Any = HuggingFaceStorageReader(str(folder)).read_metadata()
         weights = {

@@ -4,22 +4,38 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from thinkwright.config.checkpointed import KeptCheckpoints
 from thinkwright.distributed.ranks import Ranks
+from thinkwright.errors import RunFolderError
 
 SUMS_FILE = "SHA256SUMS"
 """As ``sha256sum`` writes and checks them."""
+DAMAGED = "damaged_"
+"""What the name of a damaged checkpoint begins with."""
 _LOWER_IS_BETTER = "held_out_loss"
 _FIGURES = ("accuracy", "held_out_accuracy", _LOWER_IS_BETTER)
 """What a held-out evaluation measures first of all, whichever of them it has."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was found when a checkpoint's files were read."""
+
+    damage: str | None = None
+    """How they are not what was written."""
+    unreadable: str | None = None
+    """Why they could not be read, which says nothing of what they hold."""
+
+
 def write_sums(folder: Path, ranks: Ranks) -> None:
     """Bring all files of a checkpoint to the disk and leave a checksum of each, the ranks sharing the work."""
-    names = ranks.on_first(lambda: sorted(path.name for path in folder.iterdir()))
+    # On a disk that several machines share one may not see at once what another has written.
+    seen = ranks.gather([path.name for path in folder.iterdir()])
+    names = sorted({name for own in seen for name in own})
     own = [(name, _synced_sum(folder / name)) for name in ranks.share(names)]
     lines = [f"{found}  {name}\n" for name, found in ranks.joined(own)]
     if ranks.is_first:
@@ -29,18 +45,32 @@ def write_sums(folder: Path, ranks: Ranks) -> None:
             os.fsync(file.fileno())
 
 
-def damage_of(folder: Path) -> str | None:
-    """What is wrong with a checkpoint's files; None if all are as they were written."""
+def look(folder: Path, rank: int = 0, size: int = 1) -> Look:
+    """Read a rank's share of a checkpoint's files and hold them against their checksums."""
     try:
-        text = (folder / SUMS_FILE).read_text(encoding="utf-8")
-        for line in text.splitlines():
+        lines = (folder / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+        if not lines:
+            return Look(damage=f"{SUMS_FILE} is empty")
+        for line in lines[rank::size]:
             expected, _, name = line.partition("  ")
             with open(folder / Path(name).name, "rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                    return f"{name} is not what was written"
-    except (OSError, UnicodeDecodeError) as error:
-        return str(error)
-    return None if text else f"{SUMS_FILE} is empty"
+                    return Look(damage=f"{name} is not what was written")
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        return Look(damage=str(error))
+    except OSError as error:
+        return Look(unreadable=str(error))
+    return Look()
+
+
+def set_aside(checkpoint: Path) -> None:
+    """Give a damaged checkpoint another name. Raises RunFolderError if that cannot be."""
+    aside = checkpoint.with_name(f"{DAMAGED}{checkpoint.name}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(checkpoint, aside)
+    except OSError as error:
+        raise RunFolderError(f"{checkpoint}: is damaged, and cannot be renamed ({error}); delete it") from error
 
 
 def drop_old(folder: Path, kept: KeptCheckpoints) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop at the end of the step; a second one stops at once.
+"""Ctrl-C and SIGTERM as a request to stop at the end of the step; a second Ctrl-C stops at once.
 
 SIGTERM is how a machine that is taken away says so, often half a minute ahead, which may be less than a step takes. So
 it cuts short what changes nothing that a checkpoint holds: sampling, evaluations. Only an update under way is finished.
@@ -46,8 +46,10 @@ class StopRequest:
             self._may_cut = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.is_requested:
+        if self.is_requested and number == signal.SIGINT:
             raise KeyboardInterrupt
+        # Programs that take a machine away may send SIGTERM more than once.
         self.is_requested, self.stopped_by = True, signal.Signals(number).name
         if self._may_cut and self.stopped_by == PREEMPTED:
+            self._may_cut = False
             raise CutShort

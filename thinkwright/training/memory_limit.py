@@ -50,7 +50,8 @@ class MicroBatch:
         self.tokens = max(_SMALLEST, self.tokens // 2)
         self.notes.append(
             f"out of memory in an update ({reason}): its passes are made again with micro_batch_tokens = "
-            f"{self.tokens}, which gives the same gradient; set it in the recipe to save the time of finding out"
+            f"{self.tokens}, which changes no gradient but that of entropy = high_entropy; set it in the recipe to "
+            "save the time of finding out"
         )
 
     def told(self) -> list[str]:
@@ -61,4 +62,5 @@ class MicroBatch:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was asked for, of a device or of this machine, that is not there."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+    told = ("allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in told)

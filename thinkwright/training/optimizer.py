@@ -73,6 +73,8 @@ class MasterOptimizer:
         """Drop the gradients summed so far."""
         for master in self.masters.values():
             master.grad = None
+        for _, param in self._rounded:  # one that memory ran out for before its master could take it
+            param.grad = None
 
     def step(self, lr: float, gradient_norm: float, max_grad_norm: float) -> None:
         """Scale gradients down to ``max_grad_norm``, step, round back into the model, forget the gradients."""

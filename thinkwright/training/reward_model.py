@@ -146,10 +146,9 @@ def _micro_batches(rows: Sequence[PairRow], max_tokens: int) -> Iterator[list[Pa
     return split_by_tokens(rows, lambda row: row.num_tokens, max_tokens)
 
 
-def summary_of(trainer: RewardModelTrainer, is_done: bool) -> dict[str, Any]:
-    """What ``summary.json`` begins with."""
+def summary_of(trainer: RewardModelTrainer) -> dict[str, Any]:
+    """What ``summary.json`` says of it."""
     return {
-        "status": "finished" if is_done else "interrupted",
         "wall_seconds": trainer.wall_seconds(),
         "steps": trainer.progress.next_step,
         "planned_steps": trainer.num_steps,

@@ -111,6 +111,8 @@ class RLTrainer:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self._started = started
+        self.is_done = False
+        """Whether all steps are made and the last evaluation, too."""
         self._cutting: Callable[[], AbstractContextManager[None]] = nullcontext
         self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers, traces)
         self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
@@ -177,6 +179,7 @@ class RLTrainer:
         if self.progress.next_step == recipe.steps:
             with suppress(CutShort):
                 self.evaluate(display)
+                self.is_done = True
 
     def record(self, step: int, metrics: Metrics, groups: Sequence[RolloutGroup], display: Display) -> None:
         """Leave in the run folder what a step did, and say it."""
@@ -202,7 +205,8 @@ class RLTrainer:
                 found = self._ahead.take(step, self.progress.policy_version)
             taken = time.monotonic() - start
             by_rule = self.samplers.joined(found.by_rule)
-        judged = self.judged(found.to_judge)
+        with self._cutting():
+            judged = self.judged(found.to_judge)
         groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
         check_error_share(drawn_alone(groups), self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()

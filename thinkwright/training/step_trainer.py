@@ -40,6 +40,8 @@ class StepTrainer(ABC):
         )
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
         self.micro_batch = MicroBatch(recipe.micro_batch_tokens, ranks)
+        self.is_done = False
+        """Whether all steps are made and the last evaluation, too."""
         self.cutting: Callable[[], AbstractContextManager[None]] = nullcontext
         """Around what changes nothing that a checkpoint holds, so that SIGTERM may cut it short."""
 
@@ -116,6 +118,7 @@ class StepTrainer(ABC):
         if self.progress.next_step == self.num_steps:
             with suppress(CutShort):
                 self._evaluate(display)
+                self.is_done = True
 
     def _evaluate(self, display: Display) -> None:
         with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"):

@@ -192,21 +192,30 @@ class Updater:
             totals.pop(TRACE_PROBABILITY, None)
         return totals | {"optim/grad_norm": norm}
 
-    @torch.no_grad()
     def _culprits(self, groups: Sequence[TrainingGroup]) -> str:
-        """Of which completions the loss is not finite, in words."""
-        found: list[str] = []
-        for number, group in enumerate(groups, 1):
-            logprobs, _ = policy_logprobs(self._policy, tree_of([group]), _token_ids([group]), self._temperature)
-            lengths = [len(completion) for completion in group.completions]
-            for member, own in enumerate(logprobs.split(lengths), 1):
-                told = torch.tensor([group.advantages[member - 1], *group.rollout_logprobs[member - 1]])
-                if not (own.isfinite().all() and told.isfinite().all()):
-                    asked = self._policy.tokenizer.decode(group.prompt_ids)[-80:]
-                    found.append(f"group {number} ({asked!r}), completion {member}")
+        """Of which completions the loss is not finite, in words; whatever fails here is no reason to hide why it was
+        asked."""
+        try:
+            found = list(self._not_finite(groups))
+        except RuntimeError as error:
+            return f"which completions did it could not be told ({error})"
         if not found:
             return "the loss of each completion is finite by itself, so it is the gradient that is not"
         return f"not finite for {len(found)} completions of the mini-batch: {', '.join(found[:5])}"
+
+    @torch.no_grad()
+    def _not_finite(self, groups: Sequence[TrainingGroup]) -> Iterator[str]:
+        for number, group in enumerate(groups, 1):
+            member = 0
+            for piece in itertools.chain.from_iterable(micro_batches([group], self.micro_batch.tokens)):
+                tokens = _token_ids([piece]).to(self._policy.device)
+                logprobs, _ = policy_logprobs(self._policy, tree_of([piece]), tokens, self._temperature)
+                for place, own in enumerate(logprobs.split([len(completion) for completion in piece.completions])):
+                    member += 1
+                    told = torch.tensor([piece.advantages[place], *piece.rollout_logprobs[place]])
+                    if not (own.isfinite().all() and told.isfinite().all()):
+                        asked = self._policy.tokenizer.decode(group.prompt_ids)[-80:]
+                        yield f"group {number} ({asked!r}), completion {member}"
 
     @torch.no_grad()
     def with_old_logprobs(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
