@@ -92,7 +92,9 @@ def main() -> None:
     by_method = {method: [found[method, seed] for seed in range(options.seeds)] for method in options.methods}
     path = options.out / "seconds.json"
     print(table(by_method, rates, json.loads(path.read_text()) if path.exists() else {}), flush=True)
-    write_json(options.out / "rows.json", {m: [asdict(row) for row in rows] for m, rows in by_method.items()})
+    write_json(
+        options.out / "methods.json", {method: told_of(rows, rates[method]) for method, rows in by_method.items()}
+    )
 
 
 def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: int) -> Row:
@@ -130,6 +132,12 @@ def train(folder: Path, method: str, rate: float, seed: int, steps: int, *, samp
     )
     if done.returncode != 0:
         sys.exit(f"{folder}: the run ended with status {done.returncode}")
+
+
+def told_of(rows: Sequence[Row], rate: float) -> dict[str, Any]:
+    """What ``bench.plot_methods`` draws of a method."""
+    seeds = [asdict(row) for row in rows]
+    return {"rate": rate, "seeds": seeds, "intervals": {key: interval([row[key] for row in seeds]) for key in seeds[0]}}
 
 
 def write_traces(path: Path, seed: int, steps: int, prompts_per_step: int) -> None:
