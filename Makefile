@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak audit bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz audit bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -52,6 +52,11 @@ faults: $(STAMP)
 ## A tiny run for two hours while its graders are killed and stopped: nothing grows, every rollout adds up.
 soak: $(STAMP)
 	$(BIN)/python scripts/soak.py
+
+## Every reader of what comes from elsewhere, fed with bytes that atheris finds, ten minutes each.
+fuzz: $(STAMP)
+	test -d build/atheris || $(BIN)/pip install --quiet --target build/atheris atheris
+	PYTHONPATH=build/atheris:. $(BIN)/python scripts/fuzz.py
 
 ## Known holes in the packages of both locks, by PyPI's list (needs the network; a package that it cannot look up fails).
 audit:
