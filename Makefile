@@ -40,8 +40,6 @@ prove-async: $(STAMP)
 ## Methods against each other: learning rate tuned alike, five seeds each (hours; finished runs are kept in runs/compare).
 compare: $(STAMP)
 	$(BIN)/python scripts/compare_algorithms.py
-	$(BIN)/python scripts/compare_algorithms.py --time
-	$(BIN)/python scripts/compare_algorithms.py
 	PYTHON=$(PYTHON) sh bench/make_envs.sh plot
 	.venv-bench-plot/bin/python -m bench.plot_methods runs/compare/methods.json docs/methods.svg
 

@@ -5,8 +5,8 @@ stopped and started). Each method first makes one run with each learning rate, o
 with the best held-out accuracy is then run on every seed. Methods are ranked only where the 95 % interval of the
 difference to the default, paired by seed, leaves out 0.
 
-Runs go side by side, a core each, so their own wall times say little: ``--time`` then makes a few steps with each
-method by itself.
+Runs go side by side, a core each. What a step takes is the median of a run's steps, and of a method's runs the least:
+that of the one which other work on the machine disturbed least.
 """
 
 import argparse
@@ -66,6 +66,7 @@ class Row:
     entropy: float
     worst_drop: float
     """The most that the mean reward of five steps fell from the best before: a run that breaks shows here."""
+    step_seconds: float
 
 
 def main() -> None:
@@ -75,11 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
-    parser.add_argument("--time", action="store_true", help="make only the few steps that tell what a step takes")
     options = parser.parse_args()
-    if options.time:
-        write_json(options.out / "seconds.json", seconds_per_step(options.out, options.methods))
-        return
     make = partial(run, options.out, steps=options.steps, threads=max(1, (os.cpu_count() or 1) // options.jobs))
     with ThreadPoolExecutor(options.jobs) as pool:
         tuned = [(method, rate) for method in options.methods for rate in RATES]
@@ -90,8 +87,7 @@ def main() -> None:
         counted = [(method, seed) for seed in range(options.seeds) for method in options.methods]
         found = dict(zip(counted, pool.map(lambda key: make(key[0], rates[key[0]], key[1]), counted), strict=True))
     by_method = {method: [found[method, seed] for seed in range(options.seeds)] for method in options.methods}
-    path = options.out / "seconds.json"
-    print(table(by_method, rates, json.loads(path.read_text()) if path.exists() else {}), flush=True)
+    print(table(by_method, rates), flush=True)
     write_json(
         options.out / "methods.json", {method: told_of(rows, rates[method]) for method, rows in by_method.items()}
     )
@@ -109,7 +105,8 @@ def run(out: Path, method: str, rate: float, seed: int, *, steps: int, threads: 
     means = [fmean(rewards[i : i + 5]) for i in range(len(rewards) - 4)]
     drop = max(max(means[: i + 1]) - mean for i, mean in enumerate(means))
     entropy = next(row["policy/entropy"] for row in reversed(rows) if "policy/entropy" in row)
-    return Row(after["accuracy"], after.get("pass_at_16", 0.0), summary["rollout_tokens"], entropy, drop)
+    seconds = median(row["time/step_seconds"] for row in rows)
+    return Row(after["accuracy"], after.get("pass_at_16", 0.0), summary["rollout_tokens"], entropy, drop, seconds)
 
 
 def train(folder: Path, method: str, rate: float, seed: int, steps: int, *, samples: int, threads: int) -> None:
@@ -159,18 +156,6 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def seconds_per_step(out: Path, methods: Sequence[str]) -> dict[str, float]:
-    """The median of a method's steps, each method by itself on all cores and in turns with the others."""
-    found: dict[str, list[float]] = {method: [] for method in methods}
-    for turn in range(2):
-        for method in methods:
-            folder, threads = out / "time" / f"{method}-{turn}", os.cpu_count() or 1
-            if not is_finished(folder):
-                train(folder, method, 1e-8, 0, 8, samples=1, threads=threads)
-            found[method] += [row["time/step_seconds"] for row in metrics(folder)[2:]]
-    return {method: median(seconds) for method, seconds in found.items()}
-
-
 def write_json(path: Path, found: Any) -> None:
     path.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -181,7 +166,7 @@ def is_finished(folder: Path) -> bool:
     return path.exists() and json.loads(path.read_text())["status"] == "finished"
 
 
-def table(found: dict[str, list[Row]], rates: dict[str, float], seconds: dict[str, float]) -> str:
+def table(found: dict[str, list[Row]], rates: dict[str, float]) -> str:
     """Markdown, one line a method, the best mean first."""
     lines = ["| method | lr | accuracy | pass@16 | against default | tokens | s / step | entropy | worst drop |"]
     lines.append("|---|---|---|---|---|---|---|---|---|")
@@ -195,7 +180,7 @@ def table(found: dict[str, list[Row]], rates: dict[str, float], seconds: dict[st
             told(interval([row.pass_at_16 for row in rows])),
             told(difference) + (" *" if difference[0] - difference[1] > 0 or difference[0] + difference[1] < 0 else ""),
             f"{fmean(row.tokens for row in rows) / 1e3:,.0f} k",
-            f"{seconds[method]:.2f}" if method in seconds else "",
+            f"{min(row.step_seconds for row in rows):.2f}",
             f"{fmean(row.entropy for row in rows):.3f}",
             f"{max(row.worst_drop for row in rows):.3f}",
         ]

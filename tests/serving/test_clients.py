@@ -35,7 +35,7 @@ PROMPT = TEMPLATES["r1_zero"].prompt(QUESTION)
 MAX_TOKENS = 64
 LONG: dict[str, Any] = {"max_tokens": 400, "temperature": 1.0, "extra_body": {"ignore_eos": True}}
 """A reply that goes on for a while, whatever the model says."""
-MACHINE = Machine(threads=1)
+MACHINE = Machine(threads=1, dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -317,3 +318,22 @@ def test_old_logprobs_do_not_depend_on_the_micro_batch(
         assert theirs.old_logprobs is not None
         for row, other in zip(ours.old_logprobs, theirs.old_logprobs, strict=True):
             assert row == pytest.approx(other, abs=1e-5)
+
+
+def test_with_several_threads_the_same_update_is_the_same_bit_for_bit(model_folder: Callable[[str], Path]) -> None:
+    # Many completions read the prompt's last token, so its gradient is a sum whose order must not depend on threads.
+    rng, before = Random(0), torch.get_num_threads()
+    completions = tuple(tuple(rng.randrange(10, 300) for _ in range(40)) for _ in range(32))
+    group = TrainingGroup(
+        tuple(rng.randrange(10, 300) for _ in range(30)),
+        completions,
+        ((-3.0,) * 40,) * 32,
+        tuple(rng.gauss(0, 1) for _ in range(32)),
+        (True,) * 32,
+    )
+    try:
+        torch.set_num_threads(2)
+        first, *others = (gradients_of(model_folder("qwen2"), 100_000, [group], kl_coef=0.1) for _ in range(6))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(other[name], gradient) for other in others for name, gradient in first.items())

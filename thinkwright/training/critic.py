@@ -105,7 +105,7 @@ class Critic:
         """(N,) what the critic expects before each completion token is drawn, in fp32."""
         tree = tree_of(groups)
         hidden = self.model.packed_hidden_states(tree, training_context(tree, self.model.device))
-        states = hidden[torch.tensor(tree.predictors, device=self.model.device)]
+        states = hidden.index_select(0, torch.tensor(tree.predictors, device=self.model.device))
         return (states.float() @ self.model.model.score.weight.float().mT)[:, 0]
 
 

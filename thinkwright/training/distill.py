@@ -153,7 +153,7 @@ class DistillTrainer(StepTrainer):
         def compute() -> Tensor:
             hidden = learner.packed_hidden_states(tree, training_context(tree, learner.device))
             predictors = torch.tensor(tree.predictors, device=learner.device)
-            return self.teacher.losses(hidden[predictors], learner.head, tree, samples).sum()
+            return self.teacher.losses(hidden.index_select(0, predictors), learner.head, tree, samples).sum()
 
         loss = learner.in_one_pass(compute) * weight / num_tokens
         loss.backward()

@@ -75,7 +75,7 @@ def _loss_sum(policy: Policy, prefix: Sequence[int], rows: Sequence[Row]) -> Ten
 
     def compute() -> Tensor:
         hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
-        logprobs, _ = token_logprobs(hidden[predictors], policy.head, targets)
+        logprobs, _ = token_logprobs(hidden.index_select(0, predictors), policy.head, targets)
         return -logprobs.sum()
 
     return policy.in_one_pass(compute)

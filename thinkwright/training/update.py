@@ -113,7 +113,9 @@ def policy_logprobs(policy: Policy, tree: TokenTree, tokens: Tensor, temperature
     def compute() -> tuple[Tensor, Tensor]:
         hidden = policy.packed_hidden_states(tree, training_context(tree, policy.device))
         predictors = torch.tensor(tree.predictors, device=policy.device)
-        return token_logprobs(hidden[predictors], policy.head, tokens, temperature)
+        # Not hidden[predictors]: the gradient of that adds up in an order of the threads' own, so that a resumed run
+        # would not be the same bit for bit.
+        return token_logprobs(hidden.index_select(0, predictors), policy.head, tokens, temperature)
 
     return policy.in_one_pass(compute)
 
