@@ -171,7 +171,7 @@ def main() -> None:
     trial = 0
     while sum(kills.values()) < options.kills:
         place = options.out / f"killed-{trial}"
-        found = killed_again_and_again(recipe, place, rng, seconds / 9)
+        found = killed_again_and_again(recipe, place, rng, seconds / 3)
         kills += found
         if differing := differences(expected, contents(place)):
             sys.exit(f"{place}: not as by itself: {', '.join(differing[:20])}")
