@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 import zstandard
+from safetensors.torch import load_file
 
 from thinkwright.cli import main as thinkwright_main
 
@@ -265,7 +266,14 @@ def told(path: Path) -> bytes:
         return json.dumps(rows).encode()
     if path.suffix == ".json":
         return json.dumps(without_clock(json.loads(path.read_text()))).encode()
+    if path.suffix == ".safetensors":  # in which order tensors lie in a file says nothing
+        tensors = load_file(path)
+        return b"".join(f"{name} {tensors[name].dtype}".encode() + raw(tensors[name]) for name in sorted(tensors))
     return path.read_bytes()
+
+
+def raw(tensor: torch.Tensor) -> bytes:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def without_clock(data: Any) -> Any:
