@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def write_recipes(folder: Path) -> Path:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, numbers in (("train", range(12)), ("test", range(20, 28))):
         rows = [{"question": f"What is {i} plus {i}?", "answer": str(2 * i)} for i in numbers]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,5 +1,6 @@
 """A run folder belongs to one process at a time."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -48,10 +49,11 @@ def test_the_folder_is_free_as_soon_as_its_process_is_gone_however_it_went(tmp_p
         process.send_signal(signal.SIGKILL)
         process.wait()
         hold(tmp_path)
+        assert f"process {os.getpid()} on " in (tmp_path / LOCK_FILE).read_text()
     hold(tmp_path)  # the same process may come again
     release(tmp_path)
-    with held_elsewhere(tmp_path):
-        pass
+    with held_elsewhere(tmp_path) as other:
+        assert f"process {other.pid} on " in (tmp_path / LOCK_FILE).read_text()
 
 
 def test_a_lock_alone_does_not_make_a_folder_taken(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,6 +116,11 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
             with contextlib.suppress(OSError):
                 os.truncate(path, size)
         raise _write_error(path, error) from error
+
+
+def append_event(folder: Path, event: str, **details: Any) -> None:
+    """Add a line to a run's ``events.jsonl``: what happened, and when (seconds since 1970)."""
+    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": event, **details})
 
 
 def truncate_jsonl(path: Path, step: int) -> None:

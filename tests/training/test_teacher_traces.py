@@ -12,7 +12,7 @@ import torch
 from scripts.compare_algorithms import write_traces
 from thinkwright.cli import main
 from thinkwright.config.algorithm import Algorithm
-from thinkwright.config.critic import TeacherTraces as Settings
+from thinkwright.config.teacher_traces import TeacherTraces as Settings
 from thinkwright.errors import DataError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
@@ -124,6 +124,7 @@ def test_a_run_learns_from_traces_and_tells_its_own_completions_apart(tmp_path: 
     assert rows[0]["rollout/tokens"] == sum(len(m["rollout"]["token_ids"]) for m in drawn)
     assert 0 < rows[0]["policy/trace_probability"] < 1
     assert "policy/trace_probability" not in rows[1]
+    assert [row["rollout/traces"] for row in rows] == [8, 0]
     assert json.loads((tmp_path / "run" / "data.json").read_text())["teacher_traces"]["used"] == 8
 
 

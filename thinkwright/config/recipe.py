@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from thinkwright.config.alarms import AlarmLimits
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.checkpointed import Checkpointed
-from thinkwright.config.critic import Critic, TeacherTraces
+from thinkwright.config.critic import Critic
 from thinkwright.config.curriculum import Curriculum
 from thinkwright.config.engines import EngineSettings
 from thinkwright.config.general import General
@@ -19,6 +19,7 @@ from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import RuledTask
+from thinkwright.config.teacher_traces import TeacherTraces
 from thinkwright.config.vllm import VLLMSettings
 
 TemplateName = Literal["r1_zero", "r1_zero_prefilled", "think_summary", "think_summary_prefilled", "boxed"]

@@ -25,7 +25,7 @@ from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import (
-    append_jsonl,
+    append_event,
     check_run_folder,
     create_run_folder,
     read_json,
@@ -105,7 +105,7 @@ def run_evaluate(recipe: EvaluateRecipe, folder: Path, *, resume: bool, argv: li
         found = {model.name: read_json(_file_of(model, folder)) for model in recipe.models}
         summary["after"] = _write_table(recipe, folder, found)
     write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
+    append_event(folder, summary["status"])
     return summary
 
 

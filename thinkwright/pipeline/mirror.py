@@ -22,7 +22,7 @@ from thinkwright.config.kinds import Recipe
 from thinkwright.config.mirror import MirrorSettings, ServiceName
 from thinkwright.config.problems import problems_of
 from thinkwright.errors import RecipeError, RunFolderError
-from thinkwright.run_folder import append_jsonl
+from thinkwright.run_folder import append_event
 from thinkwright.training.mirror_follower import METRICS_FILE, has_ended
 from thinkwright.training.mirrors import FOLDER, how_to_look, require_libraries
 
@@ -150,7 +150,7 @@ def mirrored(recipe: Recipe, folder: Path) -> Iterator[None]:
         say(text)
         # The run itself meets a full disk, too, and says so.
         with contextlib.suppress(RunFolderError):
-            append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "mirror_given_up", "text": text})
+            append_event(folder, "mirror_given_up", text=text)
 
     with Mirrors(folder, settings, tell, at_once=False, end_seconds=END_SECONDS):
         yield

@@ -1,6 +1,5 @@
 """The ``pretrain`` stage: make the tiny world's base model, measure how it behaves, write its card."""
 
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from thinkwright.models.policy import Policy
 from thinkwright.pipeline.record import choose_machine, ending, record_start
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, create_run_folder, write_bytes_atomic, write_json_atomic
+from thinkwright.run_folder import append_event, create_run_folder, write_bytes_atomic, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world.writer import CAREFUL, GUESS, SKIP, forced_starts, style_of
 from thinkwright.training.interrupt import CutShort, StopRequest
@@ -48,7 +47,7 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
             card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))
             write_bytes_atomic(folder / "model" / "README.md", card.encode())
     write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
+    append_event(folder, summary["status"])
     return summary
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from thinkwright.errors import RunFolderError
 from thinkwright.models.adapters import whole_adapters, write_adapter
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.run_folder import append_jsonl, environment, read_json, write_json_atomic
+from thinkwright.run_folder import append_event, environment, read_json, write_json_atomic
 from thinkwright.tasks.task import Task
 from thinkwright.training.interrupt import PREEMPTED, StopRequest
 from thinkwright.types import Prompt
@@ -76,7 +75,7 @@ def record_start(folder: Path, policy: Policy, machine: Machine, argv: list[str]
         found["ranks"] = machine.ranks
     if not (folder / "environment.json").exists():
         write_json_atomic(folder / "environment.json", found)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "resumed" if resume else "started", **found})
+    append_event(folder, "resumed" if resume else "started", **found)
 
 
 def ending(is_done: bool, stop: StopRequest, ranks: Ranks = SINGLE) -> dict[str, str]:
@@ -111,4 +110,4 @@ def record_end(folder: Path, policy: Policy, summary: dict[str, Any], *, save: b
         policy.save(folder / "model")
     summary |= {"before": figures[0], "after": figures[-1]} if figures else {}
     write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
+    append_event(folder, summary["status"])

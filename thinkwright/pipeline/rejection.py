@@ -28,6 +28,7 @@ from thinkwright.rewards.score import SampledGroup, check_error_share, score_gro
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import (
+    append_event,
     append_jsonl,
     check_run_folder,
     create_run_folder,
@@ -102,7 +103,7 @@ def run_rejection(recipe: RejectionRecipe, folder: Path, *, resume: bool, argv: 
     if is_done:
         summary |= {"after": write_examples(recipe, folder, extra)}
     write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": summary["status"]})
+    append_event(folder, summary["status"])
     return summary
 
 
@@ -136,8 +137,7 @@ def _sample_step(recipe: RejectionRecipe, tools: _Tools, folder: Path, step: int
     groups = _scored(recipe, tools, sampled)
     check_error_share(groups, recipe.max_error_share, "max_error_share")
     if rows := set_aside(groups):
-        event = {"time": time.time(), "event": "set_aside", "step": step, "examples": rows[:20]}
-        append_jsonl(folder / "events.jsonl", event)
+        append_event(folder, "set_aside", step=step, examples=rows[:20])
     kept, dropped, figures = _keep(recipe, tools, groups, step)
     lineages = {one.prompt.prompt_id: one.lineage for one in asked}
     examples = [found for row in kept if (found := example_of(row, recipe, step, lineages[row.prompt.prompt_id]))]

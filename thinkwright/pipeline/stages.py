@@ -29,7 +29,7 @@ from thinkwright.pipeline.outside import outside_of
 from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_earlier, set_aside
 from thinkwright.pipeline.record import INTERRUPTED
 from thinkwright.pipeline.run import run_recipe
-from thinkwright.run_folder import RECIPE_FILE, append_jsonl, is_empty, write_bytes_atomic, write_json_atomic
+from thinkwright.run_folder import RECIPE_FILE, append_event, is_empty, write_bytes_atomic, write_json_atomic
 from thinkwright.run_lock import hold, release
 
 PIPELINE_FILE = "pipeline.json"
@@ -74,7 +74,7 @@ def _run_pipeline(
     _take_folder(pipeline, folder)
     for line in renumber(places):
         say(line)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "started", "argv": argv})
+    append_event(folder, "started", argv=argv)
     for place in places[:first]:
         _must_be_there(place, places, say)
     started, wanted = time.monotonic(), places[first : last + 1]
@@ -90,7 +90,7 @@ def _run_pipeline(
             say(f"stage {number}/{len(places)} {name} ({place.stage.table['type']}): {_why(reasons)}")
             summary = _run_stage(place, places, argv, say, ray)
             if summary["status"] == INTERRUPTED or ("stopped_by" in summary and place is not wanted[-1]):
-                stopped = {"status": INTERRUPTED, "stopped_by": summary.get("stopped_by", "")}
+                stopped = {"status": INTERRUPTED} | {k: v for k, v in summary.items() if k == "stopped_by"}
                 return _summary(folder, places, stopped, time.monotonic() - started)
             left = {other.stage.name for other in wanted[number - first :]} & times.keys()
             if reasons:
@@ -276,5 +276,5 @@ def _summary(folder: Path, places: Sequence[Place], ending: dict[str, str], seco
         },
     }
     write_json_atomic(folder / "summary.json", summary)
-    append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": ending["status"]})
+    append_event(folder, ending["status"])
     return summary

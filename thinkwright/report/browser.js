@@ -202,7 +202,7 @@ function groupCard(entry, index, word) {
 
 function memberCard(member, i, { group }, word) {
   const verdict = member.outcome ?? { true: "right", false: "wrong" }[member.right] ?? "no verdict";
-  const what = member.taught ? "A teacher's trace" : `Completion ${i + 1} of ${group.members.length}`;
+  const what = member.taught ? "A teacher's trace" : `Completion ${i + 1} of ${group.members.filter((other) => !other.taught).length}`;
   const name = `${what}, ${verdict}, ${member.tokens} tokens`;
   const card = make("section", { class: "member", role: "listitem", tabindex: "-1", "aria-label": name });
   const kind = ["right", "wrong"].includes(verdict) ? verdict : "none";

@@ -9,7 +9,6 @@ state needs saving.
 import json
 import os
 import shutil
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from thinkwright.config.checkpointed import KeptCheckpoints
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import ModelError, RunFolderError, TrainingError
-from thinkwright.run_folder import append_jsonl, sync_folder, write_json_atomic
+from thinkwright.run_folder import append_event, sync_folder, write_json_atomic
 from thinkwright.training.checkpoint_files import DAMAGED, drop_old, look, set_aside, write_sums
 from thinkwright.training.optimizer import MASTERS
 
@@ -134,7 +133,7 @@ def tell_damage(folder: Path, found: FoundCheckpoint | None, display: Display) -
     """Say, and leave as events of the run folder, which checkpoints a resumed run had to pass over."""
     for text in found.notes if found is not None else ():
         display.note(text)
-        append_jsonl(folder / "events.jsonl", {"time": time.time(), "event": "damaged_checkpoint", "text": text})
+        append_event(folder, "damaged_checkpoint", text=text)
 
 
 def read_tensors(checkpoint: Path, into: Mapping[str, Tensor], ranks: Ranks = SINGLE) -> None:

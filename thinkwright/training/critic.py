@@ -83,8 +83,7 @@ class Critic:
 
     def restore(self, read: Callable[[dict[str, Tensor]], None]) -> None:
         """Take up a saved state: ``read`` fills the tensors it is given in place."""
-        read(self.tensors())
-        self._optimizer.restore(lambda _: None)
+        self._optimizer.restore(lambda _: read(self.tensors()))
 
     @torch.no_grad()
     def _values(self, groups: Sequence[TrainingGroup]) -> Tensor:

@@ -51,6 +51,7 @@ KEPT = (
     "rollout/not_graded",
     "rollout/without_variance",
     "rollout/left_out",
+    "rollout/traces",
     "rollout/tokens_per_second",
     "rollout/skipped_groups",
     "rollout/all_right_groups",

@@ -23,7 +23,7 @@ from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.models.tokenizer import train_tokenizer
-from thinkwright.run_folder import append_jsonl, truncate_jsonl
+from thinkwright.run_folder import append_event, append_jsonl, truncate_jsonl
 from thinkwright.tasks.tiny_world.corpus import Document, documents
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import StopRequest
@@ -103,8 +103,9 @@ class PretrainTrainer:
             metrics["time/step_seconds"] = time.monotonic() - start
             self.progress = Progress(step + 1, step + 1, 0, time.monotonic() - self._started)
             append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-            for note in self._micro_batch.told():
-                display.note(note)
+            for text in self._micro_batch.told():
+                display.note(text)
+                append_event(self.folder, "memory", step=step, text=text)
             display.step(step, recipe.steps, metrics)
             if self.progress.next_step % recipe.checkpoint_steps == 0:
                 self.save()

@@ -27,7 +27,7 @@ from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import SampledGroup, check_error_share, set_aside
 from thinkwright.rollout.engine import RolloutEngine
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_jsonl, drop_later, write_json_atomic, write_rollouts
+from thinkwright.run_folder import append_event, append_jsonl, drop_later, write_json_atomic, write_rollouts
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
 from thinkwright.training.ahead import RolloutsAhead, staleness_metrics
@@ -186,11 +186,9 @@ class RLTrainer:
         append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
         write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
         self._report_set_aside(step, groups, display)
-        for note in self._memory_notes():
-            display.note(note)
-            append_jsonl(
-                self.folder / "events.jsonl", {"time": time.time(), "event": "memory", "step": step, "text": note}
-            )
+        for text in self._memory_notes():
+            display.note(text)
+            append_event(self.folder, "memory", step=step, text=text)
         display.step(step, self.recipe.steps, metrics)
         self._raise_alarms(step, self.alarms.check(step, metrics, drawn_alone(groups)), display)
 
@@ -234,6 +232,9 @@ class RLTrainer:
             wall_seconds=self.wall_seconds(),
         )
         metrics = group_metrics(by_rule) | general_metrics(judged) | self._update_metrics(updates)
+        if self.recipe.teacher_traces is not None:
+            traces = sum(member.rollout.is_taught for group in groups for member in group.members)
+            metrics["rollout/traces"] = traces
         if self.recipe.rollout.thinking_budget is not None:
             metrics |= interruption_metrics(drawn)
         if self.recipe.rollout.max_staleness > 0:
@@ -247,7 +248,7 @@ class RLTrainer:
             "policy/version": self.progress.policy_version,
             "rollout/skipped_groups": len(groups) - len(learned),
             "rollout/tokens": num_tokens,
-            **account(drawn_alone(groups)),
+            **account(drawn),
             **speed_metrics(
                 num_tokens, found.sampling_seconds, by_rule, found.scoring_seconds, learned, updated_at - scored_at
             ),
@@ -300,8 +301,7 @@ class RLTrainer:
         path = self.folder / "failed" / f"step_{step:06d}.jsonl.zst"
         if self.ranks.is_first:
             write_rollouts(path, groups)
-            event = {"time": time.time(), "event": "failed_step", "step": step, "rollouts": str(path)}
-            append_jsonl(self.folder / "events.jsonl", event)
+            append_event(self.folder, "failed_step", step=step, rollouts=str(path))
         return f"The step's rollouts are in {path}; no checkpoint of it is written, the newest one is whole: --resume"
 
     def judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
@@ -381,8 +381,7 @@ class RLTrainer:
         if step > 0:
             self.save()
         if self.ranks.is_first:
-            event = {"time": time.time(), "event": "guard", "step": step, "text": found}
-            append_jsonl(self.folder / "events.jsonl", event)
+            append_event(self.folder, "guard", step=step, text=found)
         raise GuardError(
             f"{self.folder}: stopped by general.guard: {found}; begin the preference reward later "
             "(general.first_step), lower general.weight or the shares, or give the reward model pairs that tell"
@@ -395,14 +394,13 @@ class RLTrainer:
             return
         counts = Counter(row["outcome"] for row in rows)
         display.note(f"step {step + 1}: set aside, since graders could not score them: {_counted(counts)}")
-        event = {"time": time.time(), "event": "set_aside", "step": step, "counts": dict(counts)}
-        append_jsonl(self.folder / "events.jsonl", event | {"examples": rows[:_EXAMPLES_IN_EVENT]})
+        examples = rows[:_EXAMPLES_IN_EVENT]
+        append_event(self.folder, "set_aside", step=step, counts=dict(counts), examples=examples)
 
     def _raise_alarms(self, step: int, texts: Sequence[str], display: Display) -> None:
         for text in texts:
             display.note(f"ALARM {text}")
-            event = {"time": time.time(), "event": "alarm", "step": step, "text": text}
-            append_jsonl(self.folder / "events.jsonl", event)
+            append_event(self.folder, "alarm", step=step, text=text)
 
     def _refresh_reference(self, step: int) -> None:
         if self.reference is not None and step and step % self.recipe.algorithm.reference_refresh_steps == 0:

@@ -16,7 +16,7 @@ from thinkwright.distributed.ranks import Ranks
 from thinkwright.distributed.sharding import copy_weights, learner_of
 from thinkwright.errors import EndpointError
 from thinkwright.models.policy import Policy
-from thinkwright.run_folder import append_jsonl, drop_later
+from thinkwright.run_folder import append_event, append_jsonl, drop_later
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.memory_limit import MicroBatch
@@ -106,10 +106,9 @@ class StepTrainer(ABC):
                 raise
             if self.ranks.is_first:
                 append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-                for note in self.micro_batch.told():
-                    display.note(note)
-                    event = {"time": time.time(), "event": "memory", "step": step, "text": note}
-                    append_jsonl(self.folder / "events.jsonl", event)
+                for text in self.micro_batch.told():
+                    display.note(text)
+                    append_event(self.folder, "memory", step=step, text=text)
             display.step(step, self.num_steps, metrics)
             if self.progress.next_step % self.settings.checkpoint_steps == 0:
                 self.save()

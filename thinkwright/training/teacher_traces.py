@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from thinkwright.chat.template import TEMPLATES
-from thinkwright.config.critic import TeacherTraces as Settings
+from thinkwright.config.teacher_traces import TeacherTraces as Settings
 from thinkwright.errors import DataError
 from thinkwright.models.policy import Policy
 from thinkwright.training.sft_data import SFTData, load_sft_data
