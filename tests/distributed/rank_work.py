@@ -3,8 +3,12 @@
 import os
 import signal
 import time
+from pathlib import Path
+
+import torch
 
 from thinkwright.distributed.ranks import joined_ranks
+from thinkwright.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
 
 
 def say_where(size: int, versions: list[str]) -> list[int]:
@@ -30,3 +34,13 @@ def die(size: int) -> None:
         if ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         ranks.meet()
+
+
+def save_often(size: int, folder: Path, times: int) -> int:
+    """Save one checkpoint after another and return the step of the newest that is whole."""
+    with joined_ranks(size, 30, {}) as ranks:
+        for step in range(times):
+            save_checkpoint(folder, Progress(step, step, 0, 0.0), {"masters/a": torch.arange(5.0)}, ranks)
+        found = newest_checkpoint(folder, ranks)
+        assert found is not None
+        return found.progress.next_step

@@ -1,8 +1,10 @@
 """The ranks of a run: they share work out and join it in order, and one that is missing, different or dead is named."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.distributed.rank_work import die, say_where, stay_away
+from tests.distributed.rank_work import die, save_often, say_where, stay_away
 from thinkwright.distributed.launch import RankDiedError, run_ranks
 from thinkwright.distributed.ranks import SINGLE, Ranks, joined_ranks
 from thinkwright.errors import RanksError
@@ -35,6 +37,10 @@ def test_a_rank_that_stands_still_is_named_within_the_deadline(capfd: pytest.Cap
 def test_a_rank_that_is_killed_is_named() -> None:
     with pytest.raises(RankDiedError, match=r"rank 1 was killed \(SIGKILL\)"):
         run_ranks(2, die, 2)
+
+
+def test_ranks_save_often_and_never_trip_over_what_the_first_is_writing(tmp_path: Path) -> None:
+    assert run_ranks(2, save_often, 2, tmp_path / "checkpoints", 40) == 39
 
 
 def test_passes_cover_every_batch_once_and_are_as_many_on_each_rank() -> None:

@@ -88,6 +88,7 @@ def save_checkpoint(
             save(dict(tensors), storage_writer=writer, process_group=ranks.group, no_dist=ranks.size == 1)
         if ranks.is_first:
             write_json_atomic(partial / PROGRESS_FILE, asdict(progress))
+        ranks.meet()  # before any lists the files: those that are being written have other names
         write_sums(partial, ranks)
         if ranks.is_first:
             os.replace(partial, target)
