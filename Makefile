@@ -47,7 +47,7 @@ compare: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python scripts/faults.py
 
-## A tiny run for two hours while its graders are killed and stopped: nothing grows, every rollout adds up.
+## A tiny run for two hours while graders and its engine are killed and stopped: nothing grows, every rollout adds up.
 soak: $(STAMP)
 	$(BIN)/python scripts/soak.py
 

@@ -1,4 +1,4 @@
-"""A tiny run for hours while its graders are killed and stopped at random: nothing may grow, and nothing may be lost.
+"""A tiny run for hours while graders and its engine are killed and stopped at random: nothing grows, nothing is lost.
 
 Run from the repository's root: ``make soak`` (two hours). Memory, open files, threads and processes of the run are read
 every few seconds; the medians of the first and of the last sixth are held against each other, once all is warm. Then
@@ -22,20 +22,23 @@ from statistics import median
 import psutil
 
 SETTINGS = ["steps=1000000", "optimizer.lr=1e-6", "optimizer.decay=constant", "gate=default", "checkpoint_steps=20"]
-SETTINGS += ["evaluation.every_steps=50", "rewards.max_error_share=1.0"]
+SETTINGS += ["evaluation.every_steps=50", "rewards.max_error_share=1.0", "machine.threads=1"]
+SETTINGS += ["rollout.engines.count=1", "rollout.engines.deadline_seconds=20"]
 LOOK_SECONDS, FAULT_SECONDS = 5.0, 20.0
 WARM_SHARE = 1 / 12
 """Of the whole time: what is read before then does not count."""
 MAX_GROWTH = 0.02
+WATCHED = ("memory", "trainer_memory", "files", "threads", "processes")
 PARTS = ("learned", "without_variance", "left_out", "not_graded")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Of the trainer and all its processes together."""
+    """Of the trainer and all its processes together, if not said otherwise."""
 
     seconds: float
     memory: int
+    trainer_memory: int
     files: int
     threads: int
     processes: int
@@ -67,7 +70,7 @@ def main() -> None:
 
 
 def watched(process: "subprocess.Popen[bytes]", seconds: float) -> tuple[list[Reading], Counter[str]]:
-    """What was read of a run while graders were killed and stopped, and how often they were."""
+    """What was read of a run while its helpers were killed and stopped, and how often they were."""
     trainer, rng, faults = psutil.Process(process.pid), Random(0), Counter[str]()
     readings, start = list[Reading](), time.monotonic()
     next_fault = start + FAULT_SECONDS
@@ -83,17 +86,18 @@ def watched(process: "subprocess.Popen[bytes]", seconds: float) -> tuple[list[Re
 
 
 def disturbed(trainer: psutil.Process, rng: Random) -> str:
-    """What was done to one of the graders."""
-    # Each of the run's own children is a nursery, which is not replaced; the graders are born of it.
-    graders = [grader for nursery in trainer.children() for grader in nursery.children(recursive=True)]
-    if not graders:
+    """What was done to one of those that serve it."""
+    # Each of the run's own children is a nursery, which is not replaced; graders and engines are born of it.
+    helpers = [helper for nursery in trainer.children() for helper in nursery.children(recursive=True)]
+    if not helpers:
         return "none there"
-    number = rng.choice((signal.SIGKILL, signal.SIGSTOP))
+    helper, number = rng.choice(helpers), rng.choice((signal.SIGKILL, signal.SIGSTOP))
     try:
-        rng.choice(graders).send_signal(number)
+        kind = "engine" if any("forkserver" in word for word in helper.cmdline()) else "grader"
+        helper.send_signal(number)
     except psutil.NoSuchProcess:
         return "gone already"
-    return number.name
+    return f"{kind} {number.name}"
 
 
 def read(trainer: psutil.Process, seconds: float) -> Reading:
@@ -110,7 +114,9 @@ def read(trainer: psutil.Process, seconds: float) -> Reading:
             continue
         found.update(own)
         found["processes"] += 1
-    return Reading(seconds, found["memory"], found["files"], found["threads"], found["processes"])
+        if process.pid == trainer.pid:
+            found["trainer_memory"] = own["memory"]
+    return Reading(seconds=seconds, **{name: found[name] for name in WATCHED})
 
 
 def growth(readings: Sequence[Reading]) -> dict[str, float]:
@@ -119,7 +125,7 @@ def growth(readings: Sequence[Reading]) -> dict[str, float]:
     part = max(1, len(warm) // 6)
     return {
         name: median(getattr(r, name) for r in warm[-part:]) / median(getattr(r, name) for r in warm[:part]) - 1
-        for name in ("memory", "files", "threads", "processes")
+        for name in WATCHED
     }
 
 
