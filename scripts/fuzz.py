@@ -9,6 +9,7 @@ from the next time.
 import argparse
 import contextlib
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,12 +21,14 @@ from typing import Any
 sys.dont_write_bytecode = True  # what readers import on the way is not what they write
 Reader = Callable[[bytes, Path], None]
 HEADER = b'{"model.layers.0.a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+INDEX = "model.safetensors.index.json"
 SEEDS: dict[str, list[bytes]] = {
     "recipe": [b'type = "rl"\nmodel = "tiny-base"\nsteps = 3\n[task]\ntype = "tiny_world"\n', b"use = ['modern']\n"],
     "rows": [b'{"question": "1+1?", "answer": "2"}\n{"question": "\\u4e00", "answer": 3}\n'],
     "pairs": [b'{"question": "q", "chosen": "a", "rejected": "b"}\n', b'{"chosen": "Human: a Assistant: b"}\n'],
     "config": [b'{"model_type": "qwen2", "num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 512}'],
     "weights": [struct.pack("<Q", len(HEADER)) + HEADER],
+    "index": [b'{"weight_map": {"model.norm.weight": "model.safetensors"}}'],
     "reply": [b"<think> 2*3=6 </think> <answer> 6 </answer>", b"\\boxed{\\frac{1}{2}}", b"```json\n[1, {}]\n```"],
     "body": [b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5, "stop": ["x"]}'],
     "sums": [b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a\n"],
@@ -77,8 +80,36 @@ def fuzz(name: str, out: Path, minutes: float) -> None:
             reader(data, place)
 
     limits = [f"-max_total_time={int(minutes * 60)}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096"]
+    if words := sorted(WORDS[name]() if name in WORDS else ()):
+        (out / f"{name}.dict").write_text("".join(f'"{word}"\n' for word in words))
+        limits.append(f"-dict={out / name}.dict")
     atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={out}/{name}-", str(corpus)], once)
     atheris.Fuzz()
+
+
+def words_of(schema: Any) -> set[str]:
+    """Keys and choices that a JSON schema names: random bytes would hardly ever meet them."""
+    if isinstance(schema, list):
+        return {word for part in schema for word in words_of(part)}
+    if not isinstance(schema, dict):
+        return set()
+    named = [*schema.get("properties", ()), *schema.get("enum", ()), schema.get("const")]
+    plain = {word for word in named if isinstance(word, str) and re.fullmatch(r"[\w./-]+", word, re.ASCII)}
+    return plain.union(*(words_of(part) for part in schema.values()))
+
+
+def recipe_words() -> set[str]:
+    from pydantic import TypeAdapter
+
+    from thinkwright.config.kinds import Recipe
+
+    return words_of(TypeAdapter(Recipe).json_schema())
+
+
+def body_words() -> set[str]:
+    from thinkwright.serving.app import DIALECTS
+
+    return set[str]().union(*(words_of(dialect.body.model_json_schema()) for dialect in DIALECTS))
 
 
 class Forbidden(Exception):
@@ -160,7 +191,7 @@ def reads_model_folder(file: str) -> Callable[[], Reader]:
         from thinkwright.models.model_folder import check_model_folder
 
         def read(data: bytes, place: Path) -> None:
-            for name, seed in (("config.json", "config"), ("model.safetensors", "weights")):
+            for name, seed in (("config.json", "config"), ("model.safetensors", "weights"), (INDEX, "index")):
                 (place / name).write_bytes(data if name == file else SEEDS[seed][0])
             with contextlib.suppress(ThinkwrightError):
                 check_model_folder(place)
@@ -195,13 +226,13 @@ def reads_reply() -> Reader:
 def reads_body() -> Reader:
     from pydantic import ValidationError
 
-    from thinkwright.serving.apis.ollama_chat import OllamaChatBody
-    from thinkwright.serving.apis.openai_chat import ChatBody
+    from thinkwright.serving.app import DIALECTS
+    from thinkwright.serving.ask import BadRequest
 
     def read(data: bytes, place: Path) -> None:
-        for body in (ChatBody, OllamaChatBody):
-            with contextlib.suppress(ValidationError):
-                body.model_validate_json(data)
+        for dialect in DIALECTS:
+            with contextlib.suppress(ValidationError, BadRequest):
+                dialect.read(dialect.body.model_validate_json(data))
 
     return read
 
@@ -223,10 +254,12 @@ READERS: dict[str, Callable[[], Reader]] = {
     "pairs": reads_pairs,
     "config": reads_model_folder("config.json"),
     "weights": reads_model_folder("model.safetensors"),
+    "index": reads_model_folder(INDEX),
     "reply": reads_reply,
     "body": reads_body,
     "sums": reads_sums,
 }
+WORDS: dict[str, Callable[[], set[str]]] = {"recipe": recipe_words, "body": body_words}
 
 if __name__ == "__main__":
     main()

@@ -49,6 +49,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "the progress": lambda folder: (folder / "progress.json").write_text("{"),
     "the checksums": lambda folder: (folder / "SHA256SUMS").unlink(),
     "the checksums' text": lambda folder: (folder / "SHA256SUMS").write_text(""),
+    "a name in the checksums": lambda folder: (folder / "SHA256SUMS").write_bytes(b"0  a\0\n"),
     "all files": lambda folder: [path.unlink() for path in folder.iterdir()],
 }
 

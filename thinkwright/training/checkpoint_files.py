@@ -56,7 +56,7 @@ def look(folder: Path, rank: int = 0, size: int = 1) -> Look:
             with open(folder / Path(name).name, "rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     return Look(damage=f"{name} is not what was written")
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, IsADirectoryError, ValueError) as error:  # no UTF-8, or a NUL in a name
         return Look(damage=str(error))
     except OSError as error:
         return Look(unreadable=str(error))
