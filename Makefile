@@ -43,9 +43,12 @@ compare: $(STAMP)
 	PYTHON=$(PYTHON) sh bench/make_envs.sh plot
 	.venv-bench-plot/bin/python -m bench.plot_methods runs/compare/methods.json docs/methods.svg
 
-## kill -9 at 200 random instants of a pipeline of every kind of stage: nothing lost, nothing else (about half an hour).
+## kill -9 at 200 random instants of a pipeline of every kind of stage, a full and a read-only disk at 50 each: nothing
+## lost, nothing else (about an hour; the disks need bubblewrap).
 faults: $(STAMP)
-	$(BIN)/python scripts/faults.py
+	$(BIN)/python -m scripts.faults
+	$(BIN)/python -m scripts.faults --fault full-disk --times 50
+	$(BIN)/python -m scripts.faults --fault read-only-disk --times 50
 
 ## A tiny run for two hours while graders and its engine are killed and stopped: nothing grows, every rollout adds up.
 soak: $(STAMP)

@@ -1,241 +1,131 @@
-"""kill -9 at random instants throughout a pipeline of every kind of stage: it ends as one that nothing stopped.
+"""Faults at random instants throughout a pipeline of every kind of stage: it ends as one that nothing stopped.
 
-Run from the repository's root on Linux: ``make faults`` (about half an hour on two cores for 200 kills). The pipeline
-runs once by itself. Then it runs again and again, killed after a random time and started with the same command, until
-it ends; every metric, rollout, evaluation, checkpoint and model must be the same, bit for bit. Processes are forked
-from this one, which has loaded the libraries, so that kills meet the work and not its imports.
+Run from the repository's root on Linux: ``make faults`` (about an hour on two cores). The pipeline runs once by itself.
+Then it runs again and again, struck after a random time and started with the same command, until it ends; every metric,
+rollout, evaluation, checkpoint and model must be the same, bit for bit. The faults are ``kill -9``, and a disk (its
+own, in a mount namespace) that fills up or turns read-only: of that the run must end by itself, with words.
 """
 
 import argparse
-import hashlib
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
-import zstandard
-from safetensors.torch import load_file
 
-from thinkwright.cli import main as thinkwright_main
+from scripts.fault_pipeline import begin, contents, differences, ended, write_recipes
 
-MACHINE = 'machine = { device = "cpu", dtype = "float32", threads = 1 }'
-ROWS = """
-[task]
-type = "rows"
-path = "FOLDER/train.jsonl"
-held_out_path = "FOLDER/test.jsonl"
-"""
-RECIPES = {
-    "rl": f"""
-type = "rl"
-model = "tiny-base"
-steps = 6
-checkpoint_steps = 2
-{MACHINE}
-rollout = {{ prompts_per_step = 8, group_size = 4, max_response_tokens = 48 }}
-algorithm = {{ reference_refresh_steps = 3 }}
-optimizer = {{ lr = 1e-4 }}
-evaluation = {{ every_steps = 2, samples_per_question = 2 }}
-{ROWS}""",
-    "base": f"""
-type = "pretrain"
-start = "tiny-base"
-steps = 6
-documents_per_step = 16
-checkpoint_steps = 2
-evaluation = {{ samples_per_question = 1 }}
-{MACHINE}
-""",
-    "samples": f"""
-type = "rejection_sample"
-model = "tiny-base"
-template = "r1_zero"
-steps = 4
-rewrite = "tiny_world"
-{MACHINE}
-rollout = {{ prompts_per_step = 16, group_size = 2, max_response_tokens = 48 }}
-task = {{ type = "tiny_world", families = ["facts", "ordering"] }}
-""",
-    "tuning": f"""
-type = "sft"
-model = "tiny-base"
-data = ["none.jsonl"]
-epochs = 2
-batch_size = 4
-max_tokens = 512
-lr = 1e-4
-held_out_share = 0.1
-checkpoint_steps = 2
-{MACHINE}
-""",
-    "judge": f"""
-type = "reward_model"
-model = "tiny-base"
-data = ["tiny-world:helpful-pairs:60"]
-reads = "summary"
-loss = "pairwise"
-batch_size = 8
-max_tokens = 512
-checkpoint_steps = 2
-held_out_share = 0.2
-{MACHINE}
-""",
-    "student": f"""
-type = "distill"
-model = "tiny-base-small"
-teacher = "none"
-template = "think_summary"
-steps = 4
-checkpoint_steps = 1
-{MACHINE}
-rollout = {{ prompts_per_step = 8, group_size = 2, max_response_tokens = 48 }}
-evaluation = {{ every_steps = 2, samples_per_question = 1 }}
-{ROWS}""",
-    "table": f"""
-type = "evaluate"
-models = [{{ name = "none", model = "none" }}]
-max_response_tokens = 32
-evaluation = {{ samples_per_question = 1 }}
-{MACHINE}
-{ROWS}""",
-}
-STAGES = """
-type = "pipeline"
-[[stages]]
-name = "base"
-recipe = "base.toml"
-[[stages]]
-name = "zero"
-recipe = "rl.toml"
-set.model = "@base"
-[[stages]]
-name = "data"
-recipe = "samples.toml"
-set = { model = "@zero" }
-[[stages]]
-name = "tuned"
-recipe = "tuning.toml"
-set = { data = ["@data/examples.jsonl"] }
-[[stages]]
-name = "judge"
-recipe = "judge.toml"
-set = { model = "@tuned" }
-[[stages]]
-name = "all"
-recipe = "rl.toml"
-set.model = "@tuned"
-set.template = "think_summary"
-set.general.first_step = 2
-set.general.helpful = { task = { type = "tiny_requests", families = ["greeting"] }, model = "@judge", share = 0.25 }
-[[stages]]
-name = "ppo"
-recipe = "rl.toml"
-set.model = "@tuned"
-set.algorithm.advantage = "gae"
-set.critic = { lr = 1e-4, pretrain_steps = 1 }
-[[stages]]
-name = "student"
-recipe = "student.toml"
-set = { teacher = "@all" }
-[[stages]]
-name = "table"
-recipe = "table.toml"
-set.models = [{ name = "Zero", model = "@zero", template = "r1_zero" }, { name = "All", model = "@all" }]
-"""
-CLOCK = ("seconds", "per_second", "wall")
-"""Parts of the names of what depends on the clock."""
+DISK_BYTES = 1_500_000_000
+NOTICE_SECONDS = 60.0
+"""Within which a run must meet a broken disk: it writes at least as often."""
+WORDS = re.compile(r"thinkwright: .*(No space left on device|Read-only file system).*--(resume|out)")
+Strike = Callable[[int, Path, Path], None]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--fault", choices=STRIKES, default="kill")
+    parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/faults"))
+    parser.add_argument("--disk", type=Path, help="where the breakable disk is; set by the script itself")
     options = parser.parse_args()
+    out: Path = options.out / options.fault
+    if options.fault != "kill" and options.disk is None:
+        sys.exit(again_with_a_disk(out / "disk"))
+    shutil.rmtree(out, ignore_errors=True)
     torch.set_num_threads(1)
-    shutil.rmtree(options.out, ignore_errors=True)
-    recipe = write_recipes(options.out)
+    recipe, disk = write_recipes(out), options.disk or out
     start = time.monotonic()
-    code = ended(begin(recipe, options.out / "whole"))
+    code = ended(begin(recipe, out / "whole", out / "whole.txt"))
     seconds = time.monotonic() - start
     if code != 0:
-        sys.exit(f"{options.out / 'whole' / 'log.txt'}: the pipeline ended with {code} by itself")
-    expected, rng, kills = contents(options.out / "whole"), Random(options.seed), Counter[str]()
+        sys.exit(f"{out / 'whole.txt'}: the pipeline ended with {code} by itself")
+    expected, rng, struck = contents(out / "whole"), Random(options.seed), Counter[str]()
     print(f"by itself: {seconds:.0f} s, {len(expected)} files", flush=True)
     trial = 0
-    while sum(kills.values()) < options.kills:
-        place = options.out / f"killed-{trial}"
-        found = killed_again_and_again(recipe, place, rng, seconds / 3)
-        kills += found
+    while sum(struck.values()) < options.times:
+        place, log = disk / f"struck-{trial}", out / f"struck-{trial}.txt"
+        found = struck_again_and_again(STRIKES[options.fault], recipe, place, log, rng, seconds / 3)
+        struck += found
         if differing := differences(expected, contents(place)):
             sys.exit(f"{place}: not as by itself: {', '.join(differing[:20])}")
-        print(f"trial {trial}: {sum(found.values())} kills, every file the same", flush=True)
+        print(f"trial {trial}: {sum(found.values())} times, every file the same", flush=True)
         shutil.rmtree(place)
         trial += 1
-    (options.out / "kills.json").write_text(json.dumps(kills, indent=1) + "\n")
-    print(f"{sum(kills.values())} kills in {trial} pipelines, all files the same: {dict(kills)}")
+    (out / "struck.json").write_text(json.dumps(struck, indent=1) + "\n")
+    print(f"{options.fault}: {sum(struck.values())} times in {trial} pipelines, all files the same: {dict(struck)}")
 
 
-def write_recipes(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, numbers in (("train", range(12)), ("test", range(20, 28))):
-        rows = [{"question": f"What is {i} plus {i}?", "answer": str(2 * i)} for i in numbers]
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for name, text in (RECIPES | {"all": STAGES}).items():
-        (folder / f"{name}.toml").write_text(text.replace("FOLDER", str(folder.resolve())))
-    return (folder / "all.toml").resolve()
+def again_with_a_disk(disk: Path) -> int:
+    """This same command, where ``disk`` is a disk of its own that may be filled and mounted anew. Needs bubblewrap."""
+    disk.mkdir(parents=True, exist_ok=True)
+    place = str(disk.resolve())
+    space = ["bwrap", "--dev-bind", "/", "/", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent"]
+    space += ["--cap-add", "CAP_SYS_ADMIN", "--size", str(DISK_BYTES), "--tmpfs", place]
+    command = [sys.executable, "-m", "scripts.faults", *sys.argv[1:], "--disk", place]
+    return subprocess.run([*space, *command], check=False).returncode
 
 
-def begin(recipe: Path, place: Path) -> int:
-    """Fork a process, first of its group, that runs the pipeline in a folder of its own; returns its number."""
-    place.mkdir(exist_ok=True)
-    if number := os.fork():
-        return number
-    os.setsid()
-    os.chdir(place)
-    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    code = 1
-    try:
-        code = thinkwright_main(["run", str(recipe), "--out", "out"])
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def ended(number: int, seconds: float = float("inf")) -> int | None:
-    """The exit code, or None if the process has not ended by then."""
-    deadline = time.monotonic() + seconds
+def struck_again_and_again(
+    strike: Strike, recipe: Path, place: Path, log: Path, rng: Random, longest: float
+) -> Counter[str]:
+    """Until the pipeline has come to its end; how often each stage was struck."""
+    struck = Counter[str]()
     while True:
-        done, status = os.waitpid(number, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(0.002)
-
-
-def killed_again_and_again(recipe: Path, place: Path, rng: Random, longest: float) -> Counter[str]:
-    """Until the pipeline has come to its end; how often each stage was killed."""
-    kills = Counter[str]()
-    while True:
-        number = begin(recipe, place)
+        number = begin(recipe, place, log)
         code = ended(number, rng.uniform(0, longest))
         if code == 0:
-            return kills
+            return struck
         if code is not None:
-            sys.exit(f"{place / 'log.txt'}: ended with {code} after {sum(kills.values())} kills")
+            sys.exit(f"{log}: ended with {code} after {sum(struck.values())} faults")
+        strike(number, place, log)
+        struck[stage_of(place)] += 1
+
+
+def kill(number: int, place: Path, log: Path) -> None:
+    os.killpg(number, signal.SIGKILL)
+    ended(number)
+
+
+def fill_disk(number: int, place: Path, log: Path) -> None:
+    ballast = place.parent / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(1 << 20)):
+                pass
+        except OSError:
+            pass  # full
+    expect_words(number, log)
+    ballast.unlink()
+
+
+def lock_disk(number: int, place: Path, log: Path) -> None:
+    run = place / "out"
+    run.mkdir(exist_ok=True)
+    # A disk with files that are being written can only be locked by its own faults; a second mount of it has none.
+    subprocess.run(["mount", "--bind", str(run), str(run)], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(run)], check=True)
+    expect_words(number, log)
+    subprocess.run(["umount", str(run)], check=True)
+
+
+def expect_words(number: int, log: Path) -> None:
+    """The run ends by itself, or comes to its end all the same, and says what to do."""
+    code = ended(number, NOTICE_SECONDS)
+    last = log.read_text(errors="replace")[-2000:]
+    if code not in (0, 1) or (code == 1 and ("Traceback" in last or not WORDS.search(last))):
         os.killpg(number, signal.SIGKILL)
-        ended(number)
-        kills[stage_of(place)] += 1
+        sys.exit(f"{log}: a broken disk ended it with {code}, without the words for it")
 
 
 def stage_of(place: Path) -> str:
@@ -246,45 +136,7 @@ def stage_of(place: Path) -> str:
     return "hand-over"
 
 
-def contents(place: Path) -> dict[str, str]:
-    """A digest of every file that the stages left, without what depends on the clock."""
-    stages = place / "out" / "stages"
-    wanted = ("*/metrics.jsonl", "*/rollouts/*", "*/eval/*.json", "*/checkpoints/*/*.safetensors", "*/kept.jsonl")
-    wanted += ("*/model/*.safetensors", "*/examples.jsonl", "*/table.json")
-    return {
-        str(path.relative_to(stages)): hashlib.sha256(told(path)).hexdigest()
-        for pattern in wanted
-        for path in stages.glob(pattern)
-    }
-
-
-def told(path: Path) -> bytes:
-    if path.suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
-    if path.suffix == ".jsonl":
-        rows = [without_clock(json.loads(line)) for line in path.read_text().splitlines()]
-        return json.dumps(rows).encode()
-    if path.suffix == ".json":
-        return json.dumps(without_clock(json.loads(path.read_text()))).encode()
-    if path.suffix == ".safetensors":  # in which order tensors lie in a file says nothing
-        tensors = load_file(path)
-        return b"".join(f"{name} {tensors[name].dtype}".encode() + raw(tensors[name]) for name in sorted(tensors))
-    return path.read_bytes()
-
-
-def raw(tensor: torch.Tensor) -> bytes:
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def without_clock(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {k: without_clock(v) for k, v in data.items() if not any(part in k for part in CLOCK)}
-    return [without_clock(item) for item in data] if isinstance(data, list) else data
-
-
-def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
-    return sorted(name for name in expected | found if expected.get(name) != found.get(name))
-
+STRIKES: dict[str, Strike] = {"kill": kill, "full-disk": fill_disk, "read-only-disk": lock_disk}
 
 if __name__ == "__main__":
     main()

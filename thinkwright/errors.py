@@ -58,3 +58,15 @@ class TrainingError(ThinkwrightError):
 
 class GuardError(ThinkwrightError):
     """A run was stopped because a reward is being hacked; what it learned is kept in its checkpoints."""
+
+
+def told_in_full(error: ThinkwrightError) -> str:
+    """What went wrong, from the first on: an error that came while another was dealt with does not hide that one."""
+    told, current = [str(error)], error.__cause__ or error.__context__
+    is_told = error.__cause__ is not None  # what is raised from another error says what that was
+    while current is not None:
+        if isinstance(current, ThinkwrightError) and not is_told:
+            told.append(str(current))
+        is_told = current.__cause__ is not None
+        current = current.__cause__ or current.__context__
+    return "\nand then: ".join(reversed(told))

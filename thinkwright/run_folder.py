@@ -42,17 +42,22 @@ _REMEDIES = {
 def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
     """Make the folder and write ``recipe.json``, unless it is there to be resumed; hold it for this process.
 
-    Raises as ``check_run_folder`` and ``run_lock.hold``.
+    Raises as ``check_run_folder`` and ``take_folder``.
     """
     check_run_folder(path, recipe_json, resume=resume)
+    take_folder(path)
+    if not resume:
+        check_run_folder(path, recipe_json, resume=False)  # another process may have made it in between
+        write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
+
+
+def take_folder(path: Path) -> None:
+    """Make the folder, unless it is there, and hold it for this process. Raises RunFolderError, as ``run_lock.hold``."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         hold(path)
     except OSError as error:
         raise _write_error(path, error) from error
-    if not resume:
-        check_run_folder(path, recipe_json, resume=False)  # another process may have made it in between
-        write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
 
 
 def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scripts.faults import write_recipes
+from scripts.fault_pipeline import write_recipes
 
 REPOSITORY = Path(__file__).parents[2]
 KILLED_AT = {

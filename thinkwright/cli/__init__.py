@@ -11,7 +11,7 @@ from thinkwright.cli.planning import add_planning_verbs
 from thinkwright.cli.preferences import add_preference_verbs
 from thinkwright.cli.recipes import add_recipe_verbs
 from thinkwright.cli.serving import add_serve_verb
-from thinkwright.errors import ThinkwrightError
+from thinkwright.errors import ThinkwrightError, told_in_full
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return options.verb(options)
     except ThinkwrightError as error:
-        print(f"thinkwright: {error}", file=sys.stderr)
+        print(f"thinkwright: {told_in_full(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -17,7 +17,7 @@ import psutil
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from thinkwright.errors import RanksError, ThinkwrightError
+from thinkwright.errors import RanksError, ThinkwrightError, told_in_full
 
 LOST_EXIT_CODE = 75
 """Of a rank that lost the others (EX_TEMPFAIL): a new try may do."""
@@ -70,7 +70,7 @@ def _as_rank(entry: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return entry(*arguments)
     except ThinkwrightError as error:
-        print(f"thinkwright: rank {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)
+        print(f"thinkwright: rank {os.environ['RANK']}: {told_in_full(error)}", file=sys.stderr, flush=True)
         sys.exit(LOST_EXIT_CODE if isinstance(error, RanksError) else 1)
 
 

@@ -29,7 +29,14 @@ from thinkwright.pipeline.outside import outside_of
 from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_earlier, set_aside
 from thinkwright.pipeline.record import INTERRUPTED
 from thinkwright.pipeline.run import run_recipe
-from thinkwright.run_folder import RECIPE_FILE, append_event, is_empty, write_bytes_atomic, write_json_atomic
+from thinkwright.run_folder import (
+    RECIPE_FILE,
+    append_event,
+    is_empty,
+    take_folder,
+    write_bytes_atomic,
+    write_json_atomic,
+)
 from thinkwright.run_lock import hold, release
 
 PIPELINE_FILE = "pipeline.json"
@@ -118,8 +125,7 @@ def _take_folder(pipeline: Pipeline, folder: Path) -> None:
     path = folder / PIPELINE_FILE
     if not is_empty(folder) and not path.is_file():
         raise RunFolderError(f"{folder}: exists already and holds no pipeline; give --out another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    hold(folder)
+    take_folder(folder)
     stages = [
         {
             "name": stage.name,
