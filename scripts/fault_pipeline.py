@@ -1,6 +1,6 @@
-"""A pipeline of every kind of stage, small enough to be broken off again and again, and what it must have left at its end.
+"""A pipeline of every kind of stage, small enough to be broken off again and again, and what it must leave in the end.
 
-Processes are forked from the script's, which has loaded the libraries, so that faults meet the work and not its imports.
+Processes are forked from the script's, which has loaded the libraries, so that faults meet work and not its imports.
 """
 
 import hashlib

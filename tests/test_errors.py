@@ -15,21 +15,27 @@ def save(path: str) -> None:
 
 
 def test_what_comes_while_an_error_is_dealt_with_does_not_hide_it() -> None:
-    with pytest.raises(RunFolderError) as caught:
+    def grade() -> None:
         try:
             raise GraderError("the grader died")
         except GraderError:
             save("checkpoint")
             raise
+
+    with pytest.raises(RunFolderError) as caught:
+        grade()
     told = "the grader died\nand then: checkpoint: cannot be written (No space left on device)"
     assert told_in_full(caught.value) == told
 
 
 def test_what_an_error_was_made_of_is_not_told_twice() -> None:
-    with pytest.raises(RunFolderError) as caught:
+    def grade() -> None:
         try:
             raise GraderError("it died")
         except GraderError as error:
             raise RunFolderError(f"stopped: {error}") from error
+
+    with pytest.raises(RunFolderError) as caught:
+        grade()
     assert told_in_full(caught.value) == "stopped: it died"
     assert told_in_full(ThinkwrightError("alone")) == "alone"

@@ -52,7 +52,7 @@ def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
 
 
 def take_folder(path: Path) -> None:
-    """Make the folder, unless it is there, and hold it for this process. Raises RunFolderError, as ``run_lock.hold``."""
+    """Make the folder, unless it is there, and hold it for this process. Raises RunFolderError, and as ``hold``."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         hold(path)
