@@ -1,10 +1,12 @@
 """The main job end to end, as a user starts it: from the command line, in its own process."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +87,22 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
     figures = [json.loads((tmp_path / n / "summary.json").read_text())["after"] for n in ("killed", "whole")]
     assert figures[0] == figures[1]
+
+
+def test_a_clock_that_is_set_back_again_and_again_changes_nothing(
+    command: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = ["steps=3", *COIN]
+    run(command("whole", *extra))
+    real, hours = time.time, itertools.count()
+    monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(hours))
+    monkeypatch.setattr(time, "time_ns", lambda: int(time.time() * 1e9))
+    run(command("moved", *extra))
+    assert metrics(tmp_path / "moved") == metrics(tmp_path / "whole")
+    events = [json.loads(line)["time"] for line in (tmp_path / "moved" / "events.jsonl").read_text().splitlines()]
+    assert events[0] - events[-1] > 3000, "the clock was set back between them"
+    for line in (tmp_path / "moved" / "metrics.jsonl").read_text().splitlines():
+        assert all(0 <= value < 600 for name, value in json.loads(line).items() if name.startswith("time/")), line
 
 
 def test_prompts_that_teach_nothing_are_made_up_for_by_others(

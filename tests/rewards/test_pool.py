@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,6 +254,31 @@ def test_programs_are_not_graded_without_a_sandbox_unless_the_recipe_asks_for_it
         pool.grade([job])
     with WorkerPool(1, isolation="process") as pool:
         assert pool.grade([job])[0].score == 1.0
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("bwrap") is None, reason="needs bubblewrap")
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda command: command.unlink(), "could not start .*/bwrap"),
+        (lambda command: command.write_text("#!/bin/sh\nexit 9\n"), "no sandbox for a program: it ended with 9"),
+    ],
+    ids=["missing", "broken"],
+)
+def test_a_sandbox_that_is_lost_on_the_way_gives_no_rewards(
+    damage: Callable[[Path], object], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command, gold = tmp_path / "bwrap", json.dumps({"kind": "asserts", "tests": ["assert f(3) == 9"]})
+    command.write_text(f'#!/bin/sh\nexec {shutil.which("bwrap")} "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with WorkerPool(1) as pool:
+        assert pool.grade([Job("functions", "def f(x): return x * x", gold)])[0].score == 1.0
+        damage(command)
+        verdict = pool.grade([Job("functions", "def f(x): return x ** 2", gold)])[0]
+    assert verdict.score is None
+    assert verdict.outcome == "failed"
+    assert re.search(words, verdict.detail)
 
 
 def test_telling_languages_loads_its_model_once_and_wears_out_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:

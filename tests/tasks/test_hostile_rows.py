@@ -2,16 +2,19 @@
 
 import gzip
 import json
+import math
 import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thinkwright.errors import DataError
+from thinkwright.tasks.preferences import every_pair
 from thinkwright.tasks.read import MAX_LINE_BYTES, read_rows
 
 HOSTILE = [
@@ -51,6 +54,36 @@ def test_any_bytes_are_rows_or_refused(tmp_path: Path, data: bytes) -> None:
         return
     assert [number for number, _ in rows] == sorted({number for number, _ in rows})
     assert json.loads(json.dumps([row for _, row in rows])) is not None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+PARTS = ("question", "chosen", "rejected", "chosen_thought", "rejected_thought", "first", "votes", "language", "text")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(PARTS), JSON | st.sampled_from(("A", "B", "rejected", [1, -1], [1e999]))))
+def test_any_preferences_are_pairs_or_refused_with_their_place(tmp_path: Path, row: dict[str, Any]) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(json.dumps(row).encode() + b"\n")
+    try:
+        (pair,) = every_pair([str(path)])
+    except DataError as error:
+        assert str(error).startswith(str(path))  # noqa: PT017
+        return
+    assert pair.chosen or pair.rejected
+    assert all(math.isfinite(vote) for vote in pair.votes)
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=lambda line: repr(line[:12]))
+def test_hostile_preferences_are_refused_with_their_place(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(line)
+    with pytest.raises(DataError, match=f"^{path}"):
+        every_pair([str(path)])
 
 
 READ = """

@@ -262,9 +262,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _last_words(process: subprocess.Popen[bytes], frame: tuple[int, str, bytes] | None) -> str:
     if frame is not None:
         return f"the code that comes with the question fails: {frame[2].decode(errors='replace')[:500]}"
+    with contextlib.suppress(subprocess.TimeoutExpired):  # what has ended may have a moment to say so
+        process.wait(timeout=0.5)
+    code = process.poll()
     process.kill()
     text = cast("IO[bytes]", process.stderr).read(4096).decode(errors="replace").strip()
-    return text[-500:] or f"nothing came within {START_SECONDS:.0f} s"
+    return text[-500:] or (f"nothing came within {START_SECONDS:.0f} s" if code is None else f"it ended with {code}")
 
 
 @cache
