@@ -124,7 +124,8 @@ def expect_words(number: int, log: Path) -> None:
     code = ended(number, NOTICE_SECONDS)
     last = log.read_text(errors="replace")[-2000:]
     if code not in (0, 1) or (code == 1 and ("Traceback" in last or not WORDS.search(last))):
-        os.killpg(number, signal.SIGKILL)
+        if code is None:
+            os.killpg(number, signal.SIGKILL)
         sys.exit(f"{log}: a broken disk ended it with {code}, without the words for it")
 
 

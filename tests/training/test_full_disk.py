@@ -29,5 +29,6 @@ def test_checkpoints_models_and_exports_are_whole_or_not_there(tmp_path: Path) -
         assert row["raised"].startswith(str(disk)), row
         assert re.search(r"No space left on device|\d requested and \d+ written", row["raised"]), row
         assert row["raised"].endswith(REMEDIES), row
+        assert len(row["raised"].splitlines()) == 1, row
         assert row["left"] == [], row
         assert row["step"] == 1

@@ -96,7 +96,7 @@ def save_checkpoint(
     except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise RunFolderError(
-            f"{target}: cannot write the checkpoint ({error}); free space there, then --resume"
+            f"{target}: cannot write the checkpoint ({_cause(error)}); free space there, then --resume"
         ) from error
     if ranks.is_first:
         drop_old(folder, kept)
@@ -161,7 +161,7 @@ def load_checkpoint_weights(folder: Path) -> dict[str, Tensor]:
             raise ValueError("it holds no weights")
         _load(folder, weights, SINGLE)
     except _READING_ERRORS as error:
-        raise ModelError(f"{folder}: no checkpoint, or a damaged one ({error}); give another") from error
+        raise ModelError(f"{folder}: no checkpoint, or a damaged one ({_cause(error)}); give another") from error
     return {name.removeprefix(MASTERS): weight for name, weight in weights.items()}
 
 
@@ -190,4 +190,10 @@ def _knowingly_alone() -> Iterator[None]:
 
 
 def _damaged(checkpoint: Path, error: BaseException) -> RunFolderError:
-    return RunFolderError(f"{checkpoint}: damaged checkpoint ({error}); delete this folder and --resume")
+    return RunFolderError(f"{checkpoint}: damaged checkpoint ({_cause(error)}); delete this folder and --resume")
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong, without the traceback that torch makes part of its message."""
+    failures = list(error.failures.values()) if isinstance(error, CheckpointException) else []
+    return str(failures[0][0] if failures else error)
