@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from thinkwright.cli.chat import add_chat_verb
+from thinkwright.cli.completion import complete
 from thinkwright.cli.export import add_export_verb
 from thinkwright.cli.install import add_install_verb
 from thinkwright.cli.looking import add_looking_verbs
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """Like ``parse_args``, but key=value may also stand after the options."""
     parser = _parser()
+    complete(parser)
     options, rest = parser.parse_known_args(arguments)
     if rest and (any(word.startswith("-") for word in rest) or "overrides" not in options):
         parser.error(f"unknown: {' '.join(rest)}; see thinkwright --help")
