@@ -243,6 +243,15 @@ def test_events_of_later_steps_and_half_a_line_go_and_those_without_a_step_stay(
     assert [json.loads(line) for line in path.read_text().splitlines()] == [rows[0], rows[1], rows[3]]
 
 
+def test_a_run_is_resumed_with_other_means_to_the_same_result(tmp_path: Path) -> None:
+    recipe = {"optimizer": {"lr": 1e-6, "micro_batch_tokens": 8192}, "rollout": {"slots": 256}, "checkpoint_steps": 20}
+    create_run_folder(tmp_path, json.dumps(recipe), resume=False)
+    smaller = {"optimizer": {"lr": 1e-6, "micro_batch_tokens": 512}, "rollout": {"slots": 8}, "checkpoint_steps": 5}
+    create_run_folder(tmp_path, json.dumps(smaller), resume=True)
+    with pytest.raises(RunFolderError, match=r"optimizer.lr: 1e-06 in the folder, 1e-05 now"):
+        create_run_folder(tmp_path, json.dumps(smaller | {"optimizer": {"lr": 1e-5}}), resume=True)
+
+
 def test_a_run_is_resumed_with_another_way_to_its_served_models(tmp_path: Path) -> None:
     endpoint = {"url": "http://a/v1", "name": "m", "key_variable": None, "timeout_seconds": 300, "retries": 4}
     create_run_folder(tmp_path, json.dumps({"judge": endpoint}), resume=False)

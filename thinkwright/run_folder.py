@@ -21,7 +21,7 @@ from typing import Any
 
 import zstandard
 
-from thinkwright.config.endpoint import without_reach
+from thinkwright.config.deciding import deciding
 from thinkwright.errors import RunFolderError
 from thinkwright.run_lock import hold
 from thinkwright.types import RolloutGroup
@@ -195,8 +195,8 @@ def environment(argv: Sequence[str], device: str, dtype: str, threads: int) -> d
 def _check_same_recipe(path: Path, recipe: dict[str, Any]) -> None:
     if not path.is_file():
         raise RunFolderError(f"{path.parent}: no run to resume, it holds no {RECIPE_FILE}; start one without --resume")
-    recorded = _flatten(without_reach(read_json(path)))
-    given = _flatten(without_reach(recipe))
+    recorded = _flatten(deciding(read_json(path)))
+    given = _flatten(deciding(recipe))
     differing = [key for key in recorded | given if recorded.get(key) != given.get(key)]
     if differing:
         lines = [f"  {key}: {_shown(recorded, key)} in the folder, {_shown(given, key)} now" for key in differing]

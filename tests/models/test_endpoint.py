@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.models.served import chat_reply, serving
-from thinkwright.config.endpoint import Endpoint, checked_url, without_reach
+from thinkwright.config.deciding import deciding
+from thinkwright.config.endpoint import Endpoint, checked_url
 from thinkwright.errors import EndpointError
 from thinkwright.models import endpoint
 from thinkwright.models.endpoint import ChatReply, ServedModel
@@ -125,9 +126,9 @@ def test_an_address_is_taken_as_it_is(url: str) -> None:
 def test_how_a_server_is_reached_is_no_part_of_what_a_recipe_makes() -> None:
     one = settings("http://a/v1", retries=1, temperature=0.5).model_dump()
     other = settings("http://b/v1", key_variable="K", temperature=0.5, timeout_seconds=9, concurrency=2).model_dump()
-    assert without_reach({"judge": one, "url": "x"}) == without_reach({"judge": other, "url": "x"})
-    assert without_reach({"judge": one})["judge"] == {"name": "judge", "temperature": 0.5, "max_tokens": 4096}
-    assert without_reach({"url": "x", "retries": 1}) == {"url": "x", "retries": 1}  # no endpoint
+    assert deciding({"judge": one, "url": "x"}) == deciding({"judge": other, "url": "x"})
+    assert deciding({"judge": one})["judge"] == {"name": "judge", "temperature": 0.5, "max_tokens": 4096}
+    assert deciding({"url": "x", "retries": 1}) == {"url": "x", "retries": 1}  # no endpoint
 
 
 @pytest.mark.parametrize(

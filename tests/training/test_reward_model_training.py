@@ -116,7 +116,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(make: Make) -
     with torch.no_grad():
         trainer.model.policy.model.score.weight[0, 0] = float("nan")
     before = {name: master.clone() for name, master in trainer.optimizer.masters.items()}
-    with pytest.raises(TrainingError, match="not finite; weights left as they were: start again with a lower lr"):
+    with pytest.raises(TrainingError, match="not finite; weights left as they were: begin another run with a lower lr"):
         trainer.run_step(0)
     after = trainer.optimizer.masters
     assert all(torch.equal(before[n], after[n]) for n in before if n != "score.weight")

@@ -1,7 +1,7 @@
 """What a recipe may say of a model that another program serves by the API that OpenAI's clients speak."""
 
 import re
-from typing import Annotated, Any, cast
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
@@ -9,12 +9,6 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from thinkwright.config.section import Section
 
 _LABEL = re.compile(r"[^\s.%]{1,63}")
-_SPREADS = frozenset({"ranks", "deadline_seconds"})
-_REACHES = frozenset(
-    {"url", "key_variable", "timeout_seconds", "retries", "concurrency", "tries"}
-    | {"max_no_verdict_share", "max_unusable_share"}
-)
-"""Keys of a served model that change when a run stops, never what it makes."""
 
 
 def checked_url(url: str) -> str:
@@ -57,28 +51,3 @@ class Endpoint(Section):
     about a minute in all."""
     concurrency: PositiveInt = 16
     """Requests under way at the same time, at most."""
-
-
-def without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A resolved recipe without what only says how a served model is reached, when a run gives up on it, in which other
-    tools its metrics are shown (``mirror``), and over how many processes the training is spread.
-
-    Two recipes that differ in nothing else make the same, so a run may be resumed with other ones.
-    """
-    kept = {key: value for key, value in _without_reach(recipe).items() if key != "mirror"}
-    if isinstance(kept.get("machine"), dict):
-        machine = cast("dict[str, Any]", kept["machine"])
-        kept["machine"] = {key: value for key, value in machine.items() if key not in _SPREADS}
-    if isinstance(kept.get("rollout"), dict):
-        rollout = cast("dict[str, Any]", kept["rollout"])
-        # Our engines sample the same wherever they are; vLLM's draws are its own, however many servers.
-        kept["rollout"] = {key: value for key, value in rollout.items() if key not in ("engines", "vllm")}
-        kept["rollout"]["is_vllm"] = rollout.get("vllm") is not None
-    return kept
-
-
-def _without_reach(recipe: dict[str, Any]) -> dict[str, Any]:
-    tables = {key: cast("dict[str, Any]", value) for key, value in recipe.items() if isinstance(value, dict)}
-    is_endpoint = {"url", "key_variable", "timeout_seconds"} <= recipe.keys()
-    kept = {key: value for key, value in recipe.items() if not (is_endpoint and key in _REACHES)}
-    return kept | {key: _without_reach(table) for key, table in tables.items()}

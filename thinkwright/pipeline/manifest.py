@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from thinkwright.config.endpoint import without_reach
+from thinkwright.config.deciding import deciding
 from thinkwright.errors import RunFolderError
 from thinkwright.run_folder import read_json, write_json_atomic
 
@@ -88,7 +88,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 def differences(before: Manifest, now: Manifest) -> list[str]:
     """In words, what of the origin has changed; how a served model is reached and where metrics are mirrored is no part
     of it."""
-    old, new = _flat(without_reach(before.recipe)), _flat(without_reach(now.recipe))
+    old, new = _flat(deciding(before.recipe)), _flat(deciding(now.recipe))
     changed = [
         f"{key}: {json.dumps(old.get(key))} before, {json.dumps(new.get(key))} now"
         for key in sorted(old.keys() | new.keys())

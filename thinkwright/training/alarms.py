@@ -174,7 +174,8 @@ class Alarms:
             f"the reward rose from {before:.3f} to {after:.3f} while the held-out accuracy fell from "
             f"{best.accuracy:.1%} (step {best.step}) to {now.accuracy:.1%} (step {now.step}): likely the policy earns "
             "rewards without solving the questions; read the most rewarded completions, mend what pays for them, and "
-            "go on from an earlier checkpoint" + _listed([_example(*pick) for pick in _most_rewarded(self._groups)])
+            "begin another run from an earlier checkpoint (thinkwright export makes a model of it)"
+            + _listed([_example(*pick) for pick in _most_rewarded(self._groups)])
         )
         return {"hack": text}
 

@@ -171,7 +171,7 @@ def _check_finite(tensors: Mapping[str, Tensor], target: Path, ranks: Ranks) -> 
     if found := [name for name in ranks.gather(own) if name is not None]:
         raise TrainingError(
             f"{target}: {found[0]} holds values that are not finite, so no checkpoint is written; the one before is "
-            "whole: --resume with a lower learning rate"
+            "whole: begin another run from it (thinkwright export makes a model of it) with a lower learning rate"
         )
 
 

@@ -64,8 +64,8 @@ class MasterOptimizer:
         if not math.isfinite(loss + norm):
             self.forget_gradients()
             raise TrainingError(
-                f"loss {loss} or gradient norm {norm} is not finite; weights left as they were: start again with a "
-                "lower lr"
+                f"loss {loss} or gradient norm {norm} is not finite; weights left as they were: begin another run "
+                "with a lower lr"
             )
         return norm
 

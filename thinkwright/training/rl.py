@@ -302,7 +302,7 @@ class RLTrainer:
         if self.ranks.is_first:
             write_rollouts(path, groups)
             append_event(self.folder, "failed_step", step=step, rollouts=str(path))
-        return f"The step's rollouts are in {path}; no checkpoint of it is written, the newest one is whole: --resume"
+        return f"The step's rollouts are in {path}; no checkpoint of it is written, the newest one is whole"
 
     def judged(self, sampled: Sequence[tuple[str, SampledGroup]]) -> dict[str, list[RolloutGroup]]:
         """The groups of all ranks that reward models judge, by their set's name."""
