@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "thinkwright"
 LAYERS = (
-    ("config", "types", "characters", "errors", "run_lock", "run_folder", "display", "web"),
+    ("config", "types", "characters", "errors", "run_lock", "run_folder", "display", "web", "user_function"),
     ("chat", "algorithms", "models"),
     ("rewards", "tasks"),
     ("rollout", "distributed"),

@@ -7,7 +7,7 @@ import pytest
 from thinkwright.config.rewards import CustomReward, RewardWeights
 from thinkwright.errors import RecipeError
 from thinkwright.rewards.check import check_rewards
-from thinkwright.rewards.custom import call_function, problem_with
+from thinkwright.rewards.custom import call_function, problem_with_reward
 from thinkwright.rewards.pool import WorkerPool
 
 HERE = "tests.rewards.poison"
@@ -28,7 +28,7 @@ def test_a_function_that_can_be_called_passes(pool: WorkerPool) -> None:
         ("no_such_module:f", "No module named 'no_such_module'; correct the name"),
         (f"{HERE}:no_such_function", "correct the name after the colon"),
         (f"{HERE}:VERIFIERS", "is dict, not a function"),
-        (f"{HERE}:of_three", r"function\(replies, prompt\): missing a required argument: 'more'"),
+        (f"{HERE}:of_three", r"function\(replies, prompt\) -> list of numbers: missing a required argument: 'more'"),
         (f"{HERE}:later", "neither async nor a generator"),
     ],
 )
@@ -91,5 +91,5 @@ def test_whole_numbers_truth_values_and_tuples_are_numbers(monkeypatch: pytest.M
 
 
 def test_any_callable_of_two_arguments_will_do() -> None:
-    assert problem_with("tests.rewards.poison:lengths") is None
-    assert problem_with("operator:add") is None
+    assert problem_with_reward("tests.rewards.poison:lengths") is None
+    assert problem_with_reward("operator:add") is None

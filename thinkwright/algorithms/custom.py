@@ -1,8 +1,5 @@
 """Methods by name: those of the tables, or the user's own by ``package.module:function``, tried before a run begins."""
 
-import importlib
-import os
-import sys
 from typing import Any, cast
 
 import torch
@@ -12,6 +9,7 @@ from thinkwright.algorithms.advantages import ADVANTAGES, AdvantageFunction
 from thinkwright.algorithms.policy_loss import POLICY_LOSSES, PolicyLoss
 from thinkwright.algorithms.tokens import LossTokens
 from thinkwright.errors import RecipeError
+from thinkwright.user_function import load_named, problem_with
 
 
 def advantage_of(name: str) -> AdvantageFunction:
@@ -21,7 +19,7 @@ def advantage_of(name: str) -> AdvantageFunction:
     """
     if name in ADVANTAGES:
         return ADVANTAGES[name]
-    function = _imported("algorithm.advantage", name)
+    function = _own_function("algorithm.advantage", name, "function(rewards, is_counted) -> advantages", 2)
     rewards = torch.tensor([[1.0, 0.0, 2.0, 0.5], [1.0, 1.0, 1.0, 1.0]])
     is_counted = torch.tensor([[True, True, True, False], [True] * 4])
     found = _tried("algorithm.advantage", name, function, rewards, is_counted)
@@ -36,7 +34,8 @@ def policy_loss_of(name: str) -> PolicyLoss:
     """
     if name in POLICY_LOSSES:
         return POLICY_LOSSES[name]
-    key, function = "algorithm.loss", _imported("algorithm.loss", name)
+    key = "algorithm.loss"
+    function = _own_function(key, name, "function(tokens) -> losses, whether clipped", 1)
     logprobs = torch.tensor([-0.5, -1.0, -2.0, -0.1, -3.0], requires_grad=True)
     tokens = LossTokens(
         logprobs=logprobs,
@@ -67,24 +66,10 @@ def _has_gradient(per_token: Tensor, logprobs: Tensor) -> bool:
     return bool(gradient.isfinite().all()) and bool(gradient.any())
 
 
-def _imported(key: str, name: str) -> Any:
-    """The function, from the folder that the run is started in as well. Raises RecipeError."""
-    module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"{key}: {name}: {error}; correct it, or run from the folder that the module is in"
-        ) from error
-    except AttributeError as error:
-        raise RecipeError(f"{key}: {name}: {error}; correct the name after the colon") from error
-    except Exception as error:
-        raise RecipeError(f"{key}: {name}: importing it raised {type(error).__name__}: {error}") from error
-    if not callable(function):
-        raise RecipeError(f"{key}: {name} is {type(function).__name__}, not a function")
-    return function
+def _own_function(key: str, name: str, form: str, num_arguments: int) -> Any:
+    if (problem := problem_with(name, form, num_arguments)) is not None:
+        raise RecipeError(f"{key}: {name}: {problem}")
+    return load_named(name)
 
 
 def _tried(key: str, name: str, function: Any, *arguments: Any) -> Any:

@@ -37,6 +37,7 @@ class Nursery:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process lives)
         command = [
             sys.executable,
+            "-P",  # modules are looked for where the trainer looks, in the same order
             "-m",
             "thinkwright.rewards.worker",
             registry,

@@ -14,7 +14,6 @@ the batch has not been begun; out, a list that begins with ``ready``, ``warming`
 
 import contextlib
 import ctypes
-import importlib
 import json
 import math
 import os
@@ -33,6 +32,7 @@ from thinkwright.rewards.identify import load_identifier
 from thinkwright.rewards.language import language_consistency, question_words
 from thinkwright.rewards.repetition import repetition_penalty
 from thinkwright.rewards.verifier import Verifier
+from thinkwright.user_function import load_named
 
 Result = tuple[str, Any, str]
 """Outcome, value (a score, a list of scores, or a text), and what to say of it."""
@@ -72,8 +72,8 @@ def main(registry: str, control_fd: int, memory_bytes: int) -> None:
 
 def load_registry(name: str) -> dict[str, Verifier]:
     """The dict that ``module:dict`` names."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    registry: dict[str, Verifier] = load_named(name)
+    return registry
 
 
 def _reply(request: dict[str, Any], desk: "Desk", pids: set[int]) -> dict[str, Any]:
@@ -223,7 +223,7 @@ class Desk:
             elif kind == "language":
                 load_identifier()
             elif kind in ("function", "check"):
-                custom.load_function(name)
+                load_named(name)
         self._warmed.add((kind, name))
 
     def results(self, batch: dict[str, Any], is_taken_back: Callable[[], bool]) -> Iterator[tuple[int, Result]]:
@@ -255,7 +255,7 @@ class Desk:
                 replies, prompt = arguments
                 return "graded", custom.call_function(name, replies, prompt), ""
             case _:
-                return "graded", custom.problem_with(name), ""
+                return "graded", custom.problem_with_reward(name), ""
 
     def _grade_many(self, name: str, verifier: Verifier, jobs: Sequence[tuple[str, str]]) -> list[Result]:
         grade_many = cast("Callable[[Sequence[tuple[str, str]]], list[float]]", verifier.grade_many)
