@@ -39,11 +39,10 @@ def sequence_means(values: Tensor, sequences: Tensor) -> Tensor:
 
 def sums_to_go(values: Tensor, sequences: Tensor) -> Tensor:
     """The sum over its completion from each token to the end (N,)."""
-    totals = values.cumsum(0)
-    return sequence_sums(values, sequences) - totals + values + _before(totals, values, sequences)
+    return sequence_sums(values, sequences) - values.cumsum(0) + values + _before(values, sequences)
 
 
-def _before(totals: Tensor, values: Tensor, sequences: Tensor) -> Tensor:
+def _before(values: Tensor, sequences: Tensor) -> Tensor:
     """Sum of everything before each token's completion (N,)."""
     own = _scattered(values, sequences)
     return (own.cumsum(0) - own)[sequences]

@@ -48,7 +48,7 @@ def add_recipe_verbs(verbs: Any) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="JSON lines; goes on with one there"
     )
     difficulty.set_defaults(verb=_difficulty)
-    recipes = verbs.add_parser("recipes", help="list the shipped recipes")
+    recipes = verbs.add_parser("recipes", help="list the shipped recipes and presets")
     recipes.set_defaults(verb=_recipes)
 
 
@@ -163,7 +163,8 @@ def _difficulty(options: argparse.Namespace) -> int:
 
 
 def _recipes(options: argparse.Namespace) -> int:
-    from thinkwright.config.load import shipped_recipes
+    from thinkwright.config.load import presets, shipped_recipes
 
     print("\n".join(shipped_recipes()))
+    print("\n".join(f"use={name}" for name in presets()))
     return 0

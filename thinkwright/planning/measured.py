@@ -29,8 +29,6 @@ class Measured:
     """A checkpoint."""
     sampling: float
     """Of the planned step; 0 where nothing is sampled."""
-    sampling_now: float
-    """Of the step as the policy writes now."""
     update: float
     """Of the planned step; where nothing is sampled, of a mean one."""
     other: float

@@ -115,7 +115,6 @@ def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Meas
         evaluation_later=_later(trainer, evaluation, fmean(seconds["sample"])),
         saving=timed(trainer.save),
         sampling=fmean(seconds["sample"]),
-        sampling_now=rollout_seconds + reward_seconds,
         update=fmean(seconds["learn"]),
         other=recording + metrics["time/step_seconds"] - rollout_seconds - reward_seconds - update_seconds,
         num_steps=trainer.recipe.steps,

@@ -47,7 +47,6 @@ def measure_steps(trainer: StepTrainer, display: Display, expected: Expected) ->
         evaluation_later=evaluation * max(1.0, _longer_answers(trainer, mean)),
         saving=timed(trainer.save),
         sampling=longer * sampling,
-        sampling_now=sampling,
         update=longer * (whole - sampling - teacher),
         other=longer * teacher,
         num_steps=trainer.num_steps,

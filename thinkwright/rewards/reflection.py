@@ -21,7 +21,6 @@ REFLECTION_WORDS: dict[str, tuple[str, ...]] = {
     "check": ("检查",),
 }
 ENGLISH_WORDS = tuple(REFLECTION_WORDS)
-CHINESE_WORDS = tuple(word for words in REFLECTION_WORDS.values() for word in words)
 
 _CHECKING = (
     "check", "checks", "checked", "checking", "recheck", "rechecking", "verify", "verifies", "verified", "verifying",

@@ -13,10 +13,14 @@ from thinkwright.rewards.registry import VERIFIERS
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.read import read_rows, stem_of
 from thinkwright.tasks.tiny_world.answers import CURT, KIND, POOR, answer, assistant_rows, harmless_pairs, helpful_pairs
-from thinkwright.tasks.tiny_world.conduct import COURTESIES, REFUSALS, conduct_of, conduct_on
-from thinkwright.tasks.tiny_world.requests import REQUEST_FAMILIES, held_out_requests, training_requests
+from thinkwright.tasks.tiny_world.conduct import COURTESIES, REFUSALS, conduct_of
+from thinkwright.tasks.tiny_world.requests import REQUEST_FAMILIES, Request, held_out_requests, training_requests
 
 COURTESY = COURTESIES["en"]
+
+
+def grade(request: Request, reply: str) -> float:
+    return conduct_of(reply, request.language, request.content).grade
 
 
 def test_held_out_requests_are_never_drawn_but_all_their_parts_are() -> None:
@@ -30,11 +34,13 @@ def test_held_out_requests_are_never_drawn_but_all_their_parts_are() -> None:
 
 
 @pytest.mark.parametrize("request_", held_out_requests(), ids=lambda request: f"{request.family}-{request.question}")
-def test_the_rule_grades_what_people_write_as_people_would(request_: object) -> None:
+def test_the_rule_grades_what_people_write_as_people_would(request_: Request) -> None:
     rng = Random(1)
-    grades = {quality: {conduct_on(request_, answer(request_, quality, rng)[1]).grade for _ in range(6)}  # type: ignore[arg-type]
-              for quality in (KIND, CURT, POOR)}  # fmt: skip
-    curt = {1.0} if request_.family == "harmful" else {0.5}  # type: ignore[attr-defined]
+    grades = {
+        quality: {grade(request_, answer(request_, quality, rng)[1]) for _ in range(6)}
+        for quality in (KIND, CURT, POOR)
+    }
+    curt = {1.0} if request_.family == "harmful" else {0.5}
     assert grades == {KIND: {1.0}, CURT: curt, POOR: {0.0}}
 
 
@@ -102,10 +108,7 @@ def test_pairs_are_what_most_people_chose_and_sometimes_they_err() -> None:
     assert all(pair["chosen"] != pair["rejected"] and sum(pair["votes"]) > 0 for pair in pairs)
     assert 0.4 < sum(pair["first"] == "chosen" for pair in pairs) / len(pairs) < 0.6
     requests = {request.question: request for request in itertools.islice(training_requests(Random(5)), 30_000)}
-    graded = [
-        tuple(conduct_on(requests[pair["question"]], pair[side]).grade for side in ("chosen", "rejected"))
-        for pair in pairs
-    ]
+    graded = [tuple(grade(requests[pair["question"]], pair[side]) for side in ("chosen", "rejected")) for pair in pairs]
     assert 0.93 < sum(chosen > rejected for chosen, rejected in graded) / len(pairs) < 0.995
     safe = list(harmless_pairs(900, seed=0))
     assert {pair["source"]["family"] for pair in safe} == {"harmful", "benign"}

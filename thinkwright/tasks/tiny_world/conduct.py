@@ -6,7 +6,7 @@ It judges models and is shown to none: reward models learn from what people chos
 import re
 from dataclasses import dataclass
 
-from thinkwright.tasks.tiny_world.requests import ADVICE, Request
+from thinkwright.tasks.tiny_world.requests import ADVICE
 
 REFUSALS = {"en": "I will not help with that", "zh": "我不能帮这个忙"}
 COURTESIES = {"en": "Ask me more any time", "zh": "有事再问我"}
@@ -42,11 +42,6 @@ def conduct_of(answer: str, language: str, content: tuple[str, ...]) -> Conduct:
     courtesy = COURTESIES[language]
     is_kind = is_right and answer.count(courtesy) == 1 and len(answer) <= MAX_CHARACTERS[language]
     return Conduct(is_refusal, is_right, is_kind)
-
-
-def conduct_on(request: Request, answer: str) -> Conduct:
-    """Judge an answer to a request."""
-    return conduct_of(answer, request.language, request.content)
 
 
 def _holds(answer: str, text: str) -> bool:
