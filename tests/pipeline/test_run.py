@@ -178,3 +178,12 @@ def test_help_and_recipe_errors_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "did you mean" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "doctor"])
+def test_a_method_that_is_not_there_is_refused_before_a_row_is_examined(verb: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "thinkwright", verb, "tiny/r1-zero", "algorithm.loss=no_such_module:f"]
+    done = run([*command, "--out", str(tmp_path / "out")], expect=1)
+    assert "algorithm.loss: no_such_module:f: No module named 'no_such_module'" in done.stderr
+    assert "examined" not in done.stdout
+    assert not (tmp_path / "out").exists()

@@ -28,7 +28,7 @@ from thinkwright.models.reward_model import Reading, load_reward_model, start_re
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor import Asked, DoctorReport, examine, examine_task
-from thinkwright.pipeline.rl import check_recipe, load_traces
+from thinkwright.pipeline.rl_inputs import check_recipe, load_traces
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task

@@ -19,7 +19,7 @@ from thinkwright.pipeline.doctor_pipeline import examine_pipeline
 from thinkwright.pipeline.doctor_report import as_record, print_checks, print_report
 from thinkwright.pipeline.doctor_stages import Examiner
 from thinkwright.pipeline.machine_check import examine_machine
-from thinkwright.pipeline.rl import check_recipe
+from thinkwright.pipeline.rl_inputs import check_recipe
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import score_groups
 from thinkwright.rollout.engine import SamplingSettings

@@ -16,7 +16,6 @@ from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.gate import check_gate
-from thinkwright.pipeline.limits import longest_prompt
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
     choose_machine,
@@ -27,13 +26,12 @@ from thinkwright.pipeline.record import (
     record_trained,
     task_digest,
 )
+from thinkwright.pipeline.rl_inputs import check_recipe, load_general, load_traces
 from thinkwright.pipeline.spread import check_is_shared, num_graders
-from thinkwright.rewards.check import check_rewards
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.choice import open_engine
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
-from thinkwright.tasks.exclusion import training_rows
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
@@ -133,33 +131,3 @@ def _pass_gate(
             write_json_atomic(path, baselines)
         ranks.meet()
     display.note(check_gate(recipe.gate, json.loads(path.read_text(encoding="utf-8"))))
-
-
-def load_general(recipe: RLRecipe, policy: Policy) -> GeneralPrompts | None:
-    """Tasks and reward models of the prompts without a rule, if the recipe has such."""
-    if recipe.general is None:
-        return None
-    general = GeneralPrompts(recipe.general, recipe.template, policy.device, policy.dtype)
-    general.check(recipe.rollout.prompts_per_step, recipe.rollout.max_response_tokens)
-    return general
-
-
-def load_traces(recipe: RLRecipe, policy: Policy, task: Task) -> TeacherTraces | None:
-    """A teacher's traces, if the recipe has such. Raises DataError if a finite task has no prompt for one of them."""
-    if recipe.teacher_traces is None:
-        return None
-    max_tokens = recipe.rollout.max_response_tokens
-    traces = TeacherTraces(recipe.teacher_traces, recipe.template, policy, task.held_out, max_tokens)
-    if prompts := training_rows(task):
-        encode = policy.tokenizer.encode
-        traces.check([tuple(encode(prompt.text, add_special_tokens=False)) for prompt in prompts])
-    return traces
-
-
-def check_recipe(
-    recipe: RLRecipe, policy: Policy, task: Task, pool: WorkerPool, general: GeneralPrompts | None = None
-) -> None:
-    """The longest prompt must fit the model's context and the memory; rewards must be callable. Raises what is not."""
-    prompts = [*task.all_prompts(), *(general.all_prompts() if general is not None else ())]
-    longest_prompt(policy, recipe.rollout, recipe.seed, prompts)
-    check_rewards(recipe.rewards, {prompt.language for prompt in prompts}, pool)

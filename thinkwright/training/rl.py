@@ -40,7 +40,7 @@ from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
 from thinkwright.training.rollout_metrics import account, group_metrics, interruption_metrics, speed_metrics
-from thinkwright.training.step_sampler import StepSampler, check_budget
+from thinkwright.training.step_sampler import StepSampler
 from thinkwright.training.teacher_traces import TeacherTraces, drawn_alone
 from thinkwright.training.update import Updater
 from thinkwright.types import EvaluationResult, Metrics, RolloutGroup, TrainingGroup
@@ -106,7 +106,6 @@ class RLTrainer:
         if recipe.critic is not None:
             self.critic = Critic(policy, recipe.critic, recipe.optimizer, recipe.seed)
         self._advantages_of = returns if self.critic is not None else advantage_of(recipe.algorithm.advantage)
-        check_budget(recipe, policy)
         if recipe.optimizer.recompute_activations:
             recompute_activations(self.learner)
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
