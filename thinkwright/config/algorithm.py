@@ -6,7 +6,15 @@ compute, and from which paper, stands there.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from thinkwright.config.section import FUNCTION, Section, Share
 
@@ -114,6 +122,12 @@ class Algorithm(Section):
     def _settings(self, defaults: dict[str, Any]) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in defaults}
         return {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+
+    @model_serializer(mode="wrap")
+    def _with_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was run: the settings that are heeded with the values they have, be they defaults."""
+        loss = self.loss_settings() if self.mini_batches > 1 or self.loss == "dppo" else {}
+        return write(self) | loss | self.entropy_settings()
 
     @model_validator(mode="after")
     def _options_have_effect(self) -> "Algorithm":
