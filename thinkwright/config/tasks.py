@@ -77,7 +77,7 @@ class RequestsTask(Section):
 
 
 class NamedTask(Section):
-    """A data set the package knows by name, from a folder or from the Hub (docs/rewards.md lists them)."""
+    """A data set the package knows by name, from a folder or from the Hub (docs/rewards/tasks.md lists them)."""
 
     type: Literal["named"]
     name: SetName
