@@ -1,6 +1,6 @@
 """The RL loop: task -> prompts -> rollouts -> rewards -> advantages -> batch -> update.
 
-DeepSeek-R1-Zero (arXiv:2501.12948, section 2.2) on one machine. The only file that sees every noun of the flow.
+DeepSeek-R1-Zero (arXiv:2501.12948, section 2.2). The first half of a step, prompts to rewards, is ``step_sampler.py``.
 """
 
 import time
