@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz audit docs bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
 demo: $(STAMP)
@@ -65,6 +65,11 @@ docs:
 		&& .venv-docs/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement docs/requirements.txt \
 		&& cp docs/requirements.txt .venv-docs/.installed; }
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --clean
+
+## The wheel in empty environments of these Pythons: it runs, and names the extras that are not there (some minutes each).
+PYTHONS ?= $(PYTHON)
+package: $(STAMP)
+	$(BIN)/python scripts/check_package.py --pythons $(PYTHONS)
 
 ## Known holes in the packages of both locks, by PyPI's list (needs the network; a package that it cannot look up fails).
 audit:

@@ -122,7 +122,9 @@ def _parquet_rows(path: Path, key: str) -> Iterator[tuple[int, Row]]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise DataError(f"{path}: Parquet files need pyarrow; pip install pyarrow, or give JSON lines") from error
+        raise DataError(
+            f"{path}: Parquet files need pyarrow; pip install 'thinkwright[hub]', or give JSON lines"
+        ) from error
     number = 0
     try:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
@@ -142,7 +144,9 @@ def _hub_rows(address: str, key: str) -> Iterator[tuple[int, Row]]:
     try:
         from datasets import load_dataset
     except ImportError as error:
-        raise DataError(f"{address}: the Hub needs `datasets`; pip install datasets, or give a local file") from error
+        raise DataError(
+            f"{address}: the Hub needs `datasets`; pip install 'thinkwright[hub]', or give a local file"
+        ) from error
     *name, split = parts
     try:
         rows: Any = load_dataset(*name, split=split)
