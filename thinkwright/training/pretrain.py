@@ -23,7 +23,7 @@ from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.models.tokenizer import train_tokenizer
-from thinkwright.run_folder import append_event, append_jsonl, truncate_jsonl
+from thinkwright.run_folder import append_event, append_jsonl, drop_later
 from thinkwright.tasks.tiny_world.corpus import Document, documents
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.interrupt import StopRequest
@@ -77,13 +77,13 @@ class PretrainTrainer:
         self._started = time.monotonic()
 
     def resume(self, display: Display) -> None:
-        """Take up the newest whole checkpoint, if any."""
+        """Take up the newest whole checkpoint, if any, and drop from the run folder what came after it."""
         found = newest_checkpoint(self.folder / "checkpoints")
         if found is not None:
             self.progress, checkpoint = found.progress, found.path
             self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors))
             self._started = time.monotonic() - self.progress.wall_seconds
-        truncate_jsonl(self.folder / "metrics.jsonl", self.progress.next_step)
+        drop_later(self.folder, self.progress.next_step)
         tell_damage(self.folder, found, display)
 
     def train(self, display: Display, stop: StopRequest) -> None:
