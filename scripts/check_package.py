@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--pythons", nargs="+", default=[sys.executable])
     parser.add_argument("--out", type=Path, default=Path("build/package"))
     options = parser.parse_args()
-    shutil.rmtree(options.out, ignore_errors=True)
+    for made in (options.out, Path("build/lib")):  # a build takes along what an earlier one left
+        shutil.rmtree(made, ignore_errors=True)
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(options.out), ".")
     (wheel,) = options.out.glob("*.whl")
     size = wheel.stat().st_size

@@ -55,7 +55,7 @@ def test_what_a_killed_write_left_does_not_make_a_folder_taken(tmp_path: Path) -
 def test_a_run_is_resumed_with_the_same_recipe_however_it_is_laid_out(tmp_path: Path) -> None:
     create_run_folder(tmp_path, RECIPE, resume=False)
     create_run_folder(tmp_path, json.dumps(json.loads(RECIPE), indent=4), resume=True)
-    assert (tmp_path / "recipe.json").read_text(encoding="utf-8") == RECIPE
+    assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8")) == json.loads(RECIPE)
 
 
 def test_resuming_with_another_recipe_lists_the_differing_keys_with_both_values(tmp_path: Path) -> None:
@@ -248,6 +248,7 @@ def test_a_run_is_resumed_with_other_means_to_the_same_result(tmp_path: Path) ->
     create_run_folder(tmp_path, json.dumps(recipe), resume=False)
     smaller = {"optimizer": {"lr": 1e-6, "micro_batch_tokens": 512}, "rollout": {"slots": 8}, "checkpoint_steps": 5}
     create_run_folder(tmp_path, json.dumps(smaller), resume=True)
+    assert json.loads((tmp_path / "recipe.json").read_text()) == smaller, "what it goes on with is told"
     with pytest.raises(RunFolderError, match=r"optimizer.lr: 1e-06 in the folder, 1e-05 now"):
         create_run_folder(tmp_path, json.dumps(smaller | {"optimizer": {"lr": 1e-5}}), resume=True)
 

@@ -40,7 +40,8 @@ _REMEDIES = {
 
 
 def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
-    """Make the folder and write ``recipe.json``, unless it is there to be resumed; hold it for this process.
+    """Make the folder, hold it for this process, and write ``recipe.json``: of a resumed run, with other means to the
+    same result if such are given.
 
     Raises as ``check_run_folder`` and ``take_folder``.
     """
@@ -48,7 +49,7 @@ def create_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
     take_folder(path)
     if not resume:
         check_run_folder(path, recipe_json, resume=False)  # another process may have made it in between
-        write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
+    write_bytes_atomic(path / RECIPE_FILE, recipe_json.encode())
 
 
 def take_folder(path: Path) -> None:
@@ -64,7 +65,7 @@ def check_run_folder(path: Path, recipe_json: str, *, resume: bool) -> None:
     """See that a folder can be made there; or, to resume, that it is a run of the same recipe. Touches nothing.
 
     Raises RunFolderError for a folder that holds something already, for one that holds no run to resume, and for a
-    recipe that differs from the one the run began with; how a served model is reached and what mirrors it may differ.
+    recipe that would give another result than the one the run began with (``config/deciding.py``).
     """
     if resume:
         _check_same_recipe(path / RECIPE_FILE, json.loads(recipe_json))

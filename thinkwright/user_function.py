@@ -32,6 +32,8 @@ def problem_with(name: str, form: str, num_arguments: int) -> str | None:
         return "must be a plain function, neither async nor a generator"
     try:
         inspect.signature(function).bind(*[None] * num_arguments)
-    except (TypeError, ValueError) as error:
+    except ValueError:
+        return None  # a compiled one does not say what it takes
+    except TypeError as error:
         return f"cannot be called as {form}: {error}; give it just that"
     return None

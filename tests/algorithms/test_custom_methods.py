@@ -89,6 +89,11 @@ def test_what_is_no_loss_is_refused(module: str, function: str, message: str) ->
         policy_loss_of(f"{module}:{function}")
 
 
+def test_a_compiled_function_is_tried_though_it_does_not_say_what_it_takes() -> None:
+    with pytest.raises(RecipeError, match="torch:relu, tried on a small example, raised TypeError"):
+        policy_loss_of("torch:relu")
+
+
 def test_a_module_that_is_not_there_is_named() -> None:
     with pytest.raises(RecipeError, match=r"nowhere_at_all.*run from the folder that the module is in"):
         policy_loss_of("nowhere_at_all:loss")

@@ -3,10 +3,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from thinkwright.config.algorithm import Algorithm
+from thinkwright.config.deciding import deciding
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.load import load_recipe, parse_recipe, presets, resolved_json, shipped_recipes
 from thinkwright.config.pipeline import load_pipeline
@@ -374,3 +376,19 @@ def test_the_written_recipe_holds_the_settings_that_are_heeded(override: str, ex
     assert expected.items() <= written["algorithm"].items()
     again = parse_recipe("recipe.json", written)
     assert resolved_json(again) == resolved_json(recipe)
+
+
+def test_a_recipe_of_an_earlier_version_decides_the_same() -> None:
+    now = json.loads(resolved_json(load_recipe("tiny/r1-zero")))
+    earlier = now | {"algorithm": now["algorithm"] | {"clip_low": None, "clip_high": None}}
+    assert deciding(earlier) == deciding(now)
+    assert deciding(now | {"algorithm": now["algorithm"] | {"clip_low": 0.1}}) != deciding(now)
+
+
+def test_passes_decide_where_tokens_are_told_apart_within_them() -> None:
+    def of(entropy: str, tokens: int) -> dict[str, Any]:
+        overrides = [f"algorithm.entropy={entropy}", f"optimizer.micro_batch_tokens={tokens}"]
+        return deciding(json.loads(resolved_json(load_recipe("tiny/r1-zero", overrides))))
+
+    assert of("none", 512) == of("none", 4096)
+    assert of("high_entropy", 512) != of("high_entropy", 4096)

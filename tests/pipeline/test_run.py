@@ -181,7 +181,13 @@ def test_help_and_recipe_errors_need_no_torch() -> None:
 
 
 @pytest.mark.parametrize("verb", ["run", "doctor"])
-def test_a_method_that_is_not_there_is_refused_before_a_row_is_examined(verb: str, tmp_path: Path) -> None:
+def test_a_method_that_is_not_there_is_refused_before_a_row_is_examined(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def examined(*_: object, **__: object) -> None:
+        pytest.fail("rows were examined")
+
+    monkeypatch.setattr("thinkwright.pipeline.rl.check_up", examined)
     command = [sys.executable, "-m", "thinkwright", verb, "tiny/r1-zero", "algorithm.loss=no_such_module:f"]
     done = run([*command, "--out", str(tmp_path / "out")], expect=1)
     assert "algorithm.loss: no_such_module:f: No module named 'no_such_module'" in done.stderr

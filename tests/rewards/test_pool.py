@@ -17,6 +17,7 @@ import pytest
 
 from thinkwright.errors import GraderError
 from thinkwright.rewards.pool import Job, Task, WorkerPool
+from thinkwright.rewards.sandbox import sandbox_problem
 from thinkwright.rewards.staff import Nursery, Worker
 
 POISON = "tests.rewards.poison:VERIFIERS"
@@ -256,7 +257,7 @@ def test_programs_are_not_graded_without_a_sandbox_unless_the_recipe_asks_for_it
         assert pool.grade([job])[0].score == 1.0
 
 
-@pytest.mark.skipif(sys.platform != "linux" or shutil.which("bwrap") is None, reason="needs bubblewrap")
+@pytest.mark.skipif(sandbox_problem() is not None, reason="needs bubblewrap")
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

@@ -29,6 +29,10 @@ def main() -> None:
     for room in (0, 20_000, 100_000, 150_000):
         for name, write in writers.items():
             print(json.dumps({"room": room, "writer": name} | attempt(disk, room, write)))
+    # Just enough for the tensors: it is what comes after them that finds no room.
+    size = sum(path.stat().st_size for path in (disk / "checkpoints/step_000001").glob("*.safetensors"))
+    room = -(-size // 4096) * 4096
+    print(json.dumps({"room": room, "writer": "progress"} | attempt(disk, room, writers["checkpoint"])))
 
 
 def attempt(disk: Path, room: int, write: Callable[[], object]) -> dict[str, object]:

@@ -86,8 +86,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def differences(before: Manifest, now: Manifest) -> list[str]:
-    """In words, what of the origin has changed; how a served model is reached and where metrics are mirrored is no part
-    of it."""
+    """In words, what of the origin has changed that decides the result (``config/deciding.py``)."""
     old, new = _flat(deciding(before.recipe)), _flat(deciding(now.recipe))
     changed = [
         f"{key}: {json.dumps(old.get(key))} before, {json.dumps(new.get(key))} now"

@@ -205,7 +205,7 @@ def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say,
     started = time.monotonic()
     recipe, resume = resolve(place.stage, folders), (place.folder / RECIPE_FILE).is_file()
     if resume:
-        # By its manifest the recipe is the same; only the pipeline's folder may have another path now.
+        # By its manifest the recipe gives the same; only the pipeline's folder may have another path now.
         write_bytes_atomic(place.folder / RECIPE_FILE, resolved_json(recipe).encode())
     summary = run_recipe(recipe, place.folder, resume=resume, argv=argv, ray=ray)
     if summary["status"] == FINISHED:

@@ -48,7 +48,7 @@ class Nursery:
         environment = {
             **os.environ,
             **variables,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
             "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": "1",
         }

@@ -93,7 +93,7 @@ def save_checkpoint(
         if ranks.is_first:
             os.replace(partial, target)
             sync_folder(folder)
-    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+    except (OSError, RuntimeError, SafetensorError, CheckpointException, RunFolderError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise RunFolderError(
             f"{target}: cannot write the checkpoint ({_cause(error)}); free space there, then --resume"
