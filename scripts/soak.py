@@ -21,9 +21,10 @@ from statistics import median
 
 import psutil
 
-SETTINGS = ["steps=1000000", "optimizer.lr=1e-6", "optimizer.decay=constant", "gate=default", "checkpoint_steps=20"]
+SETTINGS = ["steps=1000000", "optimizer.lr=1e-12", "optimizer.decay=constant", "gate=default", "checkpoint_steps=20"]
 SETTINGS += ["evaluation.every_steps=50", "rewards.max_error_share=1.0", "machine.threads=1"]
 SETTINGS += ["rollout.engines.count=1", "rollout.engines.deadline_seconds=20"]
+"""The policy stays as it is: completions that grow longer would take more memory by right."""
 LOOK_SECONDS, FAULT_SECONDS = 5.0, 20.0
 WARM_SHARE = 1 / 12
 """Of the whole time: what is read before then does not count."""
