@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -102,15 +103,17 @@ def test_a_longer_prompt_or_other_settings_wait_for_their_turn(small: Policy, fo
 
 
 def test_weights_that_come_on_the_way_draw_the_tokens_after_them(small: Policy, folder: Path) -> None:
-    before = NativeEngine(small).generate(REQUESTS, LONG, 0)
-    with fleet_of(small, folder) as fleet:
+    # Three lots, one after the other: weights that come after the first meet the second under way.
+    requests, longer = REQUESTS[:6], replace(LONG, max_tokens=400)
+    before = NativeEngine(small).generate(requests, longer, 0)
+    with fleet_of(small, folder, slots=8) as fleet:
         groups: dict[int, Group] = {}
-        for index, group in fleet.stream(REQUESTS, LONG, 0):
+        for index, group in fleet.stream(requests, longer, 0):
             groups[index] = group
             if len(groups) == 1:
                 change(small, 0.8)
                 fleet.take_weights(7)
-        after = NativeEngine(small).generate(REQUESTS, LONG, 7)
+        after = NativeEngine(small).generate(requests, longer, 7)
     continued = [(i, m) for i, group in groups.items() for m, r in enumerate(group) if r.version_changes]
     assert continued
     for i, m in continued:
