@@ -6,6 +6,7 @@ import socket
 import textwrap
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -312,7 +313,9 @@ def test_a_daemon_of_the_first_run_is_not_there_in_the_second(is_left_alone: Cal
         print(len(known))
         """
     gold = json.dumps({"inputs": ["", ""], "outputs": ["3", "3"]})
-    assert stdin_stdout.VERIFIER.grade(textwrap.dedent(program), gold) == 1.0
+    with ThreadPoolExecutor(4) as graders:  # on a busy machine what was killed takes its time to go
+        scores = list(graders.map(lambda _: stdin_stdout.VERIFIER.grade(textwrap.dedent(program), gold), range(12)))
+    assert scores == [1.0] * 12
     assert is_left_alone()
 
 

@@ -84,6 +84,8 @@ def run_calls(request: "dict[str, Any]", namespace: "dict[str, Any]", answers: i
         os.close(read_end)
         _end_processes(process_id, is_alone)
         os.waitpid(process_id, 0)
+        if is_alone:
+            _wait_until_alone()
         if loaded != "loaded":  # a program that fails by itself would fail again
             for remaining in range(index, num_calls):
                 write_frame(answers, remaining, "raised" if loaded == "done" else loaded, b"")
@@ -130,6 +132,8 @@ def run_script(request: "dict[str, Any]", input_file: int, is_alone: bool) -> tu
     _end_processes(process_id, is_alone)
     if exit_status is None:
         os.waitpid(process_id, 0)
+    if is_alone:
+        _wait_until_alone()
     if len(body) > request["max_bytes"]:
         return "too_long", b""
     if exit_status is None:
@@ -185,6 +189,17 @@ def _end_processes(process_id: int, is_alone: bool) -> None:
             kill(target, SIGKILL)
         except OSError:
             continue  # nothing was left
+
+
+def _wait_until_alone() -> None:
+    """What was killed is there until process 1 has reaped it, and the next run must find nothing of this one."""
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            os.kill(-1, SIGKILL)
+        except OSError:
+            return  # nothing is left
+        time.sleep(0.0005)
 
 
 def _be_the_caller(
