@@ -29,7 +29,7 @@ from thinkwright.models.shipped import SHIPPED
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of
 from thinkwright.training.update import Updater
-from thinkwright.types import TrainingGroup
+from thinkwright.types import TrainingGroup, TrainingMember
 
 SHAPE = Shape(layers=12, hidden=1024, intermediate=2816, heads=16, kv_heads=4, vocab_size=32_000)
 GROUPS, GROUP_SIZE, PROMPT, COMPLETION = 2, 4, 64, 64
@@ -89,11 +89,11 @@ def _groups() -> list[TrainingGroup]:
 
     return [
         TrainingGroup(
-            prompt_ids=ids(PROMPT),
-            completions=tuple(ids(COMPLETION) for _ in range(GROUP_SIZE)),
-            rollout_logprobs=((-10.0,) * COMPLETION,) * GROUP_SIZE,
-            advantages=tuple(1.0 if i % 2 else -1.0 for i in range(GROUP_SIZE)),
-            is_counted=(True,) * GROUP_SIZE,
+            ids(PROMPT),
+            tuple(
+                TrainingMember(ids(COMPLETION), (-10.0,) * COMPLETION, 0.0, (1.0 if i % 2 else -1.0,) * COMPLETION)
+                for i in range(GROUP_SIZE)
+            ),
         )
         for _ in range(GROUPS)
     ]

@@ -147,7 +147,7 @@ def ours(shape: Shape, scale: Scale, machine: Machine) -> dict[str, Any]:
 
     def sample(step: int) -> list[tuple[Rollout, ...]]:
         settings = SamplingSettings(scale.plan.group_size, scale.plan.longest, 1.0, seed=0, step=step, ignore_end=True)
-        return engine.generate(requests, settings, step)
+        return engine.generate(requests, settings)
 
     sample(0)
     rollout_seconds, sampled = machine.seconds(lambda: sample(1))

@@ -28,7 +28,7 @@ from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
-from thinkwright.types import Rollout, TrainingGroup
+from thinkwright.types import Rollout, TrainingGroup, TrainingMember
 
 TOKENS_PER_POINT = 8192
 """Completion tokens of a point, as near as whole groups come to it, on the axes that do not say how many groups."""
@@ -119,11 +119,11 @@ def groups_of(requests: list[RolloutRequest], sampled: list[tuple[Rollout, ...]]
     """Sampled groups with advantages of one half each sign."""
     return [
         TrainingGroup(
-            prompt_ids=request.prompt_ids,
-            completions=tuple(rollout.token_ids for rollout in group),
-            rollout_logprobs=tuple(rollout.logprobs for rollout in group),
-            advantages=tuple(1.0 if i % 2 else -1.0 for i in range(len(group))),
-            is_counted=(True,) * len(group),
+            request.prompt_ids,
+            tuple(
+                TrainingMember(own.token_ids, own.logprobs, 0.0, (1.0 if i % 2 else -1.0,) * len(own.token_ids))
+                for i, own in enumerate(group)
+            ),
         )
         for request, group in zip(requests, sampled, strict=True)
     ]
@@ -143,7 +143,7 @@ def measure(point: Point, repeats: int) -> dict[str, float]:
     for step in range(repeats + 1):
         settings = SamplingSettings(point.group_size, point.completion, 1.0, seed=0, step=step, ignore_end=True)
         start = time.perf_counter()
-        sampled = engine.generate(requests, settings, step)
+        sampled = engine.generate(requests, settings)
         sampled_at = time.perf_counter()
         updater.update(groups_of(requests, sampled), 1e-6, 1.0)
         times.append((sampled_at - start, time.perf_counter() - sampled_at))

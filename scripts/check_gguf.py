@@ -108,7 +108,7 @@ def _native(subject: Subject, prompts: tuple[Prompt, ...], start: str = "") -> R
     ]
     # The engine draws; at this temperature the likeliest token has all of the probability.
     settings = SamplingSettings(1, MAX_TOKENS, 1e-4, seed=0, step=0)
-    groups = NativeEngine(policy, 256).generate(requests, settings, 0)
+    groups = NativeEngine(policy, 256).generate(requests, settings)
     return [(p, group[0].text, len(group[0].token_ids)) for p, group in zip(prompts, groups, strict=True)]
 
 

@@ -92,7 +92,7 @@ def _compare(folder: Path, prompts: list[str], found: dict[str, Any]) -> int:
     ids = [tuple(policy.tokenizer.encode(text, add_special_tokens=False)) for text in prompts]
     settings = SamplingSettings(1, MAX_TOKENS, 1.0, seed=0, step=0, top_k=1)
     requests = [RolloutRequest(str(number), one) for number, one in enumerate(ids)]
-    ours = [list(group[0].token_ids) for group in NativeEngine(policy, 256).generate(requests, settings, 0)]
+    ours = [list(group[0].token_ids) for group in NativeEngine(policy, 256).generate(requests, settings)]
     theirs = found["replies"]
     num_same = sum(a == b for a, b in zip(ours, theirs, strict=True))
     gaps = [gap for one, reply in zip(ids, theirs, strict=True) for gap in token_gaps(policy, list(one), reply)]

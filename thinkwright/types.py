@@ -80,25 +80,38 @@ class RolloutGroup:
 
 
 @dataclass(frozen=True)
-class TrainingGroup:
-    """A group ready for the update: token ids, sampling log-probabilities, and an advantage per completion."""
+class TrainingMember:
+    """A completion of n tokens as the update reads it."""
 
-    prompt_ids: tuple[int, ...]
-    completions: tuple[tuple[int, ...], ...]
-    rollout_logprobs: tuple[tuple[float, ...], ...]
+    token_ids: tuple[int, ...]
+    rollout_logprobs: tuple[float, ...]
+    """Log-probability of each token when it was sampled."""
+    reward: float
+    """What a critic learns to foretell; 0 where it does not count."""
     advantages: tuple[float, ...]
-    is_counted: tuple[bool, ...]
-    """False for a completion that takes no part in baseline and loss: one that was not graded, or a truncated one if
-    the recipe says so."""
-    token_advantages: tuple[tuple[float, ...], ...] | None = None
-    """A critic's, for each token; None where a completion's advantage is that of all its tokens."""
-    is_taught: tuple[bool, ...] | None = None
-    """True for a teacher's trace; None where the policy drew all."""
-    is_drawn: tuple[tuple[bool, ...], ...] | None = None
+    """Of each token; those that a group's rewards give are the same for all tokens of a completion."""
+    is_counted: bool = True
+    """False where it takes no part in baseline and loss: it was not graded, or is truncated and the recipe says so."""
+    is_taught: bool = False
+    """Whether it is a teacher's trace."""
+    is_drawn: tuple[bool, ...] | None = None
     """False for tokens that were given, which are not learned from; None where all were drawn."""
-    old_logprobs: tuple[tuple[float, ...], ...] | None = None
+    old_logprobs: tuple[float, ...] | None = None
     """Log-probabilities under the trainer before the step's first update, where another program sampled; None where
     those of the sampling are the trainer's own."""
+
+
+@dataclass(frozen=True)
+class TrainingGroup:
+    """A prompt's completions, ready for the update."""
+
+    prompt_ids: tuple[int, ...]
+    members: tuple[TrainingMember, ...]
+
+    @property
+    def completions(self) -> tuple[tuple[int, ...], ...]:
+        """The members' token ids."""
+        return tuple(member.token_ids for member in self.members)
 
 
 Metrics = dict[str, float]

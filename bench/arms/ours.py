@@ -17,7 +17,7 @@ from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
-from thinkwright.types import Rollout, TrainingGroup
+from thinkwright.types import Rollout, TrainingGroup, TrainingMember
 
 # TRL's defaults, so that both sides take the same kind of step.
 LEARNING_RATE, MAX_GRAD_NORM = 1e-6, 1.0
@@ -32,11 +32,11 @@ def training_groups(workload: Workload, sampled: list[tuple[Rollout, ...]], step
     advantages = group_std(rewards, torch.ones_like(rewards, dtype=torch.bool))
     return [
         TrainingGroup(
-            prompt_ids=tuple(prompt_ids),
-            completions=tuple(rollout.token_ids for rollout in group),
-            rollout_logprobs=tuple(rollout.logprobs for rollout in group),
-            advantages=tuple(row.tolist()),
-            is_counted=(True,) * len(group),
+            tuple(prompt_ids),
+            tuple(
+                TrainingMember(rollout.token_ids, rollout.logprobs, 0.0, (advantage,) * len(rollout.token_ids))
+                for rollout, advantage in zip(group, row.tolist(), strict=True)
+            ),
         )
         for prompt_ids, group, row in zip(workload.prompt_ids, sampled, advantages, strict=True)
     ]
@@ -72,7 +72,7 @@ def main() -> None:
             ignore_end=True,
         )
         start = time.perf_counter()
-        sampled = engine.generate(requests, settings, step)
+        sampled = engine.generate(requests, settings)
         sampled_at = time.perf_counter()
         groups = training_groups(workload, sampled, step)
         memory = PeakMemory() if measures_memory else None

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training_groups import training_group
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.lora import LoRASettings
 from thinkwright.distributed.sharding import copy_weights
@@ -22,16 +23,14 @@ from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.token_tree import pack_rows
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
-from thinkwright.types import TrainingGroup
 
 SETTINGS = LoRASettings(rank=4, alpha=8)
 IDS = (5, 9, 44, 301, 12, 80)
-GROUP = TrainingGroup(
+GROUP = training_group(
     prompt_ids=(5, 9, 44),
     completions=((7, 8, 9), (10, 11, 12, 13)),
     rollout_logprobs=((-6.0,) * 3, (-6.0,) * 4),
     advantages=(1.0, -1.0),
-    is_counted=(True, True),
 )
 
 

@@ -13,6 +13,6 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 def test_recorded_steps_draw_the_same_tokens(model_folder, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = load_policy(str(model_folder("qwen3")), device=torch.device("cuda"), dtype=torch.float32)
-    recorded = tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS, 0))
+    recorded = tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS))
     monkeypatch.setattr(cuda_graphs, "RECORD_AT_USE", 10**9)
-    assert tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS, 0)) == recorded
+    assert tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS)) == recorded

@@ -75,11 +75,12 @@ def kill(engine: Engine) -> None:
 def test_one_process_samples_what_the_trainers_own_engine_does_bit_for_bit(small: Policy, folder: Path) -> None:
     native = NativeEngine(small, slots=16)
     with fleet_of(small, folder) as fleet:
-        assert fleet.generate(REQUESTS, SETTINGS, 0) == native.generate(REQUESTS, SETTINGS, 0)
+        assert fleet.generate(REQUESTS, SETTINGS) == native.generate(REQUESTS, SETTINGS)
         change(small, 0.8)
         fleet.take_weights(2)
-        newer = fleet.generate(REQUESTS, SETTINGS, 2)
-        assert newer == native.generate(REQUESTS, SETTINGS, 2)
+        native.take_weights(2)
+        newer = fleet.generate(REQUESTS, SETTINGS)
+        assert newer == native.generate(REQUESTS, SETTINGS)
         assert {rollout.policy_version for group in newer for rollout in group} == {2}
 
 
@@ -90,7 +91,7 @@ def test_a_longer_prompt_or_other_settings_wait_for_their_turn(small: Policy, fo
         found: dict[str, list[Group]] = {}
         calls = {"plain": (REQUESTS, SETTINGS), "longer": (longer, SETTINGS), "hotter": (REQUESTS, hotter)}
         threads = [
-            threading.Thread(target=lambda name=name, call=call: found.update({name: fleet.generate(*call, 0)}))
+            threading.Thread(target=lambda name=name, call=call: found.update({name: fleet.generate(*call)}))
             for name, call in calls.items()
         ]
         for thread in threads:
@@ -98,22 +99,24 @@ def test_a_longer_prompt_or_other_settings_wait_for_their_turn(small: Policy, fo
         for thread in threads:
             thread.join(60)
         for name, (requests, settings) in calls.items():
-            expected = NativeEngine(small, slots=16).generate(requests, settings, 0)
+            expected = NativeEngine(small, slots=16).generate(requests, settings)
             assert ids_of(found[name]) == ids_of(expected)
 
 
 def test_weights_that_come_on_the_way_draw_the_tokens_after_them(small: Policy, folder: Path) -> None:
     # Three lots, one after the other: weights that come after the first meet the second under way.
     requests, longer = REQUESTS[:6], replace(LONG, max_tokens=400)
-    before = NativeEngine(small).generate(requests, longer, 0)
+    before = NativeEngine(small).generate(requests, longer)
     with fleet_of(small, folder, slots=8) as fleet:
         groups: dict[int, Group] = {}
-        for index, group in fleet.stream(requests, longer, 0):
+        for index, group in fleet.stream(requests, longer):
             groups[index] = group
             if len(groups) == 1:
                 change(small, 0.8)
                 fleet.take_weights(7)
-        after = NativeEngine(small).generate(requests, longer, 7)
+        native = NativeEngine(small)
+        native.take_weights(7)
+        after = native.generate(requests, longer)
     continued = [(i, m) for i, group in groups.items() for m, r in enumerate(group) if r.version_changes]
     assert continued
     for i, m in continued:
@@ -131,12 +134,12 @@ def test_weights_that_come_on_the_way_draw_the_tokens_after_them(small: Policy, 
 
 
 def test_engines_killed_at_random_change_nothing_and_lose_nothing(small: Policy, folder: Path) -> None:
-    expected = NativeEngine(small).generate(REQUESTS, LONG, 0)
+    expected = NativeEngine(small).generate(REQUESTS, LONG)
     with fleet_of(small, folder, count=2, slots=8) as fleet:
         found: list[int] = []
         groups: dict[int, Group] = {}
         killed: set[int] = set()
-        for index, group in fleet.stream(REQUESTS, LONG, 0):
+        for index, group in fleet.stream(REQUESTS, LONG):
             found.append(index)
             groups[index] = group
             if len(found) in (1, 4) and (engines := fleet.engines()):
@@ -153,8 +156,8 @@ def test_engines_killed_at_random_change_nothing_and_lose_nothing(small: Policy,
 def test_an_engine_that_hangs_is_replaced(small: Policy, folder: Path) -> None:
     with fleet_of(small, folder, deadline=2) as fleet:
         os.kill(pid_of(fleet.engines()[0]), signal.SIGSTOP)
-        groups = fleet.generate(REQUESTS, SETTINGS, 0)
-        assert groups == NativeEngine(small).generate(REQUESTS, SETTINGS, 0)
+        groups = fleet.generate(REQUESTS, SETTINGS)
+        assert groups == NativeEngine(small).generate(REQUESTS, SETTINGS)
         assert fleet.num_replaced == 1
 
 
@@ -185,7 +188,7 @@ def test_engines_that_never_come_to_anything_end_the_call(
         killer.start()
         try:
             with pytest.raises(EndpointError, match=told):
-                fleet.generate(REQUESTS[:1], LONG, 0)
+                fleet.generate(REQUESTS[:1], LONG)
         finally:
             done.set()
             killer.join()
@@ -197,7 +200,7 @@ def test_a_standing_engine_is_found_whatever_waits_for_it(small: Policy, folder:
     many = [RolloutRequest(f"p{i}" * 300, (*HEAD, 50 + i)) for i in range(300)]
     with fleet_of(small, folder, slots=300, deadline=4) as fleet:
         os.kill(pid_of(fleet.engines()[0]), signal.SIGSTOP)
-        assert len(fleet.generate(many, settings, 0)) == 300
+        assert len(fleet.generate(many, settings)) == 300
         assert fleet.num_replaced == 1
 
 
@@ -207,12 +210,12 @@ def test_a_model_of_many_weights_reaches_its_engine(tmp_path: Path) -> None:
     with fleet_of(policy, folder) as fleet:
         change(policy, 0.9)
         fleet.take_weights(1)
-        assert fleet.generate(REQUESTS[:2], SETTINGS, 1) == NativeEngine(policy).generate(REQUESTS[:2], SETTINGS, 1)
+        assert fleet.generate(REQUESTS[:2], SETTINGS) == NativeEngine(policy).generate(REQUESTS[:2], SETTINGS)
 
 
 def test_nothing_is_left_behind(small: Policy, folder: Path) -> None:
     with fleet_of(small, folder, count=2) as fleet:
-        fleet.generate(REQUESTS, SETTINGS, 0)
+        fleet.generate(REQUESTS, SETTINGS)
         numbers = [pid_of(engine) for engine in fleet.engines()]
     deadline = time.monotonic() + 10
     while any(map(psutil.pid_exists, numbers)) and time.monotonic() < deadline:
@@ -230,7 +233,7 @@ def test_memory_that_holds_no_completion_is_refused(small: Policy, folder: Path)
     with EngineFleet(small, ProcessSource([start]), 1, 4, 60) as fleet:
         fleet.take_weights(0)
         with pytest.raises(ModelError, match="sampling needs"):
-            fleet.generate(REQUESTS, SETTINGS, 0)
+            fleet.generate(REQUESTS, SETTINGS)
 
 
 def test_an_engine_with_other_packages_is_refused(small: Policy, folder: Path) -> None:

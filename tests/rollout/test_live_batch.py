@@ -213,7 +213,7 @@ def test_an_answer_is_the_one_that_a_call_of_the_engine_gives(policy: Policy) ->
             requests[client.batch.add(request, settings)] = request, settings
     client.finish()
     for i, (request, live) in requests.items():
-        ((rollout,),) = NativeEngine(policy).generate([request], live.sampling_settings(), policy_version=0)
+        ((rollout,),) = NativeEngine(policy).generate([request], live.sampling_settings())
         answer = client.answers[i]
         assert (answer.ids, answer.end) == (rollout.token_ids, rollout.finish_reason)
         logprobs = [token.logprob for token in answer.tokens]

@@ -46,7 +46,9 @@ def flat(groups: list[tuple[Rollout, ...]], field: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("slots", [3, 256])
 def test_stored_logprobs_equal_the_trainers_at_the_sampling_temperature_and_at_one(policy: Policy, slots: int) -> None:
-    groups = NativeEngine(often_ending(policy), slots).generate(REQUESTS, SETTINGS, policy_version=5)
+    engine = NativeEngine(often_ending(policy), slots)
+    engine.take_weights(5)
+    groups = engine.generate(REQUESTS, SETTINGS)
     tempered, plain = trainers_logprobs(policy, groups, 1.3), trainers_logprobs(policy, groups, 1.0)
     torch.testing.assert_close(flat(groups, "logprobs"), tempered, atol=1e-4, rtol=0)
     torch.testing.assert_close(flat(groups, "untempered_logprobs"), plain, atol=1e-4, rtol=0)
@@ -68,9 +70,9 @@ def test_the_compiled_kernel_gives_what_torch_operations_give(
     assert paged_kernel.is_available(policy.device, dtype), "there is a compiler, but the kernel does not compile"
     # Every token is forced, so that both see the same text, whatever the rounding.
     requests = [replace(request, forced_start=(7, 30, 200) * 23) for request in REQUESTS]
-    by_kernel = NativeEngine(policy, slots=5).generate(requests, SETTINGS, 0)
+    by_kernel = NativeEngine(policy, slots=5).generate(requests, SETTINGS)
     monkeypatch.setattr(running, "is_available", lambda *_: False)
-    by_torch = NativeEngine(policy, slots=5).generate(requests, SETTINGS, 0)
+    by_torch = NativeEngine(policy, slots=5).generate(requests, SETTINGS)
     tolerance = 1e-4 if dtype == torch.float32 else 0.15
     ours, theirs = (flat(groups, "untempered_logprobs")[flat(groups, "is_forced")] for groups in (by_kernel, by_torch))
     assert len(ours) == 12 * 69
@@ -80,11 +82,11 @@ def test_the_compiled_kernel_gives_what_torch_operations_give(
 def test_without_a_compiler_sampling_goes_on_in_torch_operations(
     policy: Policy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS, 0)
+    expected = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS)
     monkeypatch.setattr(paged_kernel, "COMPILERS", ("no-such-compiler",))
     paged_kernel.compiled.cache_clear()
     try:
-        groups = NativeEngine(policy).generate(REQUESTS, SETTINGS, 0)
+        groups = NativeEngine(policy).generate(REQUESTS, SETTINGS)
     finally:
         paged_kernel.compiled.cache_clear()
     assert "no C++ compiler" in caplog.text
@@ -92,7 +94,7 @@ def test_without_a_compiler_sampling_goes_on_in_torch_operations(
 
 
 def test_completions_end_once_at_the_end_token_or_are_truncated_at_the_limit(policy: Policy) -> None:
-    groups = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS, 0)
+    groups = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS)
     rollouts = [rollout for group in groups for rollout in group]
     assert len({len(rollout.token_ids) for rollout in rollouts}) > 3, (
         "lengths must differ for this test to mean anything"
@@ -108,18 +110,18 @@ def test_completions_end_once_at_the_end_token_or_are_truncated_at_the_limit(pol
 
 def test_samples_do_not_depend_on_batch_order_or_company(policy: Policy) -> None:
     engine = NativeEngine(often_ending(policy))
-    together = engine.generate(REQUESTS, SETTINGS, 0)
-    backwards = engine.generate(REQUESTS[::-1], SETTINGS, 0)[::-1]
-    alone = [engine.generate([request], SETTINGS, 0)[0] for request in REQUESTS]
+    together = engine.generate(REQUESTS, SETTINGS)
+    backwards = engine.generate(REQUESTS[::-1], SETTINGS)[::-1]
+    alone = [engine.generate([request], SETTINGS)[0] for request in REQUESTS]
     assert tokens_of(together) == tokens_of(backwards) == tokens_of(alone)
 
 
 def test_samples_depend_on_seed_step_and_member(policy: Policy) -> None:
     engine = NativeEngine(policy)
-    base = tokens_of(engine.generate(REQUESTS, SETTINGS, 0))
-    assert base == tokens_of(engine.generate(REQUESTS, SETTINGS, 0))
-    assert base != tokens_of(engine.generate(REQUESTS, replace(SETTINGS, seed=8), 0))
-    assert base != tokens_of(engine.generate(REQUESTS, replace(SETTINGS, step=4), 0))
+    base = tokens_of(engine.generate(REQUESTS, SETTINGS))
+    assert base == tokens_of(engine.generate(REQUESTS, SETTINGS))
+    assert base != tokens_of(engine.generate(REQUESTS, replace(SETTINGS, seed=8)))
+    assert base != tokens_of(engine.generate(REQUESTS, replace(SETTINGS, step=4)))
     assert len(set(base[0])) > 1
 
 
@@ -127,10 +129,10 @@ def test_samples_do_not_depend_on_slots_or_a_shared_prefix(policy: Policy) -> No
     often_ending(policy)
     prefix = tuple(range(50, 70))
     requests = [replace(request, prompt_ids=prefix + request.prompt_ids) for request in REQUESTS]
-    whole = NativeEngine(policy).generate(requests, SETTINGS, 0)
+    whole = NativeEngine(policy).generate(requests, SETTINGS)
     for slots in (1, 3, 7):
-        assert tokens_of(NativeEngine(policy, slots).generate(requests, SETTINGS, 0)) == tokens_of(whole)
-    alone = [NativeEngine(policy).generate([request], SETTINGS, 0)[0] for request in requests]
+        assert tokens_of(NativeEngine(policy, slots).generate(requests, SETTINGS)) == tokens_of(whole)
+    alone = [NativeEngine(policy).generate([request], SETTINGS)[0] for request in requests]
     assert tokens_of(alone) == tokens_of(whole)
 
 
@@ -145,7 +147,7 @@ def test_a_free_slot_is_filled_at_once(policy: Policy, monkeypatch: pytest.Monke
     monkeypatch.setattr(Completions, "append", counting)
     limits = ((70, 3, 5, 2), (4, 60, 2, 2), (1, 1, 9, 30))
     requests = [replace(request, max_tokens=row) for request, row in zip(REQUESTS, limits, strict=True)]
-    groups = NativeEngine(policy, slots=3).generate(requests, replace(SETTINGS, ignore_end=True), 0)
+    groups = NativeEngine(policy, slots=3).generate(requests, replace(SETTINGS, ignore_end=True))
     assert tuple(tuple(len(rollout.token_ids) for rollout in group) for group in groups) == limits
     total = sum(map(sum, limits))
     assert sum(sizes) == total
@@ -158,7 +160,7 @@ def test_a_free_slot_is_filled_at_once(policy: Policy, monkeypatch: pytest.Monke
 def test_groups_come_out_as_soon_as_they_are_complete(policy: Policy) -> None:
     limits = ((70, 1, 1, 1), (4, 4, 4, 4), (1, 1, 1, 30))
     requests = [replace(request, max_tokens=row) for request, row in zip(REQUESTS, limits, strict=True)]
-    order = [index for index, _ in NativeEngine(policy).stream(requests, replace(SETTINGS, ignore_end=True), 0)]
+    order = [index for index, _ in NativeEngine(policy).stream(requests, replace(SETTINGS, ignore_end=True))]
     assert order == [1, 2, 0]
 
 
@@ -175,31 +177,31 @@ def test_a_common_prefix_is_computed_once_until_the_weights_change(
         return hidden_states(self, tree, context)
 
     monkeypatch.setattr(Policy, "packed_hidden_states", recording)
-    before = engine.generate(requests, SETTINGS, 0)
+    before = engine.generate(requests, SETTINGS)
     assert [len(tokens) for tokens in read] == [20, 4 + 2 + 30]
-    engine.generate(requests, replace(SETTINGS, step=4), 0)
+    engine.generate(requests, replace(SETTINGS, step=4))
     assert [len(tokens) for tokens in read] == [20, 36, 36]
     with torch.no_grad():
         for param in policy.model.parameters():
             param.mul_(0.5)
-    after = engine.generate(requests, SETTINGS, 1)
+    after = engine.generate(requests, SETTINGS)
     assert len(read) == 5
     assert tokens_of(after) != tokens_of(before)
     torch.testing.assert_close(
-        flat(after, "logprobs"), flat(NativeEngine(policy).generate(requests, SETTINGS, 1), "logprobs")
+        flat(after, "logprobs"), flat(NativeEngine(policy).generate(requests, SETTINGS), "logprobs")
     )
 
 
 def test_prompts_are_read_in_several_passes_when_they_are_many(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = tokens_of(NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS, 0))
+    expected = tokens_of(NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS))
     monkeypatch.setattr(running, "READ_AHEAD_TOKENS", 5)
-    assert tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS, 0)) == expected
+    assert tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS)) == expected
 
 
 def test_forced_tokens_are_in_the_completion_and_marked(policy: Policy) -> None:
     start = (9, 8, 7)
     requests = [replace(request, forced_start=start) for request in REQUESTS]
-    groups = NativeEngine(policy).generate(requests, SETTINGS, 0)
+    groups = NativeEngine(policy).generate(requests, SETTINGS)
     for group in groups:
         for rollout in group:
             assert rollout.token_ids[:3] == start
@@ -215,7 +217,7 @@ def test_a_thought_that_takes_too_long_is_ended_and_others_are_left_alone(policy
     budget = ThinkingBudget(max_tokens=20, end="</think>", forced=tuple(end))
     settings = replace(SETTINGS, thinking_budget=budget, ignore_end=True)
     requests = [REQUESTS[0], replace(REQUESTS[1], forced_start=tuple(end))]
-    too_long, in_time = NativeEngine(policy).generate(requests, settings, 0)
+    too_long, in_time = NativeEngine(policy).generate(requests, settings)
     for rollout in too_long:
         assert rollout.token_ids[20 : 20 + len(end)] == tuple(end)
         assert [i for i, forced in enumerate(rollout.is_forced) if forced] == list(range(20, 20 + len(end)))
@@ -225,9 +227,9 @@ def test_a_thought_that_takes_too_long_is_ended_and_others_are_left_alone(policy
 
 
 def test_a_stop_text_ends_a_completion_with_the_token_that_completes_it(policy: Policy) -> None:
-    free = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True), 0)
+    free = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True))
     stop = free[0][0].text[10:13]
-    stopped = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True, stop=(stop,)), 0)
+    stopped = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True, stop=(stop,)))
     assert stopped[0][0].finish_reason == "stop"
     for group, whole in zip(stopped, free, strict=True):
         for rollout, full in zip(group, whole, strict=True):
@@ -239,7 +241,7 @@ def test_a_stop_text_ends_a_completion_with_the_token_that_completes_it(policy: 
 
 def test_cut_sampling_draws_only_likely_tokens_with_their_renormalized_logprobs(policy: Policy) -> None:
     settings = replace(SETTINGS, temperature=1.0, top_k=3, ignore_end=True, max_tokens=10)
-    groups = NativeEngine(policy).generate(REQUESTS, settings, 0)
+    groups = NativeEngine(policy).generate(REQUESTS, settings)
     cut, plain = flat(groups, "logprobs"), flat(groups, "untempered_logprobs")
     assert (cut > plain).all()
     torch.testing.assert_close(plain, trainers_logprobs(policy, groups, 1.0), atol=1e-4, rtol=0)
@@ -294,7 +296,7 @@ def test_the_first_uniforms_do_not_depend_on_how_many_are_drawn() -> None:
 
 def test_a_prompt_too_long_for_the_context_is_refused_with_the_numbers(policy: Policy) -> None:
     with pytest.raises(ModelError, match=r"prompt long has 1000 tokens; with 70 response tokens that is 1070.*1024"):
-        NativeEngine(policy).generate([RolloutRequest("long", (5,) * 1000)], SETTINGS, 0)
+        NativeEngine(policy).generate([RolloutRequest("long", (5,) * 1000)], SETTINGS)
 
 
 def test_a_call_that_does_not_fit_the_memory_is_refused_with_what_would(policy: Policy) -> None:
@@ -306,8 +308,8 @@ def test_a_call_that_does_not_fit_the_memory_is_refused_with_what_would(policy: 
         NativeEngine(policy, memory_bytes=budget - 1).check(REQUESTS, replace(SETTINGS, max_tokens=256))
     with pytest.raises(ModelError, match=r"of 300 tokens.*lower rollout.max_response_tokens to 256, or raise"):
         NativeEngine(policy, memory_bytes=budget).check(REQUESTS, replace(SETTINGS, max_tokens=300))
-    groups = NativeEngine(policy, memory_bytes=budget).generate(REQUESTS, SETTINGS, 0)
-    assert tokens_of(groups) == tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS, 0))
+    groups = NativeEngine(policy, memory_bytes=budget).generate(REQUESTS, SETTINGS)
+    assert tokens_of(groups) == tokens_of(NativeEngine(policy).generate(REQUESTS, SETTINGS))
 
 
 @pytest.mark.parametrize("wrong", [{"top_p": 0.0}, {"min_p": 2.0}, {"temperature": 0.0}, {"stop": ("",)}])
@@ -319,7 +321,7 @@ def test_settings_that_cannot_be_sampled_from_are_refused(wrong: dict) -> None:
 def test_a_forced_start_that_fills_the_completion_is_refused(policy: Policy) -> None:
     request = replace(REQUESTS[0], forced_start=(1,) * 70)
     with pytest.raises(ModelError, match="prompt a: the 70 tokens its completions begin with leave no room within 70"):
-        NativeEngine(policy).generate([request], SETTINGS, 0)
+        NativeEngine(policy).generate([request], SETTINGS)
 
 
 def tokens_of(groups: list[tuple[Rollout, ...]]) -> list[list[tuple[int, ...]]]:

@@ -75,14 +75,14 @@ def check_groups(groups: list[tuple[Rollout, ...]], version: int) -> None:
 
 
 def test_servers_draw_from_the_policy_and_from_its_new_weights(policy_here: Policy, engine: VLLMEngine) -> None:
-    groups = engine.generate(REQUESTS, SETTINGS, 0)
+    groups = engine.generate(REQUESTS, SETTINGS)
     check_groups(groups, 0)
     assert largest_gap(policy_here, groups) < 1e-3
     with torch.no_grad():
         for param in policy_here.model.parameters():
             param.mul_(0.8)
     engine.take_weights(5)
-    newer = engine.generate(REQUESTS, SETTINGS, 5)
+    newer = engine.generate(REQUESTS, SETTINGS)
     check_groups(newer, 5)
     assert largest_gap(policy_here, newer) < 1e-3
     assert largest_gap(policy_here, groups) > 0.1  # the old weights' completions are told apart
@@ -93,7 +93,7 @@ def test_a_killed_server_is_started_again_and_nothing_is_lost(policy_here: Polic
     server = engine._servers[0]
     assert server._process is not None
     victim, found = psutil.Process(server._process.pid), {}
-    for index, group in engine.stream(REQUESTS, SETTINGS, 6):
+    for index, group in engine.stream(REQUESTS, SETTINGS):
         found[index] = group
         if len(found) == 1 and victim.is_running():
             for process in [*victim.children(recursive=True), victim]:
@@ -102,7 +102,7 @@ def test_a_killed_server_is_started_again_and_nothing_is_lost(policy_here: Polic
     engine.take_weights(7)
     for process in [*psutil.Process(server._process.pid).children(recursive=True), psutil.Process(server._process.pid)]:
         process.kill()
-    groups = engine.generate(REQUESTS, SETTINGS, 7)
+    groups = engine.generate(REQUESTS, SETTINGS)
     check_groups(groups, 7)
     assert largest_gap(policy_here, groups) < 1e-3
     assert all(math.isfinite(logprob) for group in groups for rollout in group for logprob in rollout.logprobs)
@@ -119,7 +119,7 @@ def test_adapters_are_taken_alone_and_completions_end_by_those_they_began_with(t
     with open_engine(settings, policy, str(folder), tmp_path / "run", SINGLE, lora) as engine:
         engine.use_adapters(learner, str(folder))
         engine.take_weights(0)
-        first = engine.generate(REQUESTS, SETTINGS, 0)
+        first = engine.generate(REQUESTS, SETTINGS)
         check_groups(first, 0)
         assert largest_gap(policy, first) < 1e-3
         with torch.no_grad():
@@ -127,7 +127,7 @@ def test_adapters_are_taken_alone_and_completions_end_by_those_they_began_with(t
                 param.add_(0.2 * torch.randn_like(param))
         copy_weights(learner, policy)
         engine.take_weights(3)
-        newer = engine.generate(REQUESTS, SETTINGS, 3)
+        newer = engine.generate(REQUESTS, SETTINGS)
         check_groups(newer, 3)
         assert largest_gap(policy, newer) < 1e-3
         assert largest_gap(policy, first) > 0.1
@@ -137,7 +137,7 @@ def test_weights_that_come_on_the_way_are_told_by_token(policy_here: Policy, eng
     long = SamplingSettings(group_size=4, max_tokens=200, temperature=1.0, seed=0, step=0, ignore_end=True)
     engine.take_weights(20)
     threading.Timer(0.7, _change, args=(policy_here, engine)).start()
-    rollouts = [rollout for group in engine.generate(REQUESTS, long, 20) for rollout in group]
+    rollouts = [rollout for group in engine.generate(REQUESTS, long) for rollout in group]
     continued = [rollout for rollout in rollouts if rollout.version_changes]
     assert continued
     for rollout in continued:

@@ -78,7 +78,7 @@ def natively(prompt: str) -> Rollout:
     """The greedy completion by our engine, which the server must not change."""
     ids = tuple(policy().tokenizer.encode(prompt, add_special_tokens=False))
     settings = SamplingSettings(1, MAX_TOKENS, 1.0, seed=0, step=0, top_k=1)
-    return NativeEngine(policy(), 1).generate([RolloutRequest("one", ids)], settings, 0)[0][0]
+    return NativeEngine(policy(), 1).generate([RolloutRequest("one", ids)], settings)[0][0]
 
 
 def greedy_parts(prompt: str = PROMPT) -> tuple[str, str]:

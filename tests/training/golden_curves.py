@@ -61,8 +61,8 @@ def _updates(settings: dict[str, Any]) -> dict[str, list[float]]:
     updater = Updater(policy, reference, optimizer, found, 1.0, 4096, max_tokens=32)
     scored = with_advantages([_group(policy, number) for number in range(3)], found, group_std)
     groups = [
-        replace(group, rollout_logprobs=group.old_logprobs or (), old_logprobs=None)  # as if the policy had drawn them
-        for group in updater.with_old_logprobs(training_groups(scored))
+        replace(group, members=tuple(replace(m, rollout_logprobs=m.old_logprobs or ()) for m in group.members))
+        for group in updater.with_old_logprobs(training_groups(scored, found))  # as if the policy had drawn them
     ]
     rows = [updater.update(groups, lr=1e-5, max_grad_norm=1.0) for _ in range(8)]
     names = ("loss/total", "policy/kl", "policy/clip_fraction", "optim/grad_norm")

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.training_groups import training_group, with_members
 from thinkwright.cli import main
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.critic import Critic as Settings
@@ -22,9 +22,11 @@ from thinkwright.types import TrainingGroup
 
 CPU = torch.device("cpu")
 GROUPS = [
-    TrainingGroup((5, 9, 301), ((1, 2, 3, 4), (9, 8)), ((-3.0,) * 4, (-2.0, -6.0)), (1.0, 0.0), (True, True)),
-    TrainingGroup((3, 200), ((7,), (10, 11, 12)), ((-5.0,), (-3.0, -3.5, -4.5)), (0.0, 1.0), (True, True)),
-    TrainingGroup((3, 4, 5, 6), ((7, 7), (10, 11)), ((-5.0, -4.0), (-3.0, -3.5)), (1.0, 9.0), (True, False)),
+    training_group((5, 9, 301), ((1, 2, 3, 4), (9, 8)), ((-3.0,) * 4, (-2.0, -6.0)), (1.0, 0.0)),
+    training_group((3, 200), ((7,), (10, 11, 12)), ((-5.0,), (-3.0, -3.5, -4.5)), (0.0, 1.0)),
+    training_group(
+        (3, 4, 5, 6), ((7, 7), (10, 11)), ((-5.0, -4.0), (-3.0, -3.5)), (1.0, 9.0), is_counted=(True, False)
+    ),
 ]
 
 
@@ -42,23 +44,22 @@ def test_it_learns_what_reward_a_completion_comes_to(model_folder: Callable[[str
     assert before["critic/explained_variance"] < 0.1
     assert losses[-1] < 0.2 * losses[0]
     assert after["critic/explained_variance"] > 0.5
-    assert groups[2].token_advantages is not None
-    assert groups[2].token_advantages[1] == (0.0, 0.0)  # not counted
+    assert groups[2].members[1].advantages == (0.0, 0.0)  # not counted
 
 
 def test_where_all_rewards_are_alike_nothing_is_told_of_what_it_foretells(model_folder: Callable[[str], Path]) -> None:
-    alike = [replace(group, advantages=(1.0,) * len(group.advantages)) for group in GROUPS]
+    alike = [with_members(group, reward=(1.0,) * len(group.members)) for group in GROUPS]
     groups, told = critic_of(model_folder("qwen2")).judged(alike)
     assert told == {}
-    assert any(any(row) for row in groups[0].token_advantages or ())
+    assert any(any(member.advantages) for member in groups[0].members)
 
 
 def test_given_tokens_are_no_part_of_the_step_that_advantages_are_whitened_over(
     model_folder: Callable[[str], Path],
 ) -> None:
-    given = [replace(GROUPS[0], is_drawn=((True, True, False, False), (True, True))), *GROUPS[1:]]
+    given = [with_members(GROUPS[0], is_drawn=((True, True, False, False), (True, True))), *GROUPS[1:]]
     groups, _ = critic_of(model_folder("qwen2")).judged(given)
-    rows = [row for group in groups for row in group.token_advantages or ()]
+    rows = [member.advantages for group in groups for member in group.members]
     assert rows[0][2:] == (0.0, 0.0)
     assert sum(value for row in rows for value in row) == pytest.approx(0, abs=1e-4)
 
@@ -68,8 +69,8 @@ def test_advantages_do_not_depend_on_the_micro_batch_and_average_to_nothing(
 ) -> None:
     whole, _ = critic_of(model_folder("qwen2")).judged(GROUPS)
     cut, _ = critic_of(model_folder("qwen2"), micro_batch_tokens=1).judged(GROUPS)
-    rows = [row for group in whole for row in group.token_advantages or ()]
-    others = [row for group in cut for row in group.token_advantages or ()]
+    rows = [member.advantages for group in whole for member in group.members]
+    others = [member.advantages for group in cut for member in group.members]
     assert [value for row in rows for value in row] == pytest.approx([v for row in others for v in row], abs=1e-4)
     assert [len(row) for row in rows] == [4, 2, 1, 3, 2, 2]
     assert sum(value for row in rows for value in row) == pytest.approx(0, abs=1e-4)
@@ -85,13 +86,8 @@ def test_the_update_reads_each_tokens_own_advantage(model_folder: Callable[[str]
         updater.update(groups, lr=1e-3, max_grad_norm=1e9)
         return seen
 
-    alike = [
-        replace(g, token_advantages=tuple((a,) * len(c) for a, c in zip(g.advantages, g.completions, strict=True)))
-        for g in GROUPS
-    ]
-    split = [replace(alike[0], token_advantages=((1.0, -1.0, 1.0, -1.0), (0.5, 0.0))), *alike[1:]]
-    plain, same, other, cut = (gradient(g, n) for g, n in ((GROUPS, 999), (alike, 999), (split, 999), (split, 1)))
-    assert all(torch.equal(plain[name], same[name]) for name in plain)
+    split = [with_members(GROUPS[0], advantages=((1.0, -1.0, 1.0, -1.0), (0.5, 0.0))), *GROUPS[1:]]
+    plain, other, cut = (gradient(g, n) for g, n in ((GROUPS, 999), (split, 999), (split, 1)))
     assert any(not torch.allclose(plain[name], other[name]) for name in plain)
     for name, found in other.items():
         torch.testing.assert_close(cut[name], found, atol=1e-5, rtol=1e-4, msg=name)

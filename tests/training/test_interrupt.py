@@ -5,12 +5,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.training_groups import training_group, with_members
 from thinkwright.config.load import load_recipe
 from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
@@ -25,7 +25,7 @@ from thinkwright.tasks.prompts import load_task
 from thinkwright.training.checkpoint import newest_checkpoint
 from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.rl import RLTrainer
-from thinkwright.types import Rollout, TrainingGroup
+from thinkwright.types import Rollout
 
 
 def send(number: signal.Signals) -> None:
@@ -84,9 +84,9 @@ class EngineInStep(NativeEngine):
     then: Callable[[int], object]
 
     def stream(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
+        self, requests: Sequence[RolloutRequest], settings: SamplingSettings
     ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
-        for number, found in enumerate(super().stream(requests, settings, policy_version)):
+        for number, found in enumerate(super().stream(requests, settings)):
             if number == 1:
                 self.then(settings.step)
             yield found
@@ -175,7 +175,7 @@ def test_the_completions_that_are_not_finite_are_named(pool: WorkerPool, tmp_pat
     broken = trainer_of(
         pool, tmp_path, lambda _: None, "algorithm.kl_coef=0", "algorithm.reference_refresh_steps=default"
     )
-    whole = TrainingGroup((5, 9, 301), ((1, 2), (9, 8)), ((-3.0, -2.5), (-2.0, -6.0)), (1.0, -1.0), (True, True))
-    bad = replace(whole, rollout_logprobs=((-3.0, -2.5), (float("nan"), -6.0)))
+    whole = training_group((5, 9, 301), ((1, 2), (9, 8)), ((-3.0, -2.5), (-2.0, -6.0)), (1.0, -1.0))
+    bad = with_members(whole, rollout_logprobs=((-3.0, -2.5), (float("nan"), -6.0)))
     with pytest.raises(TrainingError, match=r"not finite for 1 completions .*: group 2 \('.*'\), completion 2"):
         broken.learn(0, [whole, whole, bad, whole])  # every second group is one mini-batch

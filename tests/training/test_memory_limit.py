@@ -15,12 +15,12 @@ from thinkwright.training.memory_limit import MicroBatch
 UPDATE = """
 import json, resource, sys, torch
 from random import Random
+from tests.training_groups import training_group
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
-from thinkwright.types import TrainingGroup
 
 torch.set_num_threads(1)
 policy = load_policy(resolve_model_name("tiny-base"), device=torch.device("cpu"), dtype=torch.float32)
@@ -28,12 +28,11 @@ optimizer = MasterOptimizer(policy.model, lr=1e-3, betas=(0.9, 0.95), weight_dec
 rng = Random(0)
 ids = lambda count: tuple(rng.randrange(10, 900) for _ in range(count))
 groups = [
-    TrainingGroup(
+    training_group(
         ids(20),
         tuple(ids(150) for _ in range(8)),
         ((-3.0,) * 150,) * 8,
         tuple(rng.gauss(0, 1) for _ in range(8)),
-        (True,) * 8,
     )
     for _ in range(12)
 ]

@@ -82,7 +82,7 @@ def pretrain_row(folder: Path, patch: pytest.MonkeyPatch) -> Metrics:
     patch.setattr("thinkwright.training.pretrain.TOKENIZER_DOCUMENTS", 2000)
     recipe = PretrainRecipe(type="pretrain", steps=1, documents_per_step=8, model=ModelShape(num_layers=1))
     policy = starting_policy(recipe, CPU, torch.float32)
-    PretrainTrainer(recipe, policy, folder).train(Display(), StopRequest())
+    PretrainTrainer(recipe, policy, folder, time.monotonic(), lambda display: None).train(Display(), StopRequest())
     [row] = GrowingFile(folder / "metrics.jsonl").new_rows()
     assert row.pop("step") == 0
     return row

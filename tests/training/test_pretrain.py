@@ -1,6 +1,7 @@
 """Pre-training learns, and a stopped run goes on exactly."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,10 @@ def fresh_policy() -> Policy:
     return starting_policy(RECIPE, torch.device("cpu"), torch.float32)
 
 
+def trainer_of(policy: Policy, folder: Path) -> PretrainTrainer:
+    return PretrainTrainer(RECIPE, policy, folder, time.monotonic(), lambda display: None)
+
+
 def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss/nll"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -49,11 +54,11 @@ def test_a_stopped_run_goes_on_with_the_same_losses_and_weights(tmp_path: Path) 
         fresh_policy(),
         fresh_policy(),
     )
-    PretrainTrainer(RECIPE, whole, tmp_path / "whole").train(StopAfter(StopRequest(), 99), StopRequest())
+    trainer_of(whole, tmp_path / "whole").train(StopAfter(StopRequest(), 99), StopRequest())
     stop = StopRequest()
-    PretrainTrainer(RECIPE, stopped, tmp_path / "stopped").train(StopAfter(stop, 2), stop)
+    trainer_of(stopped, tmp_path / "stopped").train(StopAfter(stop, 2), stop)
     resumed = fresh_policy()
-    trainer = PretrainTrainer(RECIPE, resumed, tmp_path / "stopped")
+    trainer = trainer_of(resumed, tmp_path / "stopped")
     trainer.resume(Display())
     assert trainer.progress.next_step == 3
     trainer.train(StopAfter(StopRequest(), 99), StopRequest())

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.training_groups import training_group
 from thinkwright.training.rollout_metrics import Timed, account, group_metrics, speed_metrics
 from thinkwright.types import (
     FinishReason,
@@ -14,7 +15,6 @@ from thinkwright.types import (
     Rollout,
     RolloutGroup,
     ScoredRollout,
-    TrainingGroup,
 )
 
 PROMPT = Prompt("p", "q", "t", "number", "1", "1", "r1_zero", "arithmetic", 1, "en")
@@ -79,7 +79,7 @@ def test_signs_of_thought_are_counted_a_response() -> None:
 
 
 def test_speed_is_told_by_phase_and_only_of_phases_that_took_place() -> None:
-    learned = TrainingGroup((1,), ((1, 2, 3), (4,)), ((0.0,) * 3, (0.0,)), (1.0, -1.0), (True, True))
+    learned = training_group((1,), ((1, 2, 3), (4,)), ((0.0,) * 3, (0.0,)), (1.0, -1.0))
     groups = [group(member(1.0), member(0.0))]
     metrics: Metrics = speed_metrics(12, 3.0, groups, 0.5, [learned], 2.0)
     assert metrics == {

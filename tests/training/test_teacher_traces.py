@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from scripts.compare_algorithms import write_traces
+from tests.training_groups import training_group, with_members
 from thinkwright.cli import main
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.config.teacher_traces import TeacherTraces as Settings
@@ -23,12 +23,11 @@ from thinkwright.training.update import Updater
 from thinkwright.types import TrainingGroup
 
 CPU = torch.device("cpu")
-GROUP = TrainingGroup(
+GROUP = training_group(
     (5, 9, 301),
     ((1, 2, 3, 4), (9, 8), (7, 6, 5)),
     ((-3.0, -2.5, -4.0, -1.0), (-2.0, -6.0), (0.0, 0.0, 0.0)),
     (0.5, -1.0, 1.0),
-    (True, True, True),
     is_taught=(False, False, True),
 )
 METHODS: list[dict[str, Any]] = [
@@ -61,7 +60,7 @@ def gradients(
 def test_a_trace_adds_its_shaped_loss_and_nothing_else(model_folder: Callable[[str], Path]) -> None:
     folder = model_folder("qwen2")
     _, whole = gradients(folder, GROUP, 10_000)
-    _, without = gradients(folder, replace(GROUP, advantages=(0.5, -1.0, 0.0)), 10_000)
+    _, without = gradients(folder, with_members(GROUP, advantages=(0.5, -1.0, 0.0)), 10_000)
     policy = load_policy(str(folder), device=CPU, dtype=torch.float32)
     prompt, trace = GROUP.prompt_ids, GROUP.completions[2]
     logits = policy.model.get_output_embeddings()(
@@ -89,8 +88,8 @@ def test_a_trace_is_no_part_of_kl_entropy_and_what_is_told_of_the_policy(
     model_folder: Callable[[str], Path], settings: dict[str, Any]
 ) -> None:
     folder = model_folder("qwen2")
-    with_trace, _ = gradients(folder, replace(GROUP, advantages=(0.5, -1.0, 0.0)), 10_000, **settings)
-    other = replace(GROUP, completions=(*GROUP.completions[:2], (11, 12, 13)), advantages=(0.5, -1.0, 0.0))
+    with_trace, _ = gradients(folder, with_members(GROUP, advantages=(0.5, -1.0, 0.0)), 10_000, **settings)
+    other = with_members(GROUP, token_ids=(*GROUP.completions[:2], (11, 12, 13)), advantages=(0.5, -1.0, 0.0))
     same, _ = gradients(folder, other, 10_000, **settings)
     told = ("policy/kl", "policy/entropy", "policy/clip_fraction", "policy/logprob_gap", "loss/policy", "loss/total")
     assert {name: same[name] for name in told} == pytest.approx({name: with_trace[name] for name in told}, abs=1e-5)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from tests.training_groups import training_group, with_members
 from thinkwright.algorithms.advantages import group_std
 from thinkwright.algorithms.kl import k3
 from thinkwright.config.algorithm import Algorithm
@@ -17,16 +18,16 @@ from thinkwright.errors import TrainingError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.training.groups import mini_batches, training_groups, with_advantages
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.training.update import Updater, micro_batches, policy_logprobs, tree_of
+from thinkwright.training.update import Updater, micro_batches, policy_logprobs, tree_of, with_tokens
 from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout, TrainingGroup
 
 CPU = torch.device("cpu")
 GROUPS = [
-    TrainingGroup(
-        (5, 9, 301), ((1, 2, 3, 4), (9, 8)), ((-3.0, -2.5, -4.0, -1.0), (-2.0, -6.0)), (1.0, -1.0), (True, True)
+    training_group((5, 9, 301), ((1, 2, 3, 4), (9, 8)), ((-3.0, -2.5, -4.0, -1.0), (-2.0, -6.0)), (1.0, -1.0)),
+    training_group((3, 200), ((7,), (10, 11, 12)), ((-5.0,), (-3.0, -3.5, -4.5)), (-0.5, 0.5)),
+    training_group(
+        (3, 4, 5, 6), ((7, 7), (10, 11)), ((-5.0, -4.0), (-3.0, -3.5)), (2.0, 0.0), is_counted=(True, False)
     ),
-    TrainingGroup((3, 200), ((7,), (10, 11, 12)), ((-5.0,), (-3.0, -3.5, -4.5)), (-0.5, 0.5), (True, True)),
-    TrainingGroup((3, 4, 5, 6), ((7, 7), (10, 11)), ((-5.0, -4.0), (-3.0, -3.5)), (2.0, 0.0), (True, False)),
 ]
 
 
@@ -77,9 +78,9 @@ def plain_loss(model: torch.nn.Module, reference: torch.nn.Module, reduction: st
     """The same loss, one unpacked sequence at a time, written out."""
     total, num_tokens, num_sequences = torch.zeros(()), 4 + 2 + 1 + 3 + 2, 5
     for group in GROUPS:
-        rows = zip(group.completions, group.rollout_logprobs, group.advantages, group.is_counted, strict=True)
-        for completion, old, advantage, counts in rows:
-            if not counts:
+        for member in group.members:
+            completion, old, advantage = member.token_ids, member.rollout_logprobs, member.advantages[0]
+            if not member.is_counted:
                 continue
             logprobs = plain_logprobs(model, group.prompt_ids, completion)
             with torch.no_grad():
@@ -122,13 +123,13 @@ def logprobs_of(policy: Policy, groups: list[TrainingGroup]) -> torch.Tensor:
 
 def with_current_logprobs(policy: Policy, group: TrainingGroup) -> TrainingGroup:
     flat = iter(logprobs_of(policy, [group]).tolist())
-    return replace(group, rollout_logprobs=tuple(tuple(next(flat) for _ in c) for c in group.completions))
+    return with_tokens(group, "rollout_logprobs", flat)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(model_folder: Callable[[str], Path]) -> None:
     policy, updater, _, _ = fresh(model_folder("qwen2"))
     weights = [param.clone() for param in policy.model.parameters()]
-    broken = replace(GROUPS[0], advantages=(float("nan"), 1.0))
+    broken = with_members(GROUPS[0], advantages=(float("nan"), 1.0))
     with pytest.raises(TrainingError, match="not finite"):
         updater.update([broken], lr=1e-3, max_grad_norm=1.0)
     assert all(torch.equal(a, b) for a, b in zip(weights, policy.model.parameters(), strict=True))
@@ -146,19 +147,20 @@ def rollout_group(rewards: list[float], finish: list[str]) -> RolloutGroup:
 def test_groups_without_variance_are_skipped() -> None:
     groups = [rollout_group([1.0, 1.0], ["stop"] * 2), rollout_group([1.0, 0.0], ["stop"] * 2)]
     flat, kept = with_advantages(groups, Algorithm(), group_std)
-    assert len(training_groups([flat, kept])) == 1
+    assert len(training_groups([flat, kept], Algorithm())) == 1
     assert [member.advantage for member in flat.members] == [None, None]
     assert [member.advantage for member in kept.members] == pytest.approx([1.0, -1.0])
 
 
 def test_truncated_rollouts_are_masked_or_count_as_the_recipe_says() -> None:
     group = rollout_group([2.0, 1.0, 0.0], ["stop", "stop", "length"])
-    (counted,) = training_groups(with_advantages([group], Algorithm(truncated="zero_reward"), group_std))
-    (masked,) = training_groups(with_advantages([group], Algorithm(truncated="mask"), group_std))
-    assert counted.is_counted == (True, True, True)
-    assert counted.advantages[2] < counted.advantages[1] == 0
-    assert masked.is_counted == (True, True, False)
-    assert masked.advantages == pytest.approx((1.0, -1.0, 0.0))
+    zero, mask = Algorithm(truncated="zero_reward"), Algorithm(truncated="mask")
+    (counted,) = training_groups(with_advantages([group], zero, group_std), zero)
+    (masked,) = training_groups(with_advantages([group], mask, group_std), mask)
+    assert [member.is_counted for member in counted.members] == [True, True, True]
+    assert counted.members[2].advantages < counted.members[1].advantages == (0.0, 0.0)
+    assert [member.is_counted for member in masked.members] == [True, True, False]
+    assert [member.advantages[0] for member in masked.members] == pytest.approx([1.0, -1.0, 0.0])
 
 
 def test_mini_batches_deal_all_groups_out_and_leave_none_empty() -> None:
@@ -182,7 +184,7 @@ def test_bf16_weights_follow_fp32_masters_and_small_steps_add_up(model_folder: C
 
 def test_a_beginning_that_prompts_share_counts_once_in_a_micro_batch() -> None:
     preamble = tuple(range(20))
-    groups = [TrainingGroup((*preamble, 30 + i), ((1, 2, 3),), ((0.0,) * 3,), (1.0,), (True,)) for i in range(4)]
+    groups = [training_group((*preamble, 30 + i), ((1, 2, 3),), ((0.0,) * 3,), (1.0,)) for i in range(4)]
     assert [len(batch) for batch in micro_batches(groups, max_tokens=20 + 2 * 4)] == [2, 2]
 
 
@@ -193,7 +195,7 @@ def test_samples_of_other_weights_are_weighed_by_what_these_make_of_them(model_f
         policy, updater, _, _ = fresh(model_folder("qwen2"), kl_coef=0.0)
         groups = [with_current_logprobs(policy, group) for group in GROUPS]
         drawn = [
-            replace(group, rollout_logprobs=tuple(tuple(p + shift for p in row) for row in group.rollout_logprobs))
+            with_members(group, rollout_logprobs=[[p + shift for p in m.rollout_logprobs] for m in group.members])
             for group in groups
         ]
         given = updater.with_old_logprobs(drawn) if is_told else drawn
@@ -243,17 +245,11 @@ def test_the_order_of_members_and_those_left_out_change_no_gradient(
     model_folder: Callable[[str], Path], settings: dict[str, Any]
 ) -> None:
     found = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1} | settings)
-    turned = [
-        TrainingGroup(
-            group.prompt_ids,
-            group.completions[::-1],
-            group.rollout_logprobs[::-1],
-            group.advantages[::-1],
-            group.is_counted[::-1],
-        )
-        for group in GROUPS
-    ]
-    longer = replace(turned[2], completions=((1, 2, 3, 4, 5), (7, 7)), rollout_logprobs=((-1.0,) * 5, (-5.0, -4.0)))
+    turned = [replace(group, members=group.members[::-1]) for group in GROUPS]
+    left_out = replace(
+        turned[2].members[0], token_ids=(1, 2, 3, 4, 5), rollout_logprobs=(-1.0,) * 5, advantages=(0.0,) * 5
+    )
+    longer = replace(turned[2], members=(left_out, turned[2].members[1]))
     other = gradients_of(model_folder("qwen2"), 10_000, [*turned[:2], longer], **{"kl_coef": 0.1} | settings)
     for name, gradient in found.items():
         torch.testing.assert_close(other[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
@@ -276,9 +272,9 @@ def test_tokens_that_were_given_are_not_learned_from(
     model_folder: Callable[[str], Path], settings: dict[str, Any]
 ) -> None:
     given = ((True, False, False, True), (True, True))
-    groups = [replace(GROUPS[0], is_drawn=given), *GROUPS[1:]]
+    groups = [with_members(GROUPS[0], is_drawn=given), *GROUPS[1:]]
     told = (-3.0, -0.1, -9.0, -1.0)
-    other = [replace(groups[0], rollout_logprobs=(told, GROUPS[0].rollout_logprobs[1])), *GROUPS[1:]]
+    other = [with_members(groups[0], rollout_logprobs=(told, GROUPS[0].members[1].rollout_logprobs)), *GROUPS[1:]]
     found, same, plain = (
         gradients_of(model_folder("qwen2"), 10_000, given, **{"kl_coef": 0.1} | settings)
         for given in (groups, other, GROUPS)
@@ -314,22 +310,19 @@ def test_old_logprobs_do_not_depend_on_the_micro_batch(
     policy, updater, optimizer, reference = fresh(model_folder("qwen2"))
     cut = Updater(policy, reference, optimizer, Algorithm(), 1.0, micro_batch_tokens, max_tokens=64)
     for ours, theirs in zip(cut.with_old_logprobs(GROUPS), updater.with_old_logprobs(GROUPS), strict=True):
-        assert ours.old_logprobs is not None
-        assert theirs.old_logprobs is not None
-        for row, other in zip(ours.old_logprobs, theirs.old_logprobs, strict=True):
-            assert row == pytest.approx(other, abs=1e-5)
+        for member, other in zip(ours.members, theirs.members, strict=True):
+            assert member.old_logprobs == pytest.approx(other.old_logprobs, abs=1e-5)
 
 
 def test_with_several_threads_the_same_update_is_the_same_bit_for_bit(model_folder: Callable[[str], Path]) -> None:
     # Many completions read the prompt's last token, so its gradient is a sum whose order must not depend on threads.
     rng, before = Random(0), torch.get_num_threads()
     completions = tuple(tuple(rng.randrange(10, 300) for _ in range(40)) for _ in range(32))
-    group = TrainingGroup(
+    group = training_group(
         tuple(rng.randrange(10, 300) for _ in range(30)),
         completions,
         ((-3.0,) * 40,) * 32,
         tuple(rng.gauss(0, 1) for _ in range(32)),
-        (True,) * 32,
     )
     try:
         torch.set_num_threads(2)

@@ -63,7 +63,7 @@ def measure_difficulty(
         batch = waiting[start : start + PROMPTS_PER_CALL]
         encoded = [tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in batch]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(batch, encoded, strict=True)]
-        rollouts = engine.generate(requests, settings, policy_version=0)
+        rollouts = engine.generate(requests, settings)
         for group in score(list(zip(batch, encoded, rollouts, strict=True))):
             if row := _row(group):
                 append_jsonl(out, row | measured)

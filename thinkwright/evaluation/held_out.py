@@ -28,7 +28,6 @@ def evaluate(
     settings: Measurement,
     max_tokens: int,
     pool: WorkerPool,
-    policy_version: int = 0,
     forced_start: dict[str, str] | None = None,
     ranks: Ranks = SINGLE,
 ) -> EvaluationResult:
@@ -49,7 +48,7 @@ def evaluate(
         RolloutRequest(prompt.prompt_id, ids, forced_start=start)
         for prompt, ids, start in zip(own, prompt_ids, starts, strict=True)
     ]
-    groups = list(zip(own, prompt_ids, engine.generate(requests, sampling, policy_version), strict=True))
+    groups = list(zip(own, prompt_ids, engine.generate(requests, sampling), strict=True))
     scored = ranks.joined(score_groups(groups, RewardWeights(), pool))
     samples: list[Sample] = samples_of(_graded(scored))
     not_graded = set_aside(scored)

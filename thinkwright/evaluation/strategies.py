@@ -73,7 +73,7 @@ def sample(
             continue
         drawn = replace(settings, thinking_budget=_budget(policy, batch[0].template, strategy, settings))
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(batch, encoded, strict=True)]
-        for index, rollouts in engine.stream(requests, drawn, policy_version=0):
+        for index, rollouts in engine.stream(requests, drawn):
             yield batch[index], [completion_of(rollout) for rollout in rollouts]
 
 
@@ -114,7 +114,6 @@ def _with_waits(
     groups = engine.generate(
         [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)],
         replace(settings, stop=(end,)),
-        policy_version=0,
     )
     threads = [
         _Thread(i, member, r.token_ids, r.text, r.finish_reason, end in r.text)
@@ -163,7 +162,7 @@ def _go_on(
         )
     if not chosen:
         return
-    rollouts = engine.generate([request for _, request in chosen], replace(settings, group_size=1), policy_version=0)
+    rollouts = engine.generate([request for _, request in chosen], replace(settings, group_size=1))
     for (thread, _), (rollout,) in zip(chosen, rollouts, strict=True):
         thread.token_ids += rollout.token_ids
         thread.text += rollout.text

@@ -115,6 +115,6 @@ def _measuring(recipe: DistillRecipe, policy: Policy, task: Task, ranks: Ranks) 
     rollout = recipe.rollout
     engine = NativeEngine(policy, rollout.slots, rollout.memory_bytes)
     with WorkerPool(recipe.workers, isolation=recipe.program_isolation) as pool:
-        yield lambda version: evaluate(
-            engine, policy, task.held_out, recipe.evaluation, rollout.max_response_tokens, pool, version, ranks=ranks
+        yield lambda: evaluate(
+            engine, policy, task.held_out, recipe.evaluation, rollout.max_response_tokens, pool, ranks=ranks
         )

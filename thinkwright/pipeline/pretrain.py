@@ -1,5 +1,6 @@
 """The ``pretrain`` stage: make the tiny world's base model, measure how it behaves, write its card."""
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import append_event, create_run_folder, write_bytes_atomic, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world.writer import CAREFUL, GUESS, SKIP, forced_starts, style_of
-from thinkwright.training.interrupt import CutShort, StopRequest
+from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.pretrain import PretrainTrainer, starting_policy
 
 MAX_RESPONSE_TOKENS = 192
@@ -25,42 +26,35 @@ MAX_RESPONSE_TOKENS = 192
 
 def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: list[str]) -> dict[str, Any]:
     """Run or resume; leaves ``model/`` with weights, tokenizer and card. Returns what ``summary.json`` holds."""
+    started = time.monotonic()
     policy = starting_policy(recipe, *choose_machine(recipe.machine, folder, resume=resume))
     create_run_folder(folder, resolved_json(recipe), resume=resume)
     record_start(folder, policy, recipe.machine, argv, resume=resume)
+    measured: dict[str, Any] = {}
+
+    def measure(display: Display) -> None:
+        display.note("measuring the base: free, bare, step by step")
+        measured.update(measure_base(policy, recipe, folder))
+
     with Display() as display, StopRequest() as stop:
-        trainer = PretrainTrainer(recipe, policy, folder)
+        trainer = PretrainTrainer(recipe, policy, folder, started, measure)
         if resume:
             trainer.resume(display)
         trainer.train(display, stop)
-        is_trained = trainer.progress.next_step == recipe.steps
-        measured = _measured(policy, recipe, folder, display, stop) if is_trained else None
-        summary: dict[str, Any] = {
-            **ending(measured is not None, stop),
-            "wall_seconds": trainer.progress.wall_seconds,
-            "steps": trainer.progress.next_step,
-            "seed": recipe.seed,
-        }
-        if measured is not None:
-            summary |= measured
-            policy.save(folder / "model")
-            card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))
-            write_bytes_atomic(folder / "model" / "README.md", card.encode())
+    summary = {
+        **ending(trainer.is_done, stop),
+        "wall_seconds": trainer.progress.wall_seconds,
+        "steps": trainer.progress.next_step,
+        "seed": recipe.seed,
+        **measured,
+    }
+    if trainer.is_done:
+        policy.save(folder / "model")
+        card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))
+        write_bytes_atomic(folder / "model" / "README.md", card.encode())
     write_json_atomic(folder / "summary.json", summary)
     append_event(folder, summary["status"])
     return summary
-
-
-def _measured(
-    policy: Policy, recipe: PretrainRecipe, folder: Path, display: Display, stop: StopRequest
-) -> dict[str, Any] | None:
-    """What ``measure_base`` finds; None if it was cut short."""
-    display.note("measuring the base: free, bare, step by step")
-    try:
-        with stop.cutting():
-            return measure_base(policy, recipe, folder)
-    except CutShort:
-        return None
 
 
 def measure_base(policy: Policy, recipe: PretrainRecipe, folder: Path) -> dict[str, Any]:

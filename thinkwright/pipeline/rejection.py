@@ -205,9 +205,7 @@ def _sample(recipe: RejectionRecipe, tools: _Tools, asked: Sequence[Asked], step
     requests = [_request(policy, one) for one in asked]
     return [
         (one.prompt, request.prompt_ids, [without_next_turn(rollout, recipe.prompting) for rollout in rollouts])
-        for one, request, rollouts in zip(
-            asked, requests, engine.generate(requests, settings, policy_version=0), strict=True
-        )
+        for one, request, rollouts in zip(asked, requests, engine.generate(requests, settings), strict=True)
     ]
 
 

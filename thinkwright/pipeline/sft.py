@@ -111,9 +111,7 @@ def _measuring(recipe: SFTRecipe, policy: Policy, task: Task | None, ranks: Rank
         return
     engine, settings = NativeEngine(policy), recipe.evaluation
     with WorkerPool(isolation=recipe.program_isolation) as pool:
-        yield lambda version: evaluate(
-            engine, policy, task.held_out, settings, settings.max_response_tokens, pool, version, ranks=ranks
-        )
+        yield lambda: evaluate(engine, policy, task.held_out, settings, settings.max_response_tokens, pool, ranks=ranks)
 
 
 def _check_steps(recipe: SFTRecipe, trainer: SFTTrainer) -> None:

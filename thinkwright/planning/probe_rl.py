@@ -1,6 +1,7 @@
 """The probe of an RL recipe: a step as it would be made, and one whose completions have the expected lengths."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -9,6 +10,7 @@ from thinkwright.errors import RecipeError
 from thinkwright.planning.expected import Expected, planned_lengths
 from thinkwright.planning.measured import Measured, memory_measured, repeated, timed
 from thinkwright.planning.meter import peak_bytes, reset_peak, used_bytes
+from thinkwright.training.groups import mini_batches
 from thinkwright.training.rl import RLTrainer
 from thinkwright.training.teacher_traces import drawn_alone
 from thinkwright.training.update import micro_batches, tree_of
@@ -36,7 +38,8 @@ class _PlannedStep:
             )
         self._num_sampled = 0
         self._sampled: list[RolloutGroup] = []
-        self.learned: list[TrainingGroup] = []
+        self._taught: list[RolloutGroup] = []
+        self.learned: Sequence[TrainingGroup] = []
 
     def sample(self) -> float:
         """Seconds; what was sampled is scored meanwhile, as in a run."""
@@ -45,22 +48,19 @@ class _PlannedStep:
         prompts = trainer.sampler.prompts(self._num_sampled)
         num_ruled, share = sum(trainer.samplers.gather(len(prompts.by_rule))), trainer.samplers.share
         lengths = [*share(self._lengths[:num_ruled]), *share(self._lengths[num_ruled:])]
-        found = trainer.sampler.rollouts(
-            self._num_sampled, replace(prompts, lengths=lengths), trainer.progress.policy_version
-        )
+        found = trainer.sampler.rollouts(self._num_sampled, replace(prompts, lengths=lengths))
         by_rule = trainer.samplers.joined(found.by_rule)
         self._sampled = [*by_rule, *(group for of_set in trainer.judged(found.to_judge).values() for group in of_set)]
         seconds = time.monotonic() - start
         count = max(1, round(self.share * len(self._sampled)))
-        self.learned = [_taught(group) for group in self._sampled[:count]]
+        self._taught = [_taught(group) for group in self._sampled[:count]]
         return seconds
 
     def learn(self) -> float:
-        """Seconds; the engine is given new weights each time, as it only takes those of another version."""
+        """Seconds; the engine is given the new weights."""
         start, trainer = time.monotonic(), self._trainer
-        updates, _ = trainer.learn(1, self.learned)
-        version = trainer.progress.policy_version + len(updates)
-        trainer.progress = replace(trainer.progress, policy_version=version)
+        _, self.learned, _ = trainer.advantages(self._taught)
+        trainer.learn(1, self.learned)
         return time.monotonic() - start
 
     def completions(self) -> list[tuple[int, ...]]:
@@ -68,25 +68,22 @@ class _PlannedStep:
 
     def parts(self) -> list[list[TrainingGroup]]:
         """The mini-batches."""
-        count = self._trainer.recipe.algorithm.mini_batches
-        return [part for part in (self.learned[i::count] for i in range(count)) if part]
+        return mini_batches(self.learned, self._trainer.recipe.algorithm.mini_batches)
 
 
-def _taught(group: RolloutGroup) -> TrainingGroup:
-    rollouts = [member.rollout for member in group.members]
-    return TrainingGroup(
-        prompt_ids=group.prompt_ids,
-        completions=tuple(rollout.token_ids for rollout in rollouts),
-        rollout_logprobs=tuple(rollout.logprobs for rollout in rollouts),
-        advantages=tuple(1.0 if i % 2 else -1.0 for i in range(len(rollouts))),
-        is_counted=(True,) * len(rollouts),
+def _taught(group: RolloutGroup) -> RolloutGroup:
+    """The group with every other member right, none of them cut off."""
+    members = (
+        replace(member, rollout=replace(member.rollout, finish_reason="stop"), reward=float(i % 2), outcome="graded")
+        for i, member in enumerate(group.members)
     )
+    return replace(group, members=tuple(members))
 
 
 def measure_rl(trainer: RLTrainer, display: Display, expected: Expected) -> Measured:
     policy, device = trainer.policy, trainer.policy.device
     trainer.sample_in_turns()
-    trainer.engine.take_weights(0)
+    trainer.publish()
     opening = trainer.wall_seconds()
     evaluation = timed(lambda: trainer.evaluate(display))
     metrics, groups = trainer.run_step(0)
@@ -139,4 +136,4 @@ def _recorded(trainer: RLTrainer, metrics: Metrics, groups: list[RolloutGroup], 
     """Seconds that it takes to leave a step in the run folder, which the first rank does."""
     if not trainer.ranks.is_first:
         return 0.0
-    return timed(lambda: trainer.record(0, metrics, groups, display))
+    return timed(lambda: trainer.record(0, (metrics, groups), display))

@@ -79,6 +79,9 @@ class SamplingSettings:
 class RolloutEngine(Protocol):
     """Samples groups of completions from the current policy."""
 
+    policy_version: int
+    """Of the weights last taken: updates the policy had received. What begins from now on is drawn by them."""
+
     def use_adapters(self, learner: Policy, base: str) -> None:
         """The policy learns by the adapters of this one, beside the weights of the model ``base``. To be told before
         the first weights; engines that can then take the adapters alone."""
@@ -89,14 +92,12 @@ class RolloutEngine(Protocol):
         ...
 
     def stream(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
+        self, requests: Sequence[RolloutRequest], settings: SamplingSettings
     ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """Groups as they are complete, each with the index of its request. Raises ModelError if one cannot fit."""
         ...
 
-    def generate(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
-    ) -> list[tuple[Rollout, ...]]:
+    def generate(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> list[tuple[Rollout, ...]]:
         """The group of each request, in order. Raises as ``stream`` does."""
-        groups = dict(self.stream(requests, settings, policy_version))
+        groups = dict(self.stream(requests, settings))
         return [groups[index] for index in range(len(requests))]

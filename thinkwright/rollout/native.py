@@ -25,9 +25,11 @@ class NativeEngine(RolloutEngine):
         """``slots``: completions that run at the same time, at most. ``memory_bytes``: for keys and values."""
         self._policy, self._slots, self._memory_bytes = policy, slots, memory_bytes
         self._prefix: Prefix | None = None
+        self.policy_version = 0
 
     def take_weights(self, policy_version: int) -> None:
-        """See ``RolloutEngine``: it reads the policy's own weights, so there is nothing to take."""
+        """See ``RolloutEngine``: it reads the policy's own weights, so there is nothing else to take."""
+        self.policy_version = policy_version
 
     def check(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> None:
         """Raises ModelError if a request cannot fit the model's context or the memory, before anything is computed."""
@@ -35,7 +37,7 @@ class NativeEngine(RolloutEngine):
         self._plan(requests, settings, num_prefix=0)
 
     def stream(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
+        self, requests: Sequence[RolloutRequest], settings: SamplingSettings
     ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """See ``RolloutEngine``."""
         if not requests:
@@ -47,7 +49,7 @@ class NativeEngine(RolloutEngine):
         plan = self._plan(requests, settings, len(prefix_ids))
         prefix = self._read_prefix(prefix_ids)
         may_be_forced = settings.thinking_budget is not None or any(request.forced_start for request in requests)
-        batch = GroupBatch(self._policy, settings, plan, prefix, policy_version, may_be_forced=may_be_forced)
+        batch = GroupBatch(self._policy, settings, plan, prefix, self.policy_version, may_be_forced=may_be_forced)
         for index, request in enumerate(requests):
             batch.add((0, index), request, settings)
         while batch.is_running:

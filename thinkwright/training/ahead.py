@@ -44,17 +44,17 @@ class RolloutsAhead:
         self._sampler, self._max_staleness, self._num_steps = sampler, max_staleness, num_steps
         self._jobs: dict[int, _Job] = {}
 
-    def take(self, step: int, policy_version: int) -> StepRollouts:
-        """The step's rollouts, once they are whole; others are begun meanwhile. ``policy_version``: that of now."""
+    def take(self, step: int) -> StepRollouts:
+        """The step's rollouts, once they are whole; others are begun meanwhile."""
         if self._max_staleness == 0:
-            return self._sampler.rollouts(step, self._sampler.prompts(step), policy_version)
+            return self._sampler.rollouts(step, self._sampler.prompts(step))
         for later in range(step, min(step + self._max_staleness + 1, self._num_steps)):
             if later not in self._jobs:
-                self._jobs[later] = self._begin(later, self._sampler.prompts(later), policy_version)
+                self._jobs[later] = self._begin(later, self._sampler.prompts(later))
         return self._jobs.pop(step).result()
 
-    def _begin(self, step: int, prompts: StepPrompts, policy_version: int) -> _Job:
-        return _Job(lambda: self._sampler.rollouts(step, prompts, policy_version), f"rollouts of step {step + 1}")
+    def _begin(self, step: int, prompts: StepPrompts) -> _Job:
+        return _Job(lambda: self._sampler.rollouts(step, prompts), f"rollouts of step {step + 1}")
 
 
 def token_versions(rollout: Rollout) -> list[int]:

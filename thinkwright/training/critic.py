@@ -5,8 +5,6 @@ learn, in place of the mean of a group.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,7 +18,7 @@ from thinkwright.models.policy import Policy, recompute_activations, training_co
 from thinkwright.models.reward_model import with_score_head
 from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.training.update import drawn_of, micro_batches, tree_of
+from thinkwright.training.update import drawn_of, micro_batches, of_tokens, tree_of, with_tokens
 from thinkwright.types import Metrics, TrainingGroup
 
 
@@ -43,18 +41,16 @@ class Critic:
             recompute_activations(self.model)
 
     def judged(self, groups: Sequence[TrainingGroup]) -> tuple[list[TrainingGroup], Metrics]:
-        """The groups, whose advantages are rewards until now, with an advantage for each token; and how well the critic
-        foretold the rewards: 1 is perfectly, 0 no better than their mean; not told where all are alike."""
+        """The groups with an advantage for each token; and how well the critic foretold the rewards: 1 is perfectly, 0
+        no better than their mean; not told where all are alike."""
+        if not groups:
+            return [], {}
         values = self._values(groups)
         sequences, rewards, is_counted = _flat(groups, self.model.device)
         advantages = generalized_advantages(rewards, values, sequences, self._settings.gae_lambda)
-        is_drawn = torch.tensor([drawn for group in groups for row in drawn_of(group) for drawn in row])
-        counted = is_counted[sequences] & is_drawn.to(self.model.device)
-        rows = iter(whitened(advantages, counted).tolist())
-        found = [
-            replace(group, token_advantages=tuple(tuple(islice(rows, len(c))) for c in group.completions))
-            for group in groups
-        ]
+        counted = is_counted[sequences] & of_tokens(groups, drawn_of).to(self.model.device)
+        whole = iter(whitened(advantages, counted).tolist())
+        found = [with_tokens(group, "advantages", whole) for group in groups]
         targets = rewards[sequences][counted]
         spread = float(targets.var(correction=0)) if targets.numel() else 0.0
         if spread < EPSILON:  # there was nothing to foretell
@@ -110,8 +106,9 @@ class Critic:
 
 def _flat(groups: Sequence[TrainingGroup], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Of which completion each token is (N,), and of each completion (S,) the reward and whether it counts."""
-    lengths = torch.tensor([len(completion) for group in groups for completion in group.completions])
-    sequences = torch.arange(len(lengths)).repeat_interleave(lengths)
-    rewards = torch.tensor([reward for group in groups for reward in group.advantages])
-    is_counted = torch.tensor([counts for group in groups for counts in group.is_counted])
+    members = [member for group in groups for member in group.members]
+    lengths = torch.tensor([len(member.token_ids) for member in members])
+    sequences = torch.arange(len(members)).repeat_interleave(lengths)
+    rewards = torch.tensor([member.reward for member in members])
+    is_counted = torch.tensor([member.is_counted for member in members])
     return sequences.to(device), rewards.to(device), is_counted.to(device)

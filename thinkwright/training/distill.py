@@ -120,7 +120,7 @@ class DistillTrainer(StepTrainer):
         if self._measure is None:
             return
         step = self.progress.next_step
-        result = self._measure(self.progress.policy_version)
+        result = self._measure()
         if not self.ranks.is_first:
             return
         row = {"step": step, "figures": result.figures, "samples": result.samples}
@@ -134,7 +134,7 @@ class DistillTrainer(StepTrainer):
         encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
         settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, seed, step)
-        groups = self.engine.generate(requests, settings, self.progress.policy_version)
+        groups = self.engine.generate(requests, settings)
         return self._samplers.joined(list(zip(encoded, groups, strict=True)))
 
     def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[Sample]]:

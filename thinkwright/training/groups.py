@@ -5,11 +5,10 @@ from dataclasses import replace
 from statistics import fmean
 
 import torch
-from torch import Tensor
 
 from thinkwright.algorithms.advantages import EPSILON, AdvantageFunction
 from thinkwright.config.algorithm import Algorithm
-from thinkwright.types import RolloutGroup, ScoredRollout, TrainingGroup
+from thinkwright.types import RolloutGroup, ScoredRollout, TrainingGroup, TrainingMember
 
 GAE = "gae"
 """The name of the advantage that a critic makes."""
@@ -44,59 +43,50 @@ def teaches(group: RolloutGroup, algorithm: Algorithm) -> bool:
     return bool(rewards) and (algorithm.advantage == GAE or max(rewards) - min(rewards) > EPSILON)
 
 
-def returns(rewards: Tensor, is_counted: Tensor) -> Tensor:
-    """The rewards themselves, of which a critic makes the advantages."""
-    return rewards * is_counted
+def training_groups(groups: Sequence[RolloutGroup], algorithm: Algorithm) -> list[TrainingGroup]:
+    """One training group per group that is learned from: whose members have advantages, or with a critic, which has yet
+    to give them (all are 0), whose members count."""
+    if algorithm.advantage == GAE:
+        return [_training_group(group, algorithm) for group in groups if teaches(group, algorithm)]
+    return [_training_group(group, algorithm) for group in groups if _has_advantages(group)]
 
 
-def with_token_means(groups: Sequence[RolloutGroup], learned: Sequence[TrainingGroup]) -> list[RolloutGroup]:
-    """The groups with the mean of a critic's advantages over the tokens of each member, as far as it was learned from;
-    ``learned`` are those of them that were, in order."""
+def with_token_means(
+    groups: Sequence[RolloutGroup], learned: Sequence[TrainingGroup], algorithm: Algorithm
+) -> list[RolloutGroup]:
+    """The groups with the mean of a critic's advantages over the tokens of each member, as far as it is learned from;
+    ``learned`` are those of them that are, in order."""
     left = iter(learned)
-    return [_of_tokens(group, next(left)) if _is_learned(group) else group for group in groups]
+    return [_of_tokens(group, next(left)) if teaches(group, algorithm) else group for group in groups]
 
 
 def _of_tokens(group: RolloutGroup, learned: TrainingGroup) -> RolloutGroup:
-    assert learned.token_advantages is not None, "a critic judges every group"
     members = (
-        replace(member, advantage=fmean(own)) if member.advantage is not None and own else member
-        for member, own in zip(group.members, learned.token_advantages, strict=True)
+        replace(member, advantage=fmean(own.advantages)) if own.is_counted else member
+        for member, own in zip(group.members, learned.members, strict=True)
     )
     return replace(group, members=tuple(members))
 
 
-def _is_learned(group: RolloutGroup) -> bool:
+def _has_advantages(group: RolloutGroup) -> bool:
     return any(member.advantage is not None for member in group.members)
 
 
-def training_groups(groups: Sequence[RolloutGroup]) -> list[TrainingGroup]:
-    """One training group per group whose members have advantages; the others are skipped."""
-    return [
-        TrainingGroup(
-            prompt_ids=group.prompt_ids,
-            completions=tuple(member.rollout.token_ids for member in group.members),
-            rollout_logprobs=tuple(member.rollout.logprobs for member in group.members),
-            advantages=tuple(member.advantage or 0.0 for member in group.members),
-            is_counted=tuple(member.advantage is not None for member in group.members),
-            is_taught=_taught(group),
-            is_drawn=_drawn(group),
-        )
-        for group in groups
-        if _is_learned(group)
-    ]
+def _training_group(group: RolloutGroup, algorithm: Algorithm) -> TrainingGroup:
+    return TrainingGroup(group.prompt_ids, tuple(_training_member(member, algorithm) for member in group.members))
 
 
-def _taught(group: RolloutGroup) -> tuple[bool, ...] | None:
-    """Which members are a teacher's traces; None if none is."""
-    found = tuple(member.rollout.is_taught for member in group.members)
-    return found if any(found) else None
-
-
-def _drawn(group: RolloutGroup) -> tuple[tuple[bool, ...], ...] | None:
-    """Which tokens of each completion were drawn; None for all."""
-    if not any(any(member.rollout.is_forced) for member in group.members):
-        return None
-    return tuple(tuple(not forced for forced in member.rollout.is_forced) for member in group.members)
+def _training_member(member: ScoredRollout, algorithm: Algorithm) -> TrainingMember:
+    rollout, is_counted = member.rollout, _is_counted(member, algorithm)
+    return TrainingMember(
+        token_ids=rollout.token_ids,
+        rollout_logprobs=rollout.logprobs,
+        reward=member.reward if is_counted else 0.0,
+        advantages=(member.advantage or 0.0,) * len(rollout.token_ids),
+        is_counted=is_counted,
+        is_taught=rollout.is_taught,
+        is_drawn=tuple(not forced for forced in rollout.is_forced) if any(rollout.is_forced) else None,
+    )
 
 
 def mini_batches(groups: Sequence[TrainingGroup], count: int) -> list[list[TrainingGroup]]:
@@ -110,7 +100,7 @@ def _is_counted(member: ScoredRollout, algorithm: Algorithm) -> bool:
 
 
 def _of_group(group: RolloutGroup, advantages: Sequence[float], algorithm: Algorithm) -> RolloutGroup:
-    if not any(advantages) and algorithm.advantage != GAE:
+    if not any(advantages):
         return group
     members = (
         replace(member, advantage=advantage if _is_counted(member, algorithm) else None)

@@ -7,12 +7,13 @@ preamble, the rest only after the end of another document.
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from thinkwright.chat.template import R1_ZERO_PREAMBLE
@@ -23,10 +24,9 @@ from thinkwright.models.attention import ATTENTION_NAME
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.models.tokenizer import train_tokenizer
-from thinkwright.run_folder import append_event, append_jsonl, drop_later
 from thinkwright.tasks.tiny_world.corpus import Document, documents
-from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.training.checkpoint import Progress
+from thinkwright.training.loop import Read, TrainingLoop
 from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.supervised import Row, backward
@@ -64,71 +64,75 @@ def starting_policy(recipe: PretrainRecipe, device: torch.device, dtype: torch.d
     return Policy(model.eval(), tokenizer, device)
 
 
-class PretrainTrainer:
+class PretrainTrainer(TrainingLoop[Metrics]):
     """The state of one pre-training run."""
 
-    def __init__(self, recipe: PretrainRecipe, policy: Policy, folder: Path) -> None:
-        self.recipe, self.policy, self.folder = recipe, policy, folder
+    def __init__(
+        self, recipe: PretrainRecipe, policy: Policy, folder: Path, started: float, measure: Callable[[Display], None]
+    ) -> None:
+        """``started``: see ``TrainingLoop``. ``measure``: what is measured of the base when it is done."""
+        super().__init__(recipe, folder, started, SINGLE)
+        self.recipe, self.policy = recipe, policy
         self.optimizer = MasterOptimizer(
             policy.model, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, use_muon=True
         )
-        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
-        self._micro_batch = MicroBatch(recipe.micro_batch_tokens, SINGLE)
-        self._started = time.monotonic()
+        self._micro_batch, self._measure = MicroBatch(recipe.micro_batch_tokens, SINGLE), measure
+        self._preamble = policy.tokenizer.encode(R1_ZERO_PREAMBLE, add_special_tokens=False)
+        rng = Random(f"pretrain/{recipe.seed}")
+        self._is_after_preamble = [rng.random() < PREAMBLE_SHARE for _ in range(recipe.steps)]
+        self._rows: Iterator[Row] | None = None
 
-    def resume(self, display: Display) -> None:
-        """Take up the newest whole checkpoint, if any, and drop from the run folder what came after it."""
-        found = newest_checkpoint(self.folder / "checkpoints")
-        if found is not None:
-            self.progress, checkpoint = found.progress, found.path
-            self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors))
-            self._started = time.monotonic() - self.progress.wall_seconds
-        drop_later(self.folder, self.progress.next_step)
-        tell_damage(self.folder, found, display)
+    @property
+    def num_steps(self) -> int:
+        """See ``TrainingLoop``."""
+        return self.recipe.steps
 
-    def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps; on a stop request leave a checkpoint and return early."""
-        recipe, policy = self.recipe, self.policy
-        preamble = policy.tokenizer.encode(R1_ZERO_PREAMBLE, add_special_tokens=False)
-        rng, stream = Random(f"pretrain/{recipe.seed}"), documents(recipe.seed + 1, recipe.styles)
-        # The documents of steps already made are written again and passed over: exact, and seconds for a whole run.
-        rng_draws = [rng.random() for _ in range(recipe.steps)]
-        next(itertools.islice(stream, self._num_seen(), self._num_seen()), None)
-        rows = _rows(policy, stream)
-        while self.progress.next_step < recipe.steps and not stop.is_requested:
-            step, start = self.progress.next_step, time.monotonic()
-            batch = list(itertools.islice(rows, recipe.documents_per_step))
-            prefix = preamble if rng_draws[step] < PREAMBLE_SHARE else [policy.tokenizer.eos_token_id]
-            metrics = self._step(step, prefix, batch)
-            metrics["time/step_seconds"] = time.monotonic() - start
-            self.progress = Progress(step + 1, step + 1, 0, time.monotonic() - self._started)
-            append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
-            for text in self._micro_batch.told():
-                display.note(text)
-                append_event(self.folder, "memory", step=step, text=text)
-            display.step(step, recipe.steps, metrics)
-            if self.progress.next_step % recipe.checkpoint_steps == 0:
-                self.save()
-        if self.progress.next_step > 0:
-            self.save()
-
-    def save(self) -> None:
-        """Leave a checkpoint of the step to run next."""
-        save_checkpoint(
-            self.folder / "checkpoints", self.progress, self.optimizer.tensors(), kept=self.recipe.kept_checkpoints
-        )
-
-    def _num_seen(self) -> int:
-        return self.progress.next_step * self.recipe.documents_per_step
-
-    def _step(self, step: int, prefix: list[int], rows: list[Row]) -> Metrics:
+    def run_step(self, step: int) -> Metrics:
+        """One update on the step's documents. TrainingError, weights untouched, if loss or gradient is not finite."""
+        start = time.monotonic()
+        rows = self._next_rows()
+        prefix = self._preamble if self._is_after_preamble[step] else [self.policy.tokenizer.eos_token_id]
         loss = self._micro_batch.within(
             lambda max_tokens: backward(self.policy, prefix, rows, max_tokens), self.optimizer.forget_gradients
         )
         norm = self.optimizer.gradient_norm(loss)
         lr = self.recipe.lr * min(1.0, (step + 1) / self.recipe.warmup_steps) * (1 - step / self.recipe.steps)
         self.optimizer.step(lr, norm, max_grad_norm=1.0)
-        return {"loss/nll": loss, "optim/lr": lr, "optim/grad_norm": norm}
+        self.progress = Progress(step + 1, step + 1, 0, self.wall_seconds())
+        seconds = time.monotonic() - start
+        return {"loss/nll": loss, "optim/lr": lr, "optim/grad_norm": norm, "time/step_seconds": seconds}
+
+    def _next_rows(self) -> list[Row]:
+        """The step's documents. Those of steps already made are written again and passed over: exact, and seconds for a
+        whole run."""
+        if self._rows is None:
+            stream = documents(self.recipe.seed + 1, self.recipe.styles)
+            num_seen = self.progress.next_step * self.recipe.documents_per_step
+            self._rows = _rows(self.policy, itertools.islice(stream, num_seen, None))
+        return list(itertools.islice(self._rows, self.recipe.documents_per_step))
+
+    def record(self, step: int, made: Metrics, display: Display) -> None:
+        """See ``TrainingLoop``."""
+        self.record_metrics(step, made, self._micro_batch.told(), display)
+
+    def evaluates_before(self, step: int) -> bool:
+        """Never: the base is measured when it is done."""
+        return False
+
+    def evaluate(self, display: Display) -> None:
+        """See ``TrainingLoop``."""
+        self._measure(display)
+
+    def publish(self) -> None:
+        """See ``TrainingLoop``: the policy that learns is the one that is saved."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See ``TrainingLoop``."""
+        return self.optimizer.tensors()
+
+    def restore(self, read: Read) -> None:
+        """See ``TrainingLoop``."""
+        self.optimizer.restore(read)
 
 
 def _rows(policy: Policy, stream: Iterator[Document]) -> Iterator[Row]:

@@ -5,8 +5,7 @@ DeepSeek-R1-Zero (arXiv:2501.12948, section 2.2). The first half of a step, prom
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +17,7 @@ from thinkwright.config.recipe import RLRecipe
 from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.distributed.sharding import copy_weights, learner_of
-from thinkwright.errors import EndpointError, GraderError, GuardError, TrainingError
+from thinkwright.errors import GuardError, TrainingError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, recompute_activations
 from thinkwright.models.shipped import resolve_model_name
@@ -27,16 +26,15 @@ from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import SampledGroup, check_error_share, set_aside
 from thinkwright.rollout.engine import RolloutEngine
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_event, append_jsonl, drop_later, write_json_atomic, write_rollouts
+from thinkwright.run_folder import append_event, write_json_atomic, write_rollouts
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.task import Task
 from thinkwright.training.ahead import RolloutsAhead, staleness_metrics
 from thinkwright.training.alarms import Alarms
-from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
 from thinkwright.training.critic import Critic
 from thinkwright.training.general import GeneralPrompts, general_metrics, hack_found
-from thinkwright.training.groups import mini_batches, returns, training_groups, with_advantages, with_token_means
-from thinkwright.training.interrupt import CutShort, StopRequest
+from thinkwright.training.groups import mini_batches, training_groups, with_advantages, with_token_means
+from thinkwright.training.loop import Read, TrainingLoop
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors, renew_reference
 from thinkwright.training.rollout_metrics import account, group_metrics, interruption_metrics, speed_metrics
@@ -48,7 +46,7 @@ from thinkwright.types import EvaluationResult, Metrics, RolloutGroup, TrainingG
 _EXAMPLES_IN_EVENT = 20
 
 
-class RLTrainer:
+class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
     """The state of one RL run: policy, reference policy, optimizer, and where it stands."""
 
     def __init__(
@@ -64,12 +62,12 @@ class RLTrainer:
         ranks: Ranks = SINGLE,
         traces: TeacherTraces | None = None,
     ) -> None:
-        """``started`` is when the run began (``time.monotonic``), so that its wall time counts loading and gate.
+        """``started``: see ``TrainingLoop``.
 
         Raises RecipeError if the task cannot have the recipe's curriculum.
         """
-        self.recipe, self.policy, self.pool, self.folder = recipe, policy, pool, folder
-        self.general, self.engine, self.ranks = general, engine, ranks
+        super().__init__(recipe, folder, started, ranks)
+        self.recipe, self.policy, self.pool, self.general, self.engine = recipe, policy, pool, general, engine
         # Other programs that sample are asked by the first rank alone.
         self.samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
         # Engines may be at later steps' rollouts when an evaluation is due; vLLM takes both at once.
@@ -105,14 +103,9 @@ class RLTrainer:
         self.critic = None
         if recipe.critic is not None:
             self.critic = Critic(policy, recipe.critic, recipe.optimizer, recipe.seed)
-        self._advantages_of = returns if self.critic is not None else advantage_of(recipe.algorithm.advantage)
+        self._advantages_of = advantage_of(recipe.algorithm.advantage) if self.critic is None else None
         if recipe.optimizer.recompute_activations:
             recompute_activations(self.learner)
-        self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
-        self._started = started
-        self.is_done = False
-        """Whether all steps are made and the last evaluation, too."""
-        self._cutting: Callable[[], AbstractContextManager[None]] = nullcontext
         self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers, traces)
         self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
         self._steps_of = {0: 0}
@@ -125,70 +118,55 @@ class RLTrainer:
     def _native_engine(self) -> NativeEngine:
         return NativeEngine(self.policy, self.recipe.rollout.slots, self.recipe.rollout.memory_bytes)
 
+    @property
+    def num_steps(self) -> int:
+        """See ``TrainingLoop``."""
+        return self.recipe.steps
+
     def resume(self, display: Display) -> None:
-        """Take up the newest whole checkpoint, if any, and drop from the run folder what came after it."""
-        found = newest_checkpoint(self.folder / "checkpoints", self.ranks)
-        if found is not None:
-            self.progress, checkpoint = found.progress, found.path
-            reference = self._reference_tensors()
-            self.optimizer.restore(lambda tensors: read_tensors(checkpoint, tensors | reference, self.ranks))
-            if self.critic is not None:
-                self.critic.restore(lambda tensors: read_tensors(checkpoint, tensors, self.ranks))
-            copy_weights(self.learner, self.policy)
-            if self.curriculum is not None and self.progress.curriculum is not None:
-                self.curriculum.load_state(self.progress.curriculum)
-            self._started -= self.progress.wall_seconds
-            self._steps_of = {self.progress.policy_version: self.progress.next_step}
+        """See ``TrainingLoop``."""
+        super().resume(display)
         if self.ranks.is_first:
-            drop_later(self.folder, self.progress.next_step)
-            tell_damage(self.folder, found, display)
             self.alarms.replay(self.folder)
 
-    def wall_seconds(self) -> float:
-        """Seconds the run has taken so far, resumed parts together."""
-        return time.monotonic() - self._started
+    def restore(self, read: Read) -> None:
+        """See ``TrainingLoop``."""
+        reference = self._reference_tensors()
+        self.optimizer.restore(lambda tensors: read(tensors | reference))
+        if self.critic is not None:
+            self.critic.restore(read)
+        if self.curriculum is not None and self.progress.curriculum is not None:
+            self.curriculum.load_state(self.progress.curriculum)
+        self._steps_of = {self.progress.policy_version: self.progress.next_step}
 
-    def train(self, display: Display, stop: StopRequest) -> None:
-        """Run the remaining steps. On a stop request: finish the step, or what of it must be, leave a checkpoint,
-        return early."""
-        recipe = self.recipe
-        if self.ranks.size == 1:  # several ranks could not agree on where to leave off
-            self._cutting = stop.cutting
+    def tensors(self) -> dict[str, Tensor]:
+        """See ``TrainingLoop``."""
+        critic = self.critic.tensors() if self.critic is not None else {}
+        return self.optimizer.tensors() | self._reference_tensors() | critic
+
+    def save(self) -> None:
+        """See ``TrainingLoop``."""
+        if self.curriculum is not None:
+            self.progress = replace(self.progress, curriculum=self.curriculum.state(self.progress.next_step))
+        super().save()
+
+    def publish(self) -> None:
+        """See ``TrainingLoop``; the engine takes the weights as well."""
+        copy_weights(self.learner, self.policy)
         self.engine.take_weights(self.progress.policy_version)
-        while self.progress.next_step < recipe.steps and not self.ranks.any(stop.is_requested):
-            step = self.progress.next_step
-            try:
-                if step % recipe.evaluation.every_steps == 0 or step == self._first_general_step:
-                    self.evaluate(display)
-                self._refresh_reference(step)
-                metrics, groups = self.run_step(step)
-            except CutShort:
-                break
-            except (EndpointError, GraderError):
-                # Sampling and grading come before the step's first update, so what was learned until now is whole.
-                if self.ranks.size == 1 and step > 0:
-                    self.save()
-                raise
-            if self.ranks.is_first:
-                self.record(step, metrics, groups, display)
-            if self.progress.next_step % recipe.checkpoint_steps == 0:
-                self.save()
-        if self.progress.next_step > 0:
-            self.save()
-        if self.progress.next_step == recipe.steps:
-            with suppress(CutShort):
-                self.evaluate(display)
-                self.is_done = True
 
-    def record(self, step: int, metrics: Metrics, groups: Sequence[RolloutGroup], display: Display) -> None:
-        """Leave in the run folder what a step did, and say it."""
-        append_jsonl(self.folder / "metrics.jsonl", {"step": step, **metrics})
+    def evaluates_before(self, step: int) -> bool:
+        """See ``TrainingLoop``."""
+        first_general = None if self.recipe.general is None else self.recipe.general.first_step
+        return step % self.recipe.evaluation.every_steps == 0 or step == first_general
+
+    def record(self, step: int, made: tuple[Metrics, Sequence[RolloutGroup]], display: Display) -> None:
+        """See ``TrainingLoop``."""
+        metrics, groups = made
+        critics = self.critic.micro_batch.told() if self.critic is not None else []
+        self.record_metrics(step, metrics, self.updater.micro_batch.told() + critics, display)
         write_rollouts(self.folder / "rollouts" / f"step_{step:06d}.jsonl.zst", groups)
         self._report_set_aside(step, groups, display)
-        for text in self._memory_notes():
-            display.note(text)
-            append_event(self.folder, "memory", step=step, text=text)
-        display.step(step, self.recipe.steps, metrics)
         self._raise_alarms(step, self.alarms.check(step, metrics, drawn_alone(groups)), display)
 
     def run_step(self, step: int) -> tuple[Metrics, list[RolloutGroup]]:
@@ -196,41 +174,34 @@ class RLTrainer:
 
         Every rank samples and scores its share of the prompts; from the groups of all, all ranks make the update.
         """
+        self._refresh_reference(step)
         start = time.monotonic()
         with self.ranks.doing(f"sampling of step {step + 1}"):
-            with self._cutting():
-                found = self._ahead.take(step, self.progress.policy_version)
+            with self.cutting():
+                found = self._ahead.take(step)
             taken = time.monotonic() - start
             by_rule = self.samplers.joined(found.by_rule)
-        with self._cutting():
+        with self.cutting():
             judged = self.judged(found.to_judge)
         groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
         check_error_share(drawn_alone(groups), self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         waited = max(0.0, taken - found.late_seconds)
-        # Rules and reward models give rewards of other spreads, so each kind is a batch of its own.
-        groups = [
-            group
-            for kind in (by_rule, groups[len(by_rule) :])
-            for group in with_advantages(kind, self.recipe.algorithm, self._advantages_of)
-        ]
-        learned = training_groups(groups)
+        groups, learned, foretold = self.advantages(by_rule, groups[len(by_rule) :])
         try:
-            updates, learned = self.learn(step, learned)
+            updates = self.learn(step, learned)
         except TrainingError as error:
             raise TrainingError(f"{error} {self._kept_for_a_look(step, groups)}") from error
-        if self.critic is not None:
-            groups = with_token_means(groups, learned)
         updated_at = time.monotonic()
         by_rule, drawn = drawn_alone(by_rule), drawn_alone(groups)
         num_tokens = sum(len(m.rollout.token_ids) for group in drawn for m in group.members)
-        self.progress = Progress(
+        self.progress = replace(
+            self.progress,
             next_step=step + 1,
-            policy_version=self.progress.policy_version + len(updates),
             rollout_tokens=self.progress.rollout_tokens + num_tokens,
             wall_seconds=self.wall_seconds(),
         )
-        metrics = group_metrics(by_rule) | general_metrics(judged) | self._update_metrics(updates)
+        metrics = group_metrics(by_rule) | general_metrics(judged) | foretold | self._update_metrics(updates)
         if self.recipe.teacher_traces is not None:
             traces = sum(member.rollout.is_taught for group in groups for member in group.members)
             metrics["rollout/traces"] = traces
@@ -258,14 +229,25 @@ class RLTrainer:
         }
         return metrics, groups
 
-    def learn(self, step: int, groups: Sequence[TrainingGroup]) -> tuple[list[Metrics], Sequence[TrainingGroup]]:
-        """The step's updates, and the new weights to engine and policy that sample; returns each update's metrics, and
-        the groups as they were learned from."""
+    def advantages(self, *kinds: Sequence[RolloutGroup]) -> tuple[list[RolloutGroup], Sequence[TrainingGroup], Metrics]:
+        """The groups of a step with their advantages, those of them that are learned from, and a critic's figures.
+
+        Rules and reward models give rewards of other spreads, so each kind is a batch of its own.
+        """
+        settings = self.recipe.algorithm
+        if self._advantages_of is not None:
+            groups = [group for kind in kinds for group in with_advantages(kind, settings, self._advantages_of)]
+            return groups, training_groups(groups, settings), {}
+        assert self.critic is not None
+        groups = [group for kind in kinds for group in kind]
+        learned, foretold = self.critic.judged(training_groups(groups, settings))
+        return with_token_means(groups, learned, settings), learned, foretold
+
+    def learn(self, step: int, groups: Sequence[TrainingGroup]) -> list[Metrics]:
+        """The step's updates, and the new weights to what samples, as a new version; returns each update's metrics."""
         lr, max_grad_norm = self.learning_rate(step), self.recipe.optimizer.max_grad_norm
-        is_corrected, foretold = self.recipe.samples_differ, Metrics()
+        is_corrected = self.recipe.samples_differ
         with self.ranks.doing(f"update of step {step + 1}"):
-            if self.critic is not None and groups:
-                groups, foretold = self.critic.judged(groups)
             parts = mini_batches(groups, self.recipe.algorithm.mini_batches)
             # The first part meets the weights as they were: its own pass says what they make of its tokens.
             later = [self.updater.with_old_logprobs(part) if is_corrected else part for part in parts[1:]]
@@ -277,9 +259,10 @@ class RLTrainer:
             ]
             if self.critic is not None:
                 of_critic = [self.critic.update(part, self._rate_share(step, 0)) for part in parts]
-                updates = [foretold | metrics | own for metrics, own in zip(updates, of_critic, strict=True)]
-            self._publish(self.progress.policy_version + len(updates))
-        return updates, groups
+                updates = [metrics | own for metrics, own in zip(updates, of_critic, strict=True)]
+            self.progress = replace(self.progress, policy_version=self.progress.policy_version + len(updates))
+            self.publish()
+        return updates
 
     def _update_metrics(self, updates: Sequence[Metrics]) -> Metrics:
         """Means over a step's updates, but the gap to the sampler: that is of the first, before which weights are as
@@ -291,9 +274,6 @@ class RLTrainer:
         del means["policy/logprob_gap"]
         name = "policy/off_policy_gap" if self.recipe.rollout.max_staleness > 0 else "policy/logprob_gap"
         return means | {name: updates[0]["policy/logprob_gap"]}
-
-    def _memory_notes(self) -> list[str]:
-        return self.updater.micro_batch.told() + (self.critic.micro_batch.told() if self.critic is not None else [])
 
     def _kept_for_a_look(self, step: int, groups: Sequence[RolloutGroup]) -> str:
         """Leave the rollouts of a step that could not be learned from, and say where. A resumed run keeps them, too."""
@@ -313,17 +293,8 @@ class RLTrainer:
             judged[name].append(group)
         return judged
 
-    def _publish(self, policy_version: int) -> None:
-        """Give engine and policy that sample the weights of the policy that learns, which may be the same object."""
-        copy_weights(self.learner, self.policy)
-        self.engine.take_weights(policy_version)
-
     def evaluate(self, display: Display) -> None:
-        """Held-out evaluation of the policy as it stands, written to ``eval/step_<next step>.json``."""
-        with self.ranks.doing(f"evaluation before step {self.progress.next_step + 1}"), self._cutting():
-            self._evaluate(display)
-
-    def _evaluate(self, display: Display) -> None:
+        """See ``TrainingLoop``."""
         step = self.progress.next_step
         result = evaluate(
             self._examiner,
@@ -332,7 +303,6 @@ class RLTrainer:
             self.recipe.evaluation,
             self.recipe.rollout.max_response_tokens,
             self.pool,
-            self.progress.policy_version,
             ranks=self._examiners,
         )
         if self.ranks.is_first:
@@ -347,26 +317,10 @@ class RLTrainer:
             display.note(f"held-out at step {step}: left out, since graders could not score them: {_counted(counts)}")
         self._raise_alarms(step, self.alarms.check_evaluation(step, result.figures), display)
 
-    def save(self) -> None:
-        """Leave a checkpoint of the step to run next."""
-        curriculum = self.curriculum.state(self.progress.next_step) if self.curriculum is not None else None
-        self.progress = replace(self.progress, wall_seconds=self.wall_seconds(), curriculum=curriculum)
-        tensors = self.optimizer.tensors() | self._reference_tensors()
-        if self.critic is not None:
-            tensors |= self.critic.tensors()
-        with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
-            save_checkpoint(
-                self.folder / "checkpoints", self.progress, tensors, self.ranks, self.recipe.kept_checkpoints
-            )
-
     def _reference_tensors(self) -> dict[str, Tensor]:
         """The reference policy's weights as a checkpoint names them."""
         found = reference_tensors(self.reference) if self.reference is not None else {}
         return {f"reference/{name}": tensor for name, tensor in found.items()}
-
-    @property
-    def _first_general_step(self) -> int | None:
-        return None if self.recipe.general is None else self.recipe.general.first_step
 
     def _heed_guard(self, step: int) -> None:
         """Raises GuardError, a checkpoint left behind, if the preference reward is found to be hacked."""

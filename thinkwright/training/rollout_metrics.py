@@ -77,7 +77,7 @@ def speed_metrics(
     if scoring_seconds > 0:
         metrics["reward/answers_per_second"] = sum(len(group.members) for group in by_rule) / scoring_seconds
     if learned:
-        num_learned = sum(len(completion) for group in learned for completion in group.completions)
+        num_learned = sum(len(member.token_ids) for group in learned for member in group.members)
         metrics["update/tokens_per_second"] = num_learned / update_seconds
     return metrics
 

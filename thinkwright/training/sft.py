@@ -91,7 +91,7 @@ class SFTTrainer(StepTrainer):
         figures: dict[str, Any] = {}
         samples: list[dict[str, Any]] = []
         if self._measure is not None:
-            result = self._measure(self.progress.policy_version)
+            result = self._measure()
             figures, samples = dict(result.figures), result.samples
         if self.data.held_out:
             prefix, rows = packed_rows(self.data.held_out)

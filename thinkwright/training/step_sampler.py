@@ -21,7 +21,7 @@ from thinkwright.training.general import GeneralPrompts
 from thinkwright.training.groups import teaches
 from thinkwright.training.rollout_metrics import Timed
 from thinkwright.training.teacher_traces import TeacherTraces, right_alone
-from thinkwright.types import Prompt, RolloutGroup
+from thinkwright.types import Prompt, Rollout, RolloutGroup
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class StepSampler:
             return self._task.prompts(self._recipe.seed, step, count)
         return self._task.prompts(self._recipe.seed, step, self._recipe.rollout.prompts_per_step)[:count]
 
-    def rollouts(self, step: int, prompts: StepPrompts, policy_version: int) -> StepRollouts:
+    def rollouts(self, step: int, prompts: StepPrompts) -> StepRollouts:
         """A group for each prompt; those judged by rules are scored while others still grow.
 
         With ``rollout.refill_rounds``, other prompts are sampled for those whose group teaches nothing; both are given
@@ -105,7 +105,7 @@ class StepSampler:
 
         Raises what engine and scoring raise.
         """
-        found = self._round(step, prompts, policy_version)
+        found = self._round(step, prompts)
         seen = {row_id(group.prompt.prompt_id) for group in found.by_rule}
         for number in range(1, self._recipe.rollout.refill_rounds + 1):
             missing = len(prompts.by_rule) - sum(teaches(group, self._recipe.algorithm) for group in found.by_rule)
@@ -115,7 +115,7 @@ class StepSampler:
             if not others:  # a small task has come round to prompts that this step has had
                 continue
             seen |= {row_id(prompt.prompt_id) for prompt in others}
-            more = self._round(step, StepPrompts(others, ()), policy_version)
+            more = self._round(step, StepPrompts(others, ()))
             found = StepRollouts(
                 [*found.by_rule, *more.by_rule],
                 found.to_judge,
@@ -130,19 +130,17 @@ class StepSampler:
         recipe = self._recipe
         return self._task.prompts(recipe.seed, recipe.steps * number + step, recipe.rollout.prompts_per_step)
 
-    def _round(self, step: int, prompts: StepPrompts, policy_version: int) -> StepRollouts:
+    def _round(self, step: int, prompts: StepPrompts) -> StepRollouts:
         start = time.monotonic()
         scoring = Timed(lambda groups: self._score(step, groups))
         with BackgroundScorer(scoring) as scorer:
-            to_judge = self._sample(step, prompts, policy_version, scorer)
+            to_judge = self._sample(step, prompts, scorer)
             sampled_at = time.monotonic()
             by_rule = scorer.results()
         late = time.monotonic() - sampled_at
         return StepRollouts(by_rule, to_judge, sampled_at - start, late, scoring.seconds)
 
-    def _sample(
-        self, step: int, prompts: StepPrompts, policy_version: int, scorer: BackgroundScorer
-    ) -> list[tuple[str, SampledGroup]]:
+    def _sample(self, step: int, prompts: StepPrompts, scorer: BackgroundScorer) -> list[tuple[str, SampledGroup]]:
         """Gives back the groups that reward models will judge, with their sets' names, in order."""
         rollout = self._recipe.rollout
         settings = SamplingSettings(
@@ -163,14 +161,17 @@ class StepSampler:
         ]
         waiting: dict[int, SampledGroup] = {}
         num_ruled = len(prompts.by_rule)
-        for index, rollouts in self._engine.stream(requests, settings, policy_version):
+        for index, rollouts in self._engine.stream(requests, settings):
             group = everyone[index], encoded[index], rollouts
             if index < num_ruled:
-                taught = self._traces.of(encoded[index], policy_version) if self._traces is not None else ()
-                scorer.submit(index, (everyone[index], encoded[index], (*rollouts, *taught)))
+                scorer.submit(index, (everyone[index], encoded[index], (*rollouts, *self._taught(encoded[index]))))
             else:
                 waiting[index - num_ruled] = group
         return [(prompts.to_judge[index][0], group) for index, group in sorted(waiting.items())]
+
+    def _taught(self, prompt_ids: tuple[int, ...]) -> tuple[Rollout, ...]:
+        """A teacher's traces for a prompt."""
+        return () if self._traces is None else self._traces.of(prompt_ids, self._engine.policy_version)
 
     def _budget(self, step: int) -> ThinkingBudget | None:
         """Drawn for each step, so that the policy learns to come to an answer whatever it is given."""

@@ -1,4 +1,4 @@
-"""What every trainer does, and what else may be done with one: ``plan`` measures a few of its steps."""
+"""What is done with a trainer: it trains to its end, or ``plan`` measures a few of its steps."""
 
 from collections.abc import Callable
 

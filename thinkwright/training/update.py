@@ -5,7 +5,7 @@ differ before the first update is measured as ``policy/logprob_gap``.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from thinkwright.models.policy import Policy, training_context
 from thinkwright.models.token_tree import TokenTree, pack, shared_prefix, split_by_tokens
 from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
-from thinkwright.types import Metrics, TrainingGroup
+from thinkwright.types import Metrics, TrainingGroup, TrainingMember
 
 TRACE_PROBABILITY = "policy/trace_probability"
 """How likely the policy finds a token of a teacher's trace, the mean; not there in an update without traces."""
@@ -77,29 +77,15 @@ def micro_batches(groups: Sequence[TrainingGroup], max_tokens: int) -> Iterator[
 
 
 def _pieces(group: TrainingGroup, max_tokens: int) -> Iterator[TrainingGroup]:
-    members: list[int] = []
+    members: list[TrainingMember] = []
     num_tokens = len(group.prompt_ids)
-    for i, completion in enumerate(group.completions):
-        if members and num_tokens + len(completion) > max_tokens:
-            yield _members(group, members)
+    for member in group.members:
+        if members and num_tokens + len(member.token_ids) > max_tokens:
+            yield replace(group, members=tuple(members))
             members, num_tokens = [], len(group.prompt_ids)
-        members.append(i)
-        num_tokens += len(completion)
-    yield _members(group, members)
-
-
-def _members(group: TrainingGroup, members: Sequence[int]) -> TrainingGroup:
-    return TrainingGroup(
-        prompt_ids=group.prompt_ids,
-        completions=tuple(group.completions[i] for i in members),
-        rollout_logprobs=tuple(group.rollout_logprobs[i] for i in members),
-        advantages=tuple(group.advantages[i] for i in members),
-        is_counted=tuple(group.is_counted[i] for i in members),
-        token_advantages=None if group.token_advantages is None else tuple(group.token_advantages[i] for i in members),
-        is_taught=None if group.is_taught is None else tuple(group.is_taught[i] for i in members),
-        is_drawn=None if group.is_drawn is None else tuple(group.is_drawn[i] for i in members),
-        old_logprobs=None if group.old_logprobs is None else tuple(group.old_logprobs[i] for i in members),
-    )
+        members.append(member)
+        num_tokens += len(member.token_ids)
+    yield replace(group, members=tuple(members))
 
 
 def tree_of(groups: Sequence[TrainingGroup]) -> TokenTree:
@@ -170,7 +156,7 @@ class Updater:
         """
         found = self._flatten(groups, seed)
         num_tokens = max(1, int(((found.weights > 0) & ~found.is_taught).sum()))
-        is_first = is_corrected and groups[0].old_logprobs is None
+        is_first = is_corrected and groups[0].members[0].old_logprobs is None
 
         def passes(max_tokens: int) -> list[dict[str, Tensor]]:
             return [
@@ -208,16 +194,17 @@ class Updater:
     @torch.no_grad()
     def _not_finite(self, groups: Sequence[TrainingGroup]) -> Iterator[str]:
         for number, group in enumerate(groups, 1):
-            member = 0
+            count = 0
             for piece in itertools.chain.from_iterable(micro_batches([group], self.micro_batch.tokens)):
                 tokens = _token_ids([piece]).to(self._policy.device)
                 logprobs, _ = policy_logprobs(self._policy, tree_of([piece]), tokens, self._temperature)
-                for place, own in enumerate(logprobs.split([len(completion) for completion in piece.completions])):
-                    member += 1
-                    told = torch.tensor([piece.advantages[place], *piece.rollout_logprobs[place]])
+                rows = logprobs.split([len(member.token_ids) for member in piece.members])
+                for member, own in zip(piece.members, rows, strict=True):
+                    count += 1
+                    told = torch.tensor([*member.advantages, *member.rollout_logprobs])
                     if not (own.isfinite().all() and told.isfinite().all()):
                         asked = self._policy.tokenizer.decode(group.prompt_ids)[-80:]
-                        yield f"group {number} ({asked!r}), completion {member}"
+                        yield f"group {number} ({asked!r}), completion {count}"
 
     @torch.no_grad()
     def with_old_logprobs(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
@@ -233,33 +220,26 @@ class Updater:
             return own
 
         own = self.micro_batch.within(passes, lambda: None)
-        found: list[TrainingGroup] = []
-        values = itertools.chain.from_iterable(self._ranks.joined(own))  # in the order of the groups' tokens
-        for group in groups:
-            rows = tuple(tuple(itertools.islice(values, len(completion))) for completion in group.completions)
-            found.append(replace(group, old_logprobs=rows))
-        return found
+        values = itertools.chain.from_iterable(self._ranks.joined(own))
+        return [with_tokens(group, "old_logprobs", values) for group in groups]
 
     def _flatten(self, groups: Sequence[TrainingGroup], seed: str) -> UpdateTokens:
         """All tokens of an update, with what each weighs in its loss and what entropy's rule makes of it."""
-        lengths = torch.tensor([len(c) for g in groups for c in g.completions])
-        is_counted = torch.tensor([counts for g in groups for counts in g.is_counted])
-        prompts = torch.tensor([i for i, g in enumerate(groups) for counts in g.is_counted if counts])
+        members = [member for group in groups for member in group.members]
+        lengths = torch.tensor([len(member.token_ids) for member in members])
+        is_counted = torch.tensor([member.is_counted for member in members])
+        prompts = torch.tensor([i for i, group in enumerate(groups) for m in group.members if m.is_counted])
         _, prompts = prompts.unique(return_inverse=True)  # those without a counted completion are no prompts
         weights = torch.zeros(len(lengths))
         reduce = REDUCTIONS[self._algorithm.reduction]
-        is_drawn = torch.tensor([drawn for g in groups for row in drawn_of(g) for drawn in row])
+        is_drawn = of_tokens(groups, drawn_of)
         sequences = torch.arange(len(lengths)).repeat_interleave(lengths)
         num_drawn = torch.zeros(len(lengths), dtype=torch.long).index_add(0, sequences, is_drawn.long())
         weights[is_counted] = reduce(num_drawn[is_counted], prompts, self._max_tokens)
-        if any(g.token_advantages is not None for g in groups):
-            advantages = _joined(g.token_advantages or () for g in groups)
-        else:
-            advantages = torch.tensor([a for g in groups for a in g.advantages]).repeat_interleave(lengths)
-        is_taught = torch.tensor([taught for g in groups for taught in g.is_taught or [False] * len(g.completions)])
-        is_taught = is_taught.repeat_interleave(lengths)
-        rollout_logprobs = _joined(g.rollout_logprobs for g in groups)
-        old_logprobs = _joined(g.old_logprobs or g.rollout_logprobs for g in groups)
+        advantages = of_tokens(groups, lambda member: member.advantages)
+        is_taught = torch.tensor([member.is_taught for member in members]).repeat_interleave(lengths)
+        rollout_logprobs = of_tokens(groups, lambda member: member.rollout_logprobs)
+        old_logprobs = of_tokens(groups, lambda member: member.old_logprobs or member.rollout_logprobs)
         is_learned, is_penalized = self._chosen(
             old_logprobs, advantages, is_counted.repeat_interleave(lengths) & is_drawn & ~is_taught, seed
         )
@@ -396,14 +376,21 @@ def _placed(groups: Sequence[TrainingGroup], max_tokens: int) -> list[tuple[list
     return found
 
 
-def drawn_of(group: TrainingGroup) -> Sequence[Sequence[bool]]:
-    """Of each completion, which tokens were drawn."""
-    return group.is_drawn or [[True] * len(completion) for completion in group.completions]
+def drawn_of(member: TrainingMember) -> Sequence[bool]:
+    """Which of its tokens were drawn."""
+    return member.is_drawn or [True] * len(member.token_ids)
+
+
+def of_tokens(groups: Sequence[TrainingGroup], values_of: Callable[[TrainingMember], Sequence[float]]) -> Tensor:
+    """(N,) a value of each completion token, one completion after the other."""
+    return torch.tensor([value for group in groups for member in group.members for value in values_of(member)])
+
+
+def with_tokens(group: TrainingGroup, name: str, values: Iterator[float]) -> TrainingGroup:
+    """The group with the next values, one for each of its tokens, in a field of its members."""
+    members = (replace(m, **{name: tuple(itertools.islice(values, len(m.token_ids)))}) for m in group.members)
+    return replace(group, members=tuple(members))
 
 
 def _token_ids(groups: Sequence[TrainingGroup]) -> Tensor:
-    return torch.tensor([token for g in groups for c in g.completions for token in c])
-
-
-def _joined(logprobs: Iterator[tuple[tuple[float, ...], ...]]) -> Tensor:
-    return torch.tensor([value for rows in logprobs for row in rows for value in row])
+    return of_tokens(groups, lambda member: member.token_ids)

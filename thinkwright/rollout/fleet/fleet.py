@@ -67,7 +67,8 @@ class EngineFleet(RolloutEngine):
         self._places = [_Place() for _ in range(places if source is not None else 0)]
         self._calls: dict[int, _CallState] = {}
         self._deaths_over: Counter[Key] = Counter()
-        self._num_calls, self._version, self._is_closed = 0, -1, False
+        self._num_calls, self._is_closed = 0, False
+        self.policy_version = -1
         self._error: Exception | None = None
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -91,9 +92,11 @@ class EngineFleet(RolloutEngine):
 
     def take_weights(self, policy_version: int) -> None:
         """See ``RolloutEngine``; completions that run go on with them."""
-        if self._source is None or policy_version == self._version:
+        if policy_version == self.policy_version:
             return
-        is_first, self._version = self._version < 0, policy_version
+        is_first, self.policy_version = self.policy_version < 0, policy_version
+        if self._source is None:
+            return
         self._source.publish(self._policy, policy_version)
         if is_first:
             self._start_all()
@@ -102,9 +105,7 @@ class EngineFleet(RolloutEngine):
             for engine in self.engines():
                 engine.take_weights()
 
-    def stream(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
-    ) -> Iterator[_Item]:
+    def stream(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> Iterator[_Item]:
         """See ``RolloutEngine``; EndpointError if engines die again and again. May be called while others run."""
         if not requests:
             return

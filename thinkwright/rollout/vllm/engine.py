@@ -37,7 +37,7 @@ class VLLMEngine(RolloutEngine):
         """``place``: an empty folder for weights that all servers can read."""
         self._policy, self._servers, self._place = policy, servers, place
         self._seconds = request_seconds
-        self._version, self._is_closed = -1, False
+        self._is_closed, self.policy_version = False, -1
         self._newest = place
         """The folder of the newest weights."""
         self._adapters: tuple[Policy, str] | None = None
@@ -57,14 +57,14 @@ class VLLMEngine(RolloutEngine):
     def use_adapters(self, learner: Policy, base: str) -> None:
         """See ``RolloutEngine``: servers start from the base and get adapters only. Completions end by those they began
         with."""
-        assert self._version < 0, "before the first weights"
+        assert self.policy_version < 0, "before the first weights"
         self._adapters = learner, base
 
     def take_weights(self, policy_version: int) -> None:
         """See ``RolloutEngine``. Without servers, on all ranks but the first, there is nothing to do but to help."""
-        if policy_version == self._version:
+        if policy_version == self.policy_version:
             return
-        is_first = self._version < 0
+        is_first = self.policy_version < 0
         tensors = whole_adapters(self._adapters[0]) if self._adapters is not None else {}
         folder = self._place / f"version-{policy_version}"
         if self._servers and self._adapters is not None:
@@ -72,7 +72,7 @@ class VLLMEngine(RolloutEngine):
         elif self._servers:
             write_weights(self._policy, folder)
         # Only now, since a server that dies meanwhile is started with what these name.
-        self._version, self._newest = policy_version, folder
+        self.policy_version, self._newest = policy_version, folder
         if is_first:
             for server in self._servers:
                 server.start(self._model)
@@ -90,31 +90,30 @@ class VLLMEngine(RolloutEngine):
     def _clear(self) -> None:
         """Remove what nobody samples from any more."""
         with self._counting:
-            oldest = min([self._version, *self._open.elements()])
+            oldest = min([self.policy_version, *self._open.elements()])
         for old in self._place.iterdir() if self._servers else ():
             version = int(old.name.rpartition("-")[2])
-            if version < (self._version if self._adapters is None else oldest):
+            if version < (self.policy_version if self._adapters is None else oldest):
                 shutil.rmtree(old, ignore_errors=True)
                 for server in self._servers if self._adapters is not None else ():
                     server.drop_adapter(version)
 
-    def stream(
-        self, requests: Sequence[RolloutRequest], settings: SamplingSettings, policy_version: int
-    ) -> Iterator[_Item]:
+    def stream(self, requests: Sequence[RolloutRequest], settings: SamplingSettings) -> Iterator[_Item]:
         """See ``RolloutEngine``; raises EndpointError if a server cannot be brought back."""
         if not requests:
             return
         assert settings.thinking_budget is None, "budgets are for the native engine"
         assert not settings.stop, "stop texts are for the native engine"
-        assert policy_version <= self._version, "weights are pushed before they are sampled from"
+        assert self.policy_version >= 0, "weights are pushed before they are sampled from"
         check_lengths(self._policy, requests, settings)
         done: SimpleQueue[_Item | Exception] = SimpleQueue()
         with self._counting:
-            self._open[policy_version] += 1
+            oldest = self.policy_version
+            self._open[oldest] += 1
         count = len(self._servers)
         for i, server in enumerate(self._servers):
             share = dict(list(enumerate(requests))[i::count])
-            args = server, share, settings, policy_version, done
+            args = server, share, settings, oldest, done
             threading.Thread(target=self._serve, args=args, daemon=True).start()
         try:
             for _ in requests:
@@ -124,7 +123,7 @@ class VLLMEngine(RolloutEngine):
                 yield found
         finally:
             with self._counting:
-                self._open[policy_version] -= 1
+                self._open[oldest] -= 1
 
     def _serve(
         self,
@@ -177,7 +176,7 @@ class VLLMEngine(RolloutEngine):
         with ServedModel(endpoint) as model, closing(model.post_each("generate", bodies)) as answers:
             for i, answer in answers:
                 request = left[numbers[i]]
-                versions = range(oldest, self._version + 1)
+                versions = range(oldest, self.policy_version + 1)
                 yield numbers[i], rollouts_of(answer, server.url, self._policy, request, settings, versions, asked_for)
 
     def _body(self, request: RolloutRequest, settings: SamplingSettings) -> dict[str, Any]:
@@ -217,7 +216,7 @@ class VLLMEngine(RolloutEngine):
 
     def _give(self, server: VLLMServer) -> None:
         if self._adapters is not None:
-            server.take_adapter(self._newest, self._version)
+            server.take_adapter(self._newest, self.policy_version)
         else:
-            server.take_weights(self._newest, self._version)
-        server.version = self._version
+            server.take_weights(self._newest, self.policy_version)
+        server.version = self.policy_version
