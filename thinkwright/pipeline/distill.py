@@ -8,7 +8,6 @@ from typing import Any
 
 from thinkwright.config.distill import DistillRecipe
 from thinkwright.config.load import resolved_json
-from thinkwright.display import Display
 from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.held_out import evaluate
@@ -19,22 +18,19 @@ from thinkwright.pipeline.limits import longest_prompt
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
     choose_machine,
-    ending,
     joint_digest,
     record_data,
-    record_start,
     record_trained,
     task_digest,
 )
-from thinkwright.pipeline.spread import check_is_shared
+from thinkwright.pipeline.training import trained
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.choice import open_engine
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import check_run_folder, create_run_folder
+from thinkwright.run_folder import check_run_folder
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.training.distill import DistillTrainer, Measure
-from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.teacher import LocalTeacher, ServedTeacher, Teacher, check_tokenizers
 from thinkwright.training.trainer import Train, train_to_end
 
@@ -55,24 +51,17 @@ def run_distill(
         engine = open_parts.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks, recipe.lora))
         measure = open_parts.enter_context(_measuring(recipe, policy, task, ranks))
         trainer = DistillTrainer(recipe, policy, teacher, task, engine, folder, started, measure, ranks)
-        if ranks.is_first:
-            create_run_folder(folder, resolved_json(recipe), resume=resume)
-            record_data(folder, _data_digest(recipe, task), task.report)
-            record_start(folder, policy, recipe.machine, argv, resume=resume)
-        check_is_shared(folder, ranks)
-        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
-            for line in task.notes():
-                display.note(line)
-            if resume:
-                trainer.resume(display)
-            train(trainer, display, stop)
-    summary = {
-        **ending(trainer.is_done, stop, ranks),
-        "wall_seconds": trainer.wall_seconds(),
-        "steps": trainer.progress.next_step,
-        "rollout_tokens": trainer.progress.rollout_tokens,
-        "seed": recipe.seed,
-    }
+        summary = trained(
+            trainer,
+            recipe,
+            policy,
+            resume=resume,
+            argv=argv,
+            train=train,
+            record=lambda: record_data(folder, _data_digest(recipe, task), task.report),
+            notes=task.notes(),
+        )
+    summary["rollout_tokens"] = trainer.progress.rollout_tokens
     record_trained(folder, recipe, policy, trainer.learner, summary, ranks)
     return summary
 

@@ -5,21 +5,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from thinkwright.config.load import resolved_json
 from thinkwright.config.recipe import PretrainRecipe
 from thinkwright.config.tasks import TinyWorldTask
 from thinkwright.display import Display
 from thinkwright.evaluation.figures import Sample
 from thinkwright.evaluation.held_out import bare_and_forced, evaluate
 from thinkwright.models.policy import Policy
-from thinkwright.pipeline.record import choose_machine, ending, record_start
+from thinkwright.pipeline.record import choose_machine
+from thinkwright.pipeline.training import trained
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import append_event, create_run_folder, write_bytes_atomic, write_json_atomic
+from thinkwright.run_folder import append_event, write_bytes_atomic, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.tiny_world.writer import CAREFUL, GUESS, SKIP, forced_starts, style_of
-from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.pretrain import PretrainTrainer, starting_policy
+from thinkwright.training.trainer import train_to_end
 
 MAX_RESPONSE_TOKENS = 192
 
@@ -28,26 +28,24 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
     """Run or resume; leaves ``model/`` with weights, tokenizer and card. Returns what ``summary.json`` holds."""
     started = time.monotonic()
     policy = starting_policy(recipe, *choose_machine(recipe.machine, folder, resume=resume))
-    create_run_folder(folder, resolved_json(recipe), resume=resume)
-    record_start(folder, policy, recipe.machine, argv, resume=resume)
     measured: dict[str, Any] = {}
 
     def measure(display: Display) -> None:
         display.note("measuring the base: free, bare, step by step")
         measured.update(measure_base(policy, recipe, folder))
 
-    with Display() as display, StopRequest() as stop:
-        trainer = PretrainTrainer(recipe, policy, folder, started, measure)
-        if resume:
-            trainer.resume(display)
-        trainer.train(display, stop)
-    summary = {
-        **ending(trainer.is_done, stop),
-        "wall_seconds": trainer.progress.wall_seconds,
-        "steps": trainer.progress.next_step,
-        "seed": recipe.seed,
-        **measured,
-    }
+    trainer = PretrainTrainer(recipe, policy, folder, started, measure)
+    summary = trained(
+        trainer,
+        recipe,
+        policy,
+        resume=resume,
+        argv=argv,
+        train=train_to_end,
+        record=lambda: None,
+        notes=(),
+    )
+    summary |= measured
     if trainer.is_done:
         policy.save(folder / "model")
         card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))

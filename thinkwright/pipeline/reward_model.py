@@ -7,17 +7,15 @@ from typing import Any
 
 from thinkwright.config.load import resolved_json
 from thinkwright.config.reward_model import RewardModelRecipe
-from thinkwright.display import Display
 from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.models.reward_model import Reading, RewardModel, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.record import choose_machine, ending, record_data, record_end, record_start
-from thinkwright.pipeline.spread import check_is_shared
-from thinkwright.run_folder import check_run_folder, create_run_folder
-from thinkwright.training.interrupt import StopRequest
+from thinkwright.pipeline.record import choose_machine, record_data, record_end
+from thinkwright.pipeline.training import trained
+from thinkwright.run_folder import check_run_folder
 from thinkwright.training.preference_data import load_preference_data
-from thinkwright.training.reward_model import RewardModelTrainer, summary_of
+from thinkwright.training.reward_model import RewardModelTrainer
 from thinkwright.training.trainer import Train, train_to_end
 
 
@@ -39,19 +37,18 @@ def run_reward_model(
     trainer = RewardModelTrainer(recipe, model, data, folder, started, ranks)
     if recipe.warmup_steps >= trainer.num_steps:
         raise RecipeError(f"warmup_steps: {recipe.warmup_steps} leaves nothing of {trainer.num_steps} steps; lower it")
-    if ranks.is_first:
-        create_run_folder(folder, resolved_json(recipe), resume=resume)
-        record_data(folder, data.digest(), data.report)
-        record_start(folder, model.policy, recipe.machine, argv, resume=resume)
-    check_is_shared(folder, ranks)
-    with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
-        for line in data.notes():
-            display.note(line)
-        if resume:
-            trainer.resume(display)
-        train(trainer, display, stop)
-        scale = trainer.scale() if trainer.is_done else None
-    summary = ending(trainer.is_done, stop, ranks) | summary_of(trainer)
+    summary = trained(
+        trainer,
+        recipe,
+        model.policy,
+        resume=resume,
+        argv=argv,
+        train=train,
+        record=lambda: record_data(folder, data.digest(), data.report),
+        notes=data.notes(),
+    )
+    scale = trainer.scale() if trainer.is_done else None
+    summary |= {"planned_steps": trainer.num_steps, "pairs": len(data.training)}
     if ranks.is_first:
         if scale is not None:
             _save(model, scale, folder)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,23 @@ from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (
     choose_machine,
-    ending,
     joint_digest,
     record_data,
-    record_start,
     record_trained,
     task_digest,
 )
 from thinkwright.pipeline.rl_inputs import check_recipe, load_general, load_traces
-from thinkwright.pipeline.spread import check_is_shared, num_graders
+from thinkwright.pipeline.spread import num_graders
+from thinkwright.pipeline.training import trained
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.choice import open_engine
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import check_run_folder, create_run_folder, write_json_atomic
+from thinkwright.run_folder import check_run_folder, write_json_atomic
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
 from thinkwright.tasks.tiny_world.writer import forced_starts
 from thinkwright.training.general import GeneralPrompts
-from thinkwright.training.interrupt import CutShort, StopRequest
+from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
 from thinkwright.training.teacher_traces import TeacherTraces
 from thinkwright.training.trainer import Train, train_to_end
@@ -59,29 +58,28 @@ def run_rl(
         found = check_up(recipe, policy, task, pool, folder, ranks)
         engine = opened.enter_context(open_engine(recipe.rollout, policy, model, folder, ranks, recipe.lora))
         trainer = RLTrainer(recipe, policy, found.task, pool, engine, folder, started, general, ranks, traces)
-        if ranks.is_first:
-            create_run_folder(folder, resolved_json(recipe), resume=resume)
+
+        def record() -> None:
             report = found.task.report | ({"teacher_traces": traces.data.report} if traces is not None else {})
             record_data(folder, _data_digest(recipe, task, general, traces), report)
             write_json_atomic(folder / DOCTOR_FILE, found.record)
-            record_start(folder, policy, recipe.machine, argv, resume=resume)
-        check_is_shared(folder, ranks)
-        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
-            for line in (*task.notes(), *found.notes, *(traces.notes() if traces is not None else ())):
-                display.note(line)
-            if resume:
-                trainer.resume(display)
-            with suppress(CutShort):
-                with stop.cutting() if ranks.size == 1 else nullcontext():
-                    _pass_gate(recipe, policy, task, pool, folder, display, ranks)
-                train(trainer, display, stop)
-    summary = {
-        **ending(trainer.is_done, stop, ranks),
-        "wall_seconds": trainer.wall_seconds(),
-        "steps": trainer.progress.next_step,
-        "rollout_tokens": trainer.progress.rollout_tokens,
-        "seed": recipe.seed,
-    }
+
+        def pass_gate(display: Display, stop: StopRequest) -> None:
+            with stop.cutting() if ranks.size == 1 else nullcontext():
+                _pass_gate(recipe, policy, task, pool, folder, display, ranks)
+
+        summary = trained(
+            trainer,
+            recipe,
+            policy,
+            resume=resume,
+            argv=argv,
+            train=train,
+            record=record,
+            notes=[*task.notes(), *found.notes, *(traces.notes() if traces is not None else ())],
+            before=pass_gate,
+        )
+    summary["rollout_tokens"] = trainer.progress.rollout_tokens
     record_trained(folder, recipe, policy, trainer.learner, summary, ranks)
     return summary
 

@@ -3,33 +3,25 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.load import resolved_json
 from thinkwright.config.sft import SFTRecipe
-from thinkwright.display import Display
 from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.held_out import evaluate
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.record import (
-    choose_machine,
-    ending,
-    record_data,
-    record_start,
-    record_trained,
-    task_digest,
-)
-from thinkwright.pipeline.spread import check_is_shared
+from thinkwright.pipeline.record import choose_machine, record_data, record_trained, task_digest
+from thinkwright.pipeline.training import trained
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rollout.native import NativeEngine
-from thinkwright.run_folder import check_run_folder, create_run_folder
+from thinkwright.run_folder import check_run_folder
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
-from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.sft import Measure, SFTTrainer
 from thinkwright.training.sft_data import SFTData, load_sft_data
 from thinkwright.training.trainer import Train, train_to_end
@@ -49,27 +41,12 @@ def run_sft(
     with _measuring(recipe, policy, task, ranks) as measure:
         trainer = SFTTrainer(recipe, policy, data, folder, started, measure, ranks)
         _check_steps(recipe, trainer)
-        if ranks.is_first:
-            create_run_folder(folder, resolved_json(recipe), resume=resume)
-            _record_rows(folder, data, task)
-            record_start(folder, policy, recipe.machine, argv, resume=resume)
-        check_is_shared(folder, ranks)
-        with Display(is_shown=ranks.is_first) as display, StopRequest() as stop:
-            for line in (*data.notes(), *(task.notes() if task is not None else ())):
-                display.note(line)
-            if recipe.held_out_share and not data.held_out:
-                display.note("data: no row fell to the held-out share, so no held-out loss is measured")
-            if resume:
-                trainer.resume(display)
-            train(trainer, display, stop)
-    summary = {
-        **ending(trainer.is_done, stop, ranks),
-        "wall_seconds": trainer.wall_seconds(),
-        "steps": trainer.progress.next_step,
-        "planned_steps": trainer.num_steps,
-        "rows": len(data.training),
-        "seed": recipe.seed,
-    }
+        notes = [*data.notes(), *(task.notes() if task is not None else ())]
+        if recipe.held_out_share and not data.held_out:
+            notes.append("data: no row fell to the held-out share, so no held-out loss is measured")
+        record = partial(_record_rows, folder, data, task)
+        summary = trained(trainer, recipe, policy, resume=resume, argv=argv, train=train, record=record, notes=notes)
+    summary |= {"planned_steps": trainer.num_steps, "rows": len(data.training)}
     record_trained(folder, recipe, policy, trainer.learner, summary, ranks)
     return summary
 

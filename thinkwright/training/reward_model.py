@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -144,14 +143,3 @@ def _scored(rows: Sequence[PairRow], scores: Sequence[float]) -> list[ScoredPair
 
 def _micro_batches(rows: Sequence[PairRow], max_tokens: int) -> Iterator[list[PairRow]]:
     return split_by_tokens(rows, lambda row: row.num_tokens, max_tokens)
-
-
-def summary_of(trainer: RewardModelTrainer) -> dict[str, Any]:
-    """What ``summary.json`` says of it."""
-    return {
-        "wall_seconds": trainer.wall_seconds(),
-        "steps": trainer.progress.next_step,
-        "planned_steps": trainer.num_steps,
-        "pairs": len(trainer.data.training),
-        "seed": trainer.recipe.seed,
-    }
