@@ -5,14 +5,14 @@ rollouts and teach nothing (DAPO, arXiv:2503.14476).
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from thinkwright.errors import DataError
 from thinkwright.models.policy import Policy
-from thinkwright.rewards.score import SampledGroup
+from thinkwright.rewards.score import Scorer
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings
 from thinkwright.run_folder import append_jsonl, write_bytes_atomic
 from thinkwright.tasks.example import question_digest
@@ -28,8 +28,6 @@ _SETTINGS = {
     "max_tokens": "rollout.max_response_tokens",
 }  # fmt: skip
 """What a row holds of how it was measured, and what the recipe and the command line call it."""
-
-Scorer = Callable[[Sequence[SampledGroup]], list[RolloutGroup]]
 
 
 def measure_difficulty(

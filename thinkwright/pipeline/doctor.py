@@ -25,10 +25,10 @@ from thinkwright.pipeline.doctor_checks import (
     stop_token_check,
     tokenizer_checks,
 )
-from thinkwright.pipeline.doctor_rewards import Scorer, reward_checks
+from thinkwright.pipeline.doctor_rewards import reward_checks
 from thinkwright.pipeline.doctor_rows import BadRow, Examined, Fitting, examine_rows
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rewards.score import score_groups
+from thinkwright.rewards.score import Scorer, score_as_trained
 from thinkwright.tasks.exclusion import row_id
 from thinkwright.tasks.task import Task
 from thinkwright.types import Prompt
@@ -153,14 +153,7 @@ def examine_task(
 
 def _scorer(recipe: RLRecipe, pool: WorkerPool) -> Scorer:
     """Scores groups as a training step does."""
-    return lambda groups: score_groups(
-        groups,
-        recipe.rewards,
-        pool,
-        coin_seed="doctor",
-        truncated_scores_zero=recipe.algorithm.truncated == "zero_reward",
-        max_tokens=recipe.rollout.max_response_tokens,
-    )
+    return lambda groups: score_as_trained(groups, recipe, pool, coin_seed="doctor")
 
 
 def _order(rows: Sequence[Prompt], seed: int) -> list[Prompt]:

@@ -1,6 +1,6 @@
 """Can each reward of the recipe be earned, and missed? Tried on replies that differ in what rewards look at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from thinkwright.chat.template import TEMPLATES
@@ -9,7 +9,7 @@ from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor_rows import THOUGHTS, Fitting
 from thinkwright.rewards.combine import penalties
 from thinkwright.rewards.registry import VERIFIERS
-from thinkwright.rewards.score import SampledGroup
+from thinkwright.rewards.score import SampledGroup, Scorer
 from thinkwright.types import FinishReason, Prompt, Rollout, RolloutGroup
 
 PROBED_ROWS = 8
@@ -17,7 +17,6 @@ MARGIN = 0.25
 """A right reply may earn less than the best one by this share of the range: length rewards count tokens."""
 _REPEATS = 200
 
-Scorer = Callable[[Sequence[SampledGroup]], list[RolloutGroup]]
 Probe = tuple[str, str, FinishReason]
 """What it is called, the completion, how it ended."""
 

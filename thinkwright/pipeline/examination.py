@@ -21,7 +21,7 @@ from thinkwright.pipeline.doctor_stages import Examiner
 from thinkwright.pipeline.machine_check import examine_machine
 from thinkwright.pipeline.rl_inputs import check_recipe
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rewards.score import score_groups
+from thinkwright.rewards.score import score_as_trained
 from thinkwright.rollout.engine import SamplingSettings
 from thinkwright.rollout.native import NativeEngine
 from thinkwright.run_folder import write_json_atomic
@@ -93,7 +93,7 @@ def measure_recipe(recipe: Recipe, *, num_samples: int, out: Path) -> str:
             policy,
             prompts,
             settings,
-            lambda groups: score_groups(groups, recipe.rewards, pool, max_tokens=rollout.max_response_tokens),
+            lambda groups: score_as_trained(groups, recipe, pool, coin_seed="difficulty"),
             recipe.model,
             out,
         )

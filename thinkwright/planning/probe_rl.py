@@ -46,10 +46,10 @@ class _PlannedStep:
         trainer, start = self._trainer, time.monotonic()
         self._num_sampled += 1
         prompts = trainer.sampler.prompts(self._num_sampled)
-        num_ruled, share = sum(trainer.samplers.gather(len(prompts.by_rule))), trainer.samplers.share
+        num_ruled, share = sum(trainer.sampling_ranks.gather(len(prompts.by_rule))), trainer.sampling_ranks.share
         lengths = [*share(self._lengths[:num_ruled]), *share(self._lengths[num_ruled:])]
         found = trainer.sampler.rollouts(self._num_sampled, replace(prompts, lengths=lengths))
-        by_rule = trainer.samplers.joined(found.by_rule)
+        by_rule = trainer.sampling_ranks.joined(found.by_rule)
         self._sampled = [*by_rule, *(group for of_set in trainer.judged(found.to_judge).values() for group in of_set)]
         seconds = time.monotonic() - start
         count = max(1, round(self.share * len(self._sampled)))

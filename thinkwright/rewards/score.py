@@ -4,12 +4,13 @@ A rollout that a grader could not score is never a zero: it keeps what was found
 baseline and loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from thinkwright.chat.template import TEMPLATES, Reply
+from thinkwright.config.recipe import RLRecipe
 from thinkwright.config.rewards import CustomReward, RewardWeights
 from thinkwright.errors import GraderError
 from thinkwright.rewards.combine import combine
@@ -19,6 +20,7 @@ from thinkwright.types import Outcome, Prompt, Rollout, RolloutGroup, ScoredRoll
 
 SampledGroup = tuple[Prompt, tuple[int, ...], Sequence[Rollout]]
 """A prompt, its token ids, and the rollouts sampled for it."""
+Scorer = Callable[[Sequence[SampledGroup]], list[RolloutGroup]]
 TEXT_SECONDS = 5.0
 """Deadline of the rewards that read a text word by word."""
 _OVERLONG_SHARE = 5
@@ -84,6 +86,20 @@ def score_groups(
         RolloutGroup(prompt, prompt_ids, _rewarded(members, rewards, truncated_scores_zero))
         for (prompt, prompt_ids, _), members in zip(groups, scored, strict=True)
     ]
+
+
+def score_as_trained(
+    groups: Sequence[SampledGroup], recipe: RLRecipe, pool: WorkerPool, coin_seed: str
+) -> list[RolloutGroup]:
+    """Score every rollout by all that an RL recipe says. Raises as ``score_groups`` does."""
+    return score_groups(
+        groups,
+        recipe.rewards,
+        pool,
+        coin_seed=coin_seed,
+        truncated_scores_zero=recipe.algorithm.truncated == "zero_reward",
+        max_tokens=recipe.rollout.max_response_tokens,
+    )
 
 
 def set_aside(groups: Sequence[RolloutGroup]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ class DistillTrainer(StepTrainer):
     ) -> None:
         """``policy`` is the student; ``started`` is when the run began (``time.monotonic``), loading included."""
         self.recipe, self.policy, self.teacher, self.task, self.engine = recipe, policy, teacher, task, engine
-        self._samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
+        self._sampling_ranks = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
         super().__init__(recipe, policy, folder, started, ranks)
         if recipe.lora is not None:
             engine.use_adapters(self.learner, resolve_model_name(recipe.model))
@@ -130,12 +130,12 @@ class DistillTrainer(StepTrainer):
     def _sample(self, step: int) -> list[tuple[tuple[int, ...], tuple[Rollout, ...]]]:
         """The ids of the step's prompts, each with its completions; every rank samples its share of them."""
         rollout, seed = self.recipe.rollout, self.recipe.seed
-        prompts = self._samplers.share(self.task.prompts(seed, step, rollout.prompts_per_step))
+        prompts = self._sampling_ranks.share(self.task.prompts(seed, step, rollout.prompts_per_step))
         encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
         settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, seed, step)
         groups = self.engine.generate(requests, settings)
-        return self._samplers.joined(list(zip(encoded, groups, strict=True)))
+        return self._sampling_ranks.joined(list(zip(encoded, groups, strict=True)))
 
     def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[Sample]]:
         """What the teacher read, dealt out prompt by prompt to the step's updates."""

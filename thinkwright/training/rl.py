@@ -69,11 +69,11 @@ class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
         super().__init__(recipe, folder, started, ranks)
         self.recipe, self.policy, self.pool, self.general, self.engine = recipe, policy, pool, general, engine
         # Other programs that sample are asked by the first rank alone.
-        self.samplers = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
+        self.sampling_ranks = replace(ranks, is_led=True) if recipe.rollout.samples_apart else ranks
         # Engines may be at later steps' rollouts when an evaluation is due; vLLM takes both at once.
         are_engines_busy = recipe.rollout.engines is not None
-        self._examiner = self._native_engine() if are_engines_busy else engine
-        self._examiners = ranks if are_engines_busy else self.samplers
+        self._evaluation_engine = self._native_engine() if are_engines_busy else engine
+        self._evaluation_ranks = ranks if are_engines_busy else self.sampling_ranks
         self.curriculum = CurriculumTask(recipe.curriculum, task) if recipe.curriculum is not None else None
         self.task: Task = self.curriculum or task
         self.alarms = Alarms(recipe.alarms, recipe.rewards.weights(), penalties(recipe.rewards))
@@ -106,7 +106,7 @@ class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
         self._advantages_of = advantage_of(recipe.algorithm.advantage) if self.critic is None else None
         if recipe.optimizer.recompute_activations:
             recompute_activations(self.learner)
-        self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.samplers, traces)
+        self.sampler = StepSampler(recipe, policy, self.task, general, pool, engine, self.sampling_ranks, traces)
         self._ahead = RolloutsAhead(self.sampler, recipe.rollout.max_staleness, recipe.steps)
         self._steps_of = {0: 0}
         """The last step before which each policy version was the newest."""
@@ -180,7 +180,7 @@ class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
             with self.cutting():
                 found = self._ahead.take(step)
             taken = time.monotonic() - start
-            by_rule = self.samplers.joined(found.by_rule)
+            by_rule = self.sampling_ranks.joined(found.by_rule)
         with self.cutting():
             judged = self.judged(found.to_judge)
         groups = [*by_rule, *(group for of_set in judged.values() for group in of_set)]
@@ -289,7 +289,9 @@ class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
             return {}
         own = self.general.score(sampled, self.recipe.rewards, self.pool)
         judged: dict[str, list[RolloutGroup]] = {name: [] for name in own}
-        for name, group in self.samplers.joined([(name, group) for name, groups in own.items() for group in groups]):
+        for name, group in self.sampling_ranks.joined(
+            [(name, group) for name, groups in own.items() for group in groups]
+        ):
             judged[name].append(group)
         return judged
 
@@ -297,13 +299,13 @@ class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
         """See ``TrainingLoop``."""
         step = self.progress.next_step
         result = evaluate(
-            self._examiner,
+            self._evaluation_engine,
             self.policy,
             self.task.held_out,
             self.recipe.evaluation,
             self.recipe.rollout.max_response_tokens,
             self.pool,
-            ranks=self._examiners,
+            ranks=self._evaluation_ranks,
         )
         if self.ranks.is_first:
             self._record_evaluation(step, result, display)

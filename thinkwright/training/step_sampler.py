@@ -12,7 +12,7 @@ from thinkwright.evaluation.strategies import thinking_budget
 from thinkwright.models.policy import Policy
 from thinkwright.rewards.background import BackgroundScorer
 from thinkwright.rewards.pool import WorkerPool
-from thinkwright.rewards.score import SampledGroup, score_groups
+from thinkwright.rewards.score import SampledGroup, score_as_trained
 from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSettings, ThinkingBudget
 from thinkwright.tasks.curriculum import CurriculumTask
 from thinkwright.tasks.exclusion import row_id
@@ -182,12 +182,5 @@ class StepSampler:
         return thinking_budget(self._policy, self._recipe.template, amount)
 
     def _score(self, step: int, groups: Sequence[SampledGroup]) -> list[RolloutGroup]:
-        scored = score_groups(
-            groups,
-            self._recipe.rewards,
-            self._pool,
-            coin_seed=f"{self._recipe.seed}/{step}",
-            truncated_scores_zero=self._recipe.algorithm.truncated == "zero_reward",
-            max_tokens=self._recipe.rollout.max_response_tokens,
-        )
+        scored = score_as_trained(groups, self._recipe, self._pool, coin_seed=f"{self._recipe.seed}/{step}")
         return right_alone(scored) if self._traces is not None else scored
