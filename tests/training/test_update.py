@@ -1,7 +1,8 @@
 """The update: one gradient however it is cut into micro-batches, and never a step on numbers that are not finite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -208,6 +209,27 @@ def test_samples_of_other_weights_are_weighed_by_what_these_make_of_them(model_f
     assert told_twice["optim/grad_norm"] == pytest.approx(2 * told["optim/grad_norm"], rel=1e-4)
 
 
+@pytest.fixture(scope="module")
+def gradients_of(model_folder: Callable[[str], Path]) -> Callable[..., dict[str, torch.Tensor]]:
+    """Gradients of an update that takes no step, so that all share two policies."""
+    policy, _, _, reference = fresh(model_folder("qwen2"))
+
+    @cache
+    def of_method(groups: tuple[TrainingGroup, ...], micro_batch_tokens: int, settings: Algorithm) -> Any:
+        optimizer = MasterOptimizer(policy.model, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
+        updater = Updater(policy, reference, optimizer, settings, 1.0, micro_batch_tokens, max_tokens=64)
+        seen: dict[str, torch.Tensor] = {}
+        optimizer.step = lambda *_: seen.update({n: m.grad.clone() for n, m in optimizer.masters.items()})  # type: ignore[method-assign]
+        updater.update(groups, lr=1e-3, max_grad_norm=1e9)
+        optimizer.forget_gradients()
+        return seen
+
+    def of(groups: Sequence[TrainingGroup], micro_batch_tokens: int = 10_000, **changes: Any) -> Any:
+        return of_method(tuple(groups), micro_batch_tokens, Algorithm.model_validate({"kl_coef": 0.1} | changes))
+
+    return of
+
+
 METHODS: list[dict[str, Any]] = [
     {"reduction": "prompt_mean"},
     {"reduction": "fixed_length"},
@@ -227,11 +249,11 @@ METHODS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("settings", METHODS, ids=lambda settings: "-".join(map(str, settings.values())))
 def test_every_method_has_one_gradient_however_an_update_is_cut(
-    model_folder: Callable[[str], Path], settings: dict[str, Any]
+    gradients_of: Callable[..., dict[str, torch.Tensor]], settings: dict[str, Any]
 ) -> None:
-    plain = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1})
-    whole = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1} | settings)
-    cut = gradients_of(model_folder("qwen2"), 1, GROUPS, **{"kl_coef": 0.1} | settings)
+    plain = gradients_of(GROUPS)
+    whole = gradients_of(GROUPS, **settings)
+    cut = gradients_of(GROUPS, micro_batch_tokens=1, **settings)
     for name, gradient in whole.items():
         torch.testing.assert_close(cut[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
     assert any(not torch.allclose(plain[name], gradient) for name, gradient in whole.items())  # it has an effect
@@ -242,43 +264,28 @@ IN_ANY_ORDER = [settings for settings in METHODS if settings.get("entropy") != "
 
 @pytest.mark.parametrize("settings", IN_ANY_ORDER, ids=lambda settings: "-".join(map(str, settings.values())))
 def test_the_order_of_members_and_those_left_out_change_no_gradient(
-    model_folder: Callable[[str], Path], settings: dict[str, Any]
+    gradients_of: Callable[..., dict[str, torch.Tensor]], settings: dict[str, Any]
 ) -> None:
-    found = gradients_of(model_folder("qwen2"), 10_000, GROUPS, **{"kl_coef": 0.1} | settings)
+    found = gradients_of(GROUPS, **settings)
     turned = [replace(group, members=group.members[::-1]) for group in GROUPS]
     left_out = replace(
         turned[2].members[0], token_ids=(1, 2, 3, 4, 5), rollout_logprobs=(-1.0,) * 5, advantages=(0.0,) * 5
     )
     longer = replace(turned[2], members=(left_out, turned[2].members[1]))
-    other = gradients_of(model_folder("qwen2"), 10_000, [*turned[:2], longer], **{"kl_coef": 0.1} | settings)
+    other = gradients_of([*turned[:2], longer], **settings)
     for name, gradient in found.items():
         torch.testing.assert_close(other[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def gradients_of(
-    folder: Path, micro_batch_tokens: int, groups: list[TrainingGroup], **algorithm: Any
-) -> dict[str, torch.Tensor]:
-    policy, _, optimizer, reference = fresh(folder)
-    settings = Algorithm.model_validate(algorithm)
-    updater = Updater(policy, reference, optimizer, settings, 1.0, micro_batch_tokens, max_tokens=64)
-    seen: dict[str, torch.Tensor] = {}
-    optimizer.step = lambda *_: seen.update({n: m.grad.clone() for n, m in optimizer.masters.items()})  # type: ignore[method-assign]
-    updater.update(groups, lr=1e-3, max_grad_norm=1e9)
-    return seen
-
-
 @pytest.mark.parametrize("settings", [{}, *METHODS], ids=lambda settings: "-".join(map(str, settings.values())))
 def test_tokens_that_were_given_are_not_learned_from(
-    model_folder: Callable[[str], Path], settings: dict[str, Any]
+    gradients_of: Callable[..., dict[str, torch.Tensor]], settings: dict[str, Any]
 ) -> None:
     given = ((True, False, False, True), (True, True))
     groups = [with_members(GROUPS[0], is_drawn=given), *GROUPS[1:]]
     told = (-3.0, -0.1, -9.0, -1.0)
     other = [with_members(groups[0], rollout_logprobs=(told, GROUPS[0].members[1].rollout_logprobs)), *GROUPS[1:]]
-    found, same, plain = (
-        gradients_of(model_folder("qwen2"), 10_000, given, **{"kl_coef": 0.1} | settings)
-        for given in (groups, other, GROUPS)
-    )
+    found, same, plain = (gradients_of(given, **settings) for given in (groups, other, GROUPS))
     assert all(torch.equal(same[name], gradient) for name, gradient in found.items())
     assert any(not torch.allclose(plain[name], gradient) for name, gradient in found.items())
 
@@ -314,7 +321,9 @@ def test_old_logprobs_do_not_depend_on_the_micro_batch(
             assert member.old_logprobs == pytest.approx(other.old_logprobs, abs=1e-5)
 
 
-def test_with_several_threads_the_same_update_is_the_same_bit_for_bit(model_folder: Callable[[str], Path]) -> None:
+def test_with_several_threads_the_same_update_is_the_same_bit_for_bit(
+    gradients_of: Callable[..., dict[str, torch.Tensor]],
+) -> None:
     # Many completions read the prompt's last token, so its gradient is a sum whose order must not depend on threads.
     rng, before = Random(0), torch.get_num_threads()
     completions = tuple(tuple(rng.randrange(10, 300) for _ in range(40)) for _ in range(32))
@@ -326,7 +335,7 @@ def test_with_several_threads_the_same_update_is_the_same_bit_for_bit(model_fold
     )
     try:
         torch.set_num_threads(2)
-        first, *others = (gradients_of(model_folder("qwen2"), 100_000, [group], kl_coef=0.1) for _ in range(6))
+        first, *others = (gradients_of([group], micro_batch_tokens=100_000 + i) for i in range(4))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(other[name], gradient) for other in others for name, gradient in first.items())
