@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Read once, when torch is loaded: threads that spin while they wait take cores from what else runs, many times over.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import psutil
 import pytest
 import torch
@@ -25,6 +28,15 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
         return made[kind]
 
     return folder_of
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> Iterator[None]:
+    """A run sets torch's threads for its whole process; the next test begins with those of this one again."""
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(params=KINDS)
