@@ -87,3 +87,28 @@ def test_shift_scale_and_order_of_rewards(name: str, rewards: list[list[int]], s
         torch.testing.assert_close(ADVANTAGES[name](given_rewards + shift, counted), found)
     torch.testing.assert_close(ADVANTAGES[name](given_rewards.flip(1), counted), found.flip(1))
     torch.testing.assert_close(ADVANTAGES[name](given_rewards.flip(0), counted), found.flip(0))
+
+
+@pytest.mark.parametrize("name", ADVANTAGES)
+def test_of_groups_with_one_member_or_none_counted_nothing_is_learned(name: str) -> None:
+    rewards = torch.tensor([[5.0, 1.0, 2.0], [5.0, 1.0, 2.0]])
+    found = ADVANTAGES[name](rewards, torch.tensor([[True, False, False], [False, False, False]]))
+    assert found.tolist() == [[0.0] * 3] * 2
+
+
+def test_two_that_are_counted_are_each_others_baseline() -> None:
+    rewards, counted = torch.tensor([[1.0, 0.0, 7.0]]), torch.tensor([[True, True, False]])
+    expected = {"leave_one_out": 1.0, "maximum_likelihood": 1.0, "group_std": 1.0, "group_mean": 0.5}
+    for name, value in expected.items():
+        assert ADVANTAGES[name](rewards, counted)[0].tolist() == pytest.approx([value, -value, 0.0])
+
+
+def test_a_group_that_teaches_nothing_stays_so_beside_one_that_teaches() -> None:
+    rewards = torch.tensor([[0.9] * 3, [1.0, 0.0, 0.0]])
+    assert rewards[0, 0] != rewards[0].sum() / 3  # in fp32
+    assert not group_mean(rewards, torch.ones(2, 3, dtype=torch.bool))[0].any()
+
+
+@pytest.mark.parametrize("name", ADVANTAGES)
+def test_a_step_of_which_nothing_counts_teaches_nothing(name: str) -> None:
+    assert not ADVANTAGES[name](TWO, ~ALL).any()

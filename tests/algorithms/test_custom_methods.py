@@ -1,5 +1,6 @@
 """A method of one's own: taken by name, and refused before a run begins if it is none."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,34 @@ def unsure(tokens):
 
 def wants_more(tokens, other):
     return other
+
+def listed(rewards, is_counted):
+    return rewards.tolist()
+
+def short(tokens):
+    return tokens.logprobs[1:], tokens.logprobs[1:] > 0
+
+def three(tokens):
+    return tokens.logprobs, tokens.logprobs > 0, tokens.logprobs
+
+def flat(tokens):
+    return tokens.logprobs * 0, tokens.logprobs > 0
+
+def steep(tokens):
+    return (tokens.logprobs - tokens.logprobs.detach()).abs().sqrt(), tokens.logprobs > 0
+
+def elsewhere(tokens):
+    return torch.ones(5, requires_grad=True) * 2, tokens.logprobs > 0
+
+SEEN = {}
+
+def kept_advantage(rewards, is_counted):
+    SEEN["advantage"] = (rewards, is_counted)
+    return rewards
+
+def kept_loss(tokens):
+    SEEN["loss"] = tokens
+    return halved(tokens)
 """
 
 
@@ -67,6 +96,8 @@ def test_functions_of_ones_own_are_taken_from_the_folder_of_the_run(module: str)
         ("endless", "not finite on a small example"),
         ("NUMBER", "is int, not a function"),
         ("missing", "correct the name after the colon"),
+        ("listed", r"must give advantages of shape \(2, 4\) in floats, and gave list"),
+        ("halved", r"cannot be called as function\(rewards, is_counted\) -> advantages: too many"),
     ],
 )
 def test_what_makes_no_advantages_is_refused(module: str, function: str, message: str) -> None:
@@ -78,7 +109,12 @@ def test_what_makes_no_advantages_is_refused(module: str, function: str, message
     ("function", "message"),
     [
         ("detached", "no finite gradient by tokens.logprobs"),
+        ("flat", "no finite gradient by tokens.logprobs"),
+        ("steep", "no finite gradient by tokens.logprobs"),
+        ("elsewhere", "no finite gradient by tokens.logprobs"),
         ("alone", "must give two tensors"),
+        ("three", "must give two tensors"),
+        ("short", r"must give losses of shape \(5,\) in floats, and gave shape \(4,\)"),
         ("unsure", "the second tensor must be bool"),
         ("wants_more", r"cannot be called as function\(tokens\).*required argument: .other."),
         ("missing", "correct the name after the colon"),
@@ -90,8 +126,28 @@ def test_what_is_no_loss_is_refused(module: str, function: str, message: str) ->
 
 
 def test_a_compiled_function_is_tried_though_it_does_not_say_what_it_takes() -> None:
-    with pytest.raises(RecipeError, match="torch:relu, tried on a small example, raised TypeError"):
+    with pytest.raises(RecipeError, match=r"algorithm\.loss: torch:relu, tried on a small example, raised TypeError"):
         policy_loss_of("torch:relu")
+    with pytest.raises(RecipeError, match=r"algorithm\.advantage: torch:relu, tried on a small example"):
+        advantage_of("torch:relu")
+
+
+def test_a_method_is_tried_on_what_a_step_can_hold(module: str) -> None:
+    advantage_of(f"{module}:kept_advantage")
+    policy_loss_of(f"{module}:kept_loss")
+    seen = sys.modules[module].SEEN
+    # A member that does not count, and a group without variance.
+    assert [part.tolist() for part in seen["advantage"]] == [
+        [[1.0, 0.0, 2.0, 0.5], [1.0] * 4],
+        [[True, True, True, False], [True] * 4],
+    ]
+    # Two completions, one of them bad, whose tokens have become likelier, less likely, or neither.
+    tokens = seen["loss"]
+    assert tokens.logprobs.tolist() == pytest.approx([-0.5, -1.0, -2.0, -0.1, -3.0])
+    assert tokens.old_logprobs.tolist() == pytest.approx([-0.6, -1.0, -1.5, -0.1, -2.9])
+    assert tokens.rollout_logprobs.tolist() == tokens.old_logprobs.tolist()
+    assert tokens.advantages.tolist() == [1.0, 1.0, 1.0, -0.5, -0.5]
+    assert tokens.sequences.tolist() == [0, 0, 0, 1, 1]
 
 
 def test_a_module_that_is_not_there_is_named() -> None:

@@ -51,3 +51,14 @@ def test_of_no_tokens_there_are_no_advantages() -> None:
 def test_whitened_advantages_have_mean_0_and_deviation_1_over_what_counts() -> None:
     found = whitened(torch.tensor([1.0, 3.0, 50.0]), torch.tensor([True, True, False]))
     assert found.tolist() == pytest.approx([-1.0, 1.0, 0.0])
+
+
+def test_whitened_advantages_are_divided_by_their_deviation_and_none_counted_give_none() -> None:
+    advantages = torch.tensor([1.0, 5.0, 9.0, 9.0])
+    assert whitened(advantages, torch.tensor([True, True, False, False])).tolist() == pytest.approx([-1.0, 1.0, 0, 0])
+    assert whitened(advantages, torch.zeros(4, dtype=torch.bool)).tolist() == [0.0] * 4
+
+
+def test_a_completion_without_tokens_is_passed_over() -> None:
+    found = generalized_advantages(torch.tensor([1.0, 5.0, 0.0, 5.0]), VALUES, torch.tensor([0, 0, 0, 2]), 1.0)
+    assert found.tolist() == pytest.approx([0.5, 0.75, 0.25, -0.4])

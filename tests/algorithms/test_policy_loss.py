@@ -61,9 +61,12 @@ def test_dual_clip_bounds_the_loss_of_a_bad_token_that_became_likely() -> None:
     assert per_token.item() == pytest.approx(3.0)
     assert clipped.item()
     assert gradient(tokens, per_token) == 0
-    per_token, clipped = POLICY_LOSSES["clip"](one_token(2.0, -1.0), clip_low=0.2, clip_high=0.28, clip_dual=3.0)
-    assert per_token.item() == pytest.approx(2.0)
-    assert not clipped.item()
+    for ratio, advantage, loss in ((2.0, -1.0, 2.0), (10.0, -2.0, 6.0), (1.0, 0.5, -0.5)):
+        per_token, clipped = POLICY_LOSSES["clip"](
+            one_token(ratio, advantage), clip_low=0.2, clip_high=0.28, clip_dual=3.0
+        )
+        assert per_token.item() == pytest.approx(loss)
+        assert clipped.item() is (ratio == 10.0)
 
 
 def test_gspo_takes_a_completion_by_the_geometric_mean_of_its_ratios() -> None:
@@ -122,6 +125,25 @@ def test_on_policy_every_gradient_is_reinforce_with_a_baseline(name: str) -> Non
     (found,) = torch.autograd.grad(per_token.sum(), logprobs)
     torch.testing.assert_close(found, -advantages)
     assert not clipped.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("clip", {"clip_low": 0.0, "clip_high": 0.0, "clip_dual": 1.0}),
+        ("cispo", {"weight_cap": 1.0}),
+        ("dppo", {"max_change": 0.0, "weight_cap": 1.0}),
+    ],
+)
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+def test_what_lies_on_a_bound_is_within_it(name: str, settings: dict[str, float], advantage: float) -> None:
+    _, clipped = POLICY_LOSSES[name](one_token(1.0, advantage), **settings)
+    assert not clipped.item()
+
+
+@pytest.mark.parametrize("name", POLICY_LOSSES)
+def test_whether_a_token_is_clipped_is_a_truth_value(name: str) -> None:
+    assert loss_of(name)(one_token(1.5, 1.0))[1].dtype == torch.bool
 
 
 @pytest.mark.parametrize("name", POLICY_LOSSES)
@@ -213,8 +235,11 @@ def test_a_completions_correction_is_the_product_of_its_tokens() -> None:
 
 def test_covariance_by_hand_and_its_largest() -> None:
     counted = torch.tensor([True, True, False, True])
-    found = covariances(torch.tensor([-1.0, -2.0, 9.0, -3.0]), torch.tensor([1.0, 0.0, 5.0, -1.0]), counted)
-    torch.testing.assert_close(found, torch.tensor([1.0, 0.0, -torch.inf, 1.0]))
+    found = covariances(torch.tensor([-1.0, -2.0, 9.0, -3.0]), torch.tensor([2.0, 0.0, 5.0, -2.0]), counted)
+    torch.testing.assert_close(found, torch.tensor([2.0, 0.0, -torch.inf, 2.0]))
+    alone = covariances(torch.tensor([-1.0, -2.0]), torch.tensor([1.0, 3.0]), torch.tensor([True, False]))
+    assert alone.tolist() == [0.0, -math.inf]
+    assert largest(found, 0.67).dtype == torch.bool
     assert largest(found, 0.67).tolist() == [True, False, False, True]
     assert largest(found, 0.01).sum() == 1
     assert not largest(torch.full((3,), -torch.inf), 0.5).any()
@@ -223,6 +248,7 @@ def test_covariance_by_hand_and_its_largest() -> None:
 def test_tokens_within_bounds_are_drawn_alike_for_the_same_seed() -> None:
     values = torch.arange(100.0)
     found = drawn_within(values, 10.0, 59.0, share=0.2, seed="3")
+    assert found.dtype == torch.bool
     assert found.sum() == 20
     assert not found[:10].any()
     assert not found[60:].any()

@@ -37,10 +37,11 @@ def policy_loss_of(name: str) -> PolicyLoss:
     key = "algorithm.loss"
     function = _own_function(key, name, "function(tokens) -> losses, whether clipped", 1)
     logprobs = torch.tensor([-0.5, -1.0, -2.0, -0.1, -3.0], requires_grad=True)
+    before = torch.tensor([-0.6, -1.0, -1.5, -0.1, -2.9])
     tokens = LossTokens(
         logprobs=logprobs,
-        old_logprobs=torch.tensor([-0.6, -1.0, -1.5, -0.1, -2.9]),
-        rollout_logprobs=torch.tensor([-0.6, -1.0, -1.5, -0.1, -2.9]),
+        old_logprobs=before,
+        rollout_logprobs=before,
         advantages=torch.tensor([1.0, 1.0, 1.0, -0.5, -0.5]),
         sequences=torch.tensor([0, 0, 0, 1, 1]),
     )

@@ -18,7 +18,7 @@ def generalized_advantages(rewards: Tensor, values: Tensor, sequences: Tensor, g
     is_last = torch.ones_like(sequences, dtype=torch.bool)
     is_last[:-1] = sequences[1:] != sequences[:-1]
     following = torch.where(is_last, rewards[sequences], values.roll(-1))
-    lengths = torch.bincount(sequences, minlength=len(rewards))
+    lengths = torch.bincount(sequences)
     places = torch.arange(len(values), device=values.device) - (lengths.cumsum(0) - lengths)[sequences]
     table = values.new_zeros(len(rewards), int(lengths.max()))
     table[sequences, places] = following - values

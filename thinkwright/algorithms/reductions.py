@@ -13,7 +13,7 @@ from torch import Tensor
 
 def token_mean(lengths: Tensor, prompts: Tensor, max_tokens: int) -> Tensor:
     """1 / all tokens: every token weighs the same (DAPO, arXiv:2503.14476, equation 8)."""
-    return torch.ones_like(lengths, dtype=torch.float32) / lengths.sum()
+    return torch.ones_like(lengths) / lengths.sum()
 
 
 def sequence_mean(lengths: Tensor, prompts: Tensor, max_tokens: int) -> Tensor:
