@@ -11,10 +11,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import psutil
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.model_folders import KINDS, write_model_folder
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.rewards.pool import WorkerPool
+
+# A deadline for each example would measure what else the machine does.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from thinkwright.config.load import load_recipe
 from thinkwright.config.rewards import CustomReward, RewardWeights
 from thinkwright.errors import RecipeError
-from thinkwright.rewards.combine import combine
+from thinkwright.rewards.combine import combine, penalties
 
 FUNCTION = "package.module:function"
 
@@ -107,3 +107,18 @@ def test_a_recipe_names_the_key_and_the_remedy(override: str, parts: list[str]) 
 def test_a_buffer_longer_than_the_limit_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"overlong_buffer_tokens = 500 is over rollout\.max_response_tokens = 192"):
         load_recipe("tiny/r1-zero", ["rewards.overlong=1", "rewards.overlong_buffer_tokens=500"])
+
+
+def test_penalties_are_what_is_best_at_nothing_and_what_has_a_weight_below_it() -> None:
+    customs = (CustomReward(function=FUNCTION, weight=-0.5), CustomReward(function="package.module:other"))
+    assert penalties(RewardWeights(custom=customs)) == {FUNCTION}
+    every = RewardWeights(
+        overlong=1, repetition=1, lazy_length=1, target_length=1, target_length_tokens=9, language=1, cosine_length=1
+    )
+    assert penalties(every) == {"overlong", "repetition", "lazy_length", "target_length"}
+
+
+def test_means_are_of_all_where_nobody_counts() -> None:
+    rewards = RewardWeights(normalize="per_reward")
+    group = [{"accuracy": a, "format": 1.0} for a in (1.0, 0.0)]
+    assert combine(group, rewards, [False, False]) == combine(group, rewards) == [1.0, -1.0]

@@ -276,3 +276,78 @@ def test_the_instruction_names_the_fence_of_the_data() -> None:
     ):
         digest = asked["content"].splitlines()[0].rpartition(" ")[2]
         assert f"The lines around the data hold {digest};" in system["content"]
+
+
+def test_seeds_are_what_servers_take_and_a_judgement_can_be_repeated() -> None:
+    def seeds(seed: int) -> list[int]:
+        with judging(lambda text, seed: "Hm.", tries=2) as (model, judge, sent):
+            judge_correctness(model, judge, [ITEM], seed=seed)
+        return [body["seed"] for body in sent]
+
+    assert seeds(5) == seeds(5)
+    assert not set(seeds(5)) & set(seeds(6))
+    assert all(0 <= seed < 2**31 for seed in seeds(5))
+
+
+def test_three_unread_replies_are_shown_and_cut_and_a_share_just_reached_is_none_too_many() -> None:
+    judge = Judge(url="http://localhost:1", name="judge", max_no_verdict_share=0.5)
+    replies = ["a" * 200, "b" * 201, "c", "d"]
+    check_verdicts(replies, 8, judge)
+    check_verdicts(replies[:1], 1, judge)
+    with pytest.raises(GraderError, match=r"of 3 items 2 have no verdict"):
+        check_verdicts(replies[:2], 3, judge)
+    with pytest.raises(GraderError) as caught:
+        check_verdicts(replies, 7, judge)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("http://localhost:1: of 7 items 4 have no verdict of judge")
+    assert lines[1:] == [f"  '{'a' * 200}'", f"  '{'b' * 200}...'", "  'c'"]
+
+
+def test_what_was_said_last_without_a_verdict_is_kept_whichever_order_it_came_in() -> None:
+    def say(text: str, seed: int) -> str:
+        is_first = text.index("REFERENCE ANSWER") < text.index("ANSWER TO BE JUDGED")
+        return "no idea" if is_first == ("first" in text) else verdict("correct")
+
+    items = [Item("Why?", "So.", "first"), Item("Why?", "So.", "second")]
+    with judging(say, tries=1, max_no_verdict_share=1.0) as (model, judge, _):
+        found = judge_correctness(model, judge, items, seed=0)
+    assert [(one.finding, one.verdicts, one.unread) for one in found] == [
+        ("no verdict", (None, "correct"), "no idea"),
+        ("no verdict", ("correct", None), "no idea"),
+    ]
+
+
+def test_an_answer_that_says_as_little_as_the_reference_is_asked_about() -> None:
+    with judging(lambda text, seed: verdict("correct")) as (model, judge, sent):
+        found = judge_correctness(model, judge, [Item("Which word?", "Solution", "Solution")], seed=0)
+    assert (found[0].finding, len(sent)) == ("correct", 2)
+
+
+def test_a_pair_is_shown_once_in_each_order_with_its_texts_under_their_names() -> None:
+    [system, asked] = pair_messages("Why?", "one", "two")
+    digest = asked["content"].splitlines()[0].rpartition(" ")[2]
+    assert len(digest) == 12
+    assert (system["role"], asked["role"]) == ("system", "user")
+    assert asked["content"] == "\n\n".join(
+        f"=== {name} {digest}\n{text}\n=== END {name} {digest}"
+        for name, text in (("QUESTION", "Why?"), ("RESPONSE A", "one"), ("RESPONSE B", "two"))
+    )
+    [_, first] = correctness_messages("Why?", "ref", "said", reference_first=True)
+    [_, last] = correctness_messages("Why?", "ref", "said", reference_first=False)
+    assert [line.split()[1] for line in first["content"].splitlines() if line.startswith("=== ")][2:] == [
+        "REFERENCE", "END", "ANSWER", "END",
+    ]  # fmt: skip
+    assert [line.split()[1] for line in last["content"].splitlines() if line.startswith("=== ")][2:] == [
+        "ANSWER", "END", "REFERENCE", "END",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "is_empty"), [("+", True), ("☃", False), ("→", False), ("=", True), ("¬", False)])
+def test_a_sign_says_something_unless_it_is_punctuation(answer: str, is_empty: bool) -> None:
+    assert says_nothing(answer) is is_empty
+
+
+def test_only_the_end_of_a_long_reply_is_read() -> None:
+    assert read_verdict("a" * 60_000 + '{"verdict": "correct"}', CORRECTNESS) == "correct"
+    long = '{"analysis": "' + "a" * 60_000 + '", "verdict": "correct"}'
+    assert read_verdict(long, CORRECTNESS) is None

@@ -98,3 +98,26 @@ def test_right_answers_that_took_long_pay_where_most_are_right() -> None:
 
 def test_a_length_far_from_its_target_pays() -> None:
     assert [target_length(n, 100) for n in (100, 80, 150, 200, 900)] == pytest.approx([0, -0.2, -0.5, -1, -1])
+
+
+def test_values_on_the_scale_of_an_accuracy_are_the_default() -> None:
+    assert [cosine_length(0, 1000, True), cosine_length(0, 1000, False), cosine_length(1000, 1000, True)] == [1, -1, -1]
+    assert cosine_length(999, 1000, True) == pytest.approx(0.5, abs=1e-5)
+    assert cosine_length(999, 1000, False) == pytest.approx(-0.5, abs=1e-5)
+    assert cosine_length(0, 1, True) == 1.0
+
+
+def test_a_buffer_may_be_the_whole_limit_or_one_token() -> None:
+    assert [soft_overlong(n, max_tokens=4, buffer_tokens=4) for n in range(6)] == [0, -0.25, -0.5, -0.75, -1, -1]
+    assert [soft_overlong(n, max_tokens=4, buffer_tokens=1) for n in range(3, 6)] == [0, -1, -1]
+
+
+def test_the_share_from_which_length_is_marked_down_is_enough_itself() -> None:
+    assert lazy_length([10, 10, 10, 100], [True, True, False, True], 0.75) == [0.0, 0.0, 0.0, -1.0]
+    assert lazy_length([10, 10, 10, 100], [True, True, False, True], 0.76) == [0.0] * 4
+
+
+def test_twenty_words_that_stood_there_before_are_a_repetition() -> None:
+    assert repetition_penalty("a " * 20) == 0.0
+    assert repetition_penalty("a " * 21) == -0.5
+    assert repetition_penalty("a a", 1, max_penalty=0.0) == 0.0
