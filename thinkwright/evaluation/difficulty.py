@@ -59,7 +59,7 @@ def measure_difficulty(
     yield count
     for start in range(0, len(waiting), PROMPTS_PER_CALL):
         batch = waiting[start : start + PROMPTS_PER_CALL]
-        encoded = [tuple(policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in batch]
+        encoded = [policy.encode(p.text) for p in batch]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(batch, encoded, strict=True)]
         rollouts = engine.generate(requests, settings)
         for group in score(list(zip(batch, encoded, rollouts, strict=True))):

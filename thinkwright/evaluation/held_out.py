@@ -42,8 +42,8 @@ def evaluate(
         settings.samples_per_question, max_tokens, settings.temperature, SEED, _STEP, top_p=settings.top_p
     )
     own = ranks.share(prompts)
-    starts = [_encode(policy, forced_start[prompt.language]) if forced_start else () for prompt in own]
-    prompt_ids = [_encode(policy, prompt.text) for prompt in own]
+    starts = [policy.encode(forced_start[prompt.language]) if forced_start else () for prompt in own]
+    prompt_ids = [policy.encode(prompt.text) for prompt in own]
     requests = [
         RolloutRequest(prompt.prompt_id, ids, forced_start=start)
         for prompt, ids, start in zip(own, prompt_ids, starts, strict=True)
@@ -90,7 +90,3 @@ def bare_and_forced(
 
 def _graded(groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
     return [replace(group, members=tuple(m for m in group.members if m.outcome == "graded")) for group in groups]
-
-
-def _encode(policy: Policy, text: str) -> tuple[int, ...]:
-    return tuple(policy.tokenizer.encode(text, add_special_tokens=False))

@@ -85,7 +85,7 @@ class LocalSampler:
 
     def limit(self, prompts: Sequence[Prompt], max_tokens: int) -> int:
         """See ``Sampler``. Raises ModelError for a prompt that fills the context."""
-        longest = max(len(self._policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts)
+        longest = max(len(self._policy.encode(p.text)) for p in prompts)
         room = self._policy.max_positions - longest
         if room < 1:
             raise ModelError(
@@ -103,7 +103,7 @@ class LocalSampler:
     @property
     def count_tokens(self) -> Callable[[str], int] | None:
         """See ``Sampler``."""
-        return lambda text: len(self._policy.tokenizer.encode(text, add_special_tokens=False))
+        return lambda text: len(self._policy.encode(text))
 
 
 class ServedSampler:

@@ -67,7 +67,7 @@ def sample(
     size = min(size, PROMPTS_PER_WAIT) if strategy.kind == "wait" else size
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
-        encoded = [_encode(policy, prompt.text) for prompt in batch]
+        encoded = [policy.encode(prompt.text) for prompt in batch]
         if strategy.kind == "wait":
             yield from _with_waits(engine, policy, batch, encoded, settings, strategy.amount, waits)
             continue
@@ -94,7 +94,7 @@ def thinking_budget(policy: Policy, template: str, max_tokens: int) -> ThinkingB
     """Closes a thought that has not ended within so many tokens of a completion, and begins the answer."""
     found = TEMPLATES[template]
     start = found.thought_start if found.write_bare else ""
-    return ThinkingBudget(max_tokens, found.thought_end, _encode(policy, found.answer_start), start)
+    return ThinkingBudget(max_tokens, found.thought_end, policy.encode(found.answer_start), start)
 
 
 def _with_waits(
@@ -145,7 +145,7 @@ def _go_on(
             continue
         prompt = prompts[thread.prompt_index]
         ids = _without_end(policy, thread.token_ids, end)
-        ids += _encode(policy, waits.get(prompt.language, waits["en"]))
+        ids += policy.encode(waits.get(prompt.language, waits["en"]))
         if len(ids) >= limit:  # no room to go on, nor was there for an answer
             thread.finish_reason, thread.is_open = "length", False
             continue
@@ -185,7 +185,3 @@ def _without_end(policy: Policy, ids: tuple[int, ...], end: str) -> tuple[int, .
 
 def _decode(policy: Policy, ids: tuple[int, ...]) -> str:
     return policy.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-
-
-def _encode(policy: Policy, text: str) -> tuple[int, ...]:
-    return tuple(policy.tokenizer.encode(text, add_special_tokens=False))

@@ -69,8 +69,8 @@ def check_folder(subject: Subject, folder: Path) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=policy.dtype, attn_implementation="eager").eval()
     texts = [*PROBES, *([subject.chat.prompt_example[1]] if subject.chat.prompt_example else [])]
-    ids = [policy.tokenizer.encode(text, add_special_tokens=False) for text in texts]
-    if ids != [tokenizer.encode(text, add_special_tokens=False) for text in texts]:
+    ids = [policy.encode(text) for text in texts]
+    if ids != [tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts]:
         raise ModelError(f"{subject.name}: the written tokenizer splits texts otherwise; please report this")
     _check_prompt(subject, tokenizer)
     if model.generation_config.to_diff_dict() != policy.model.generation_config.to_diff_dict():
@@ -91,7 +91,7 @@ def _check_prompt(subject: Subject, tokenizer: Any) -> None:
 
 
 @torch.no_grad()
-def _equal_logits(subject: Subject, model: Any, ids: list[int]) -> int:
+def _equal_logits(subject: Subject, model: Any, ids: tuple[int, ...]) -> int:
     """How many logits were compared."""
     ours = subject.policy.model
     attention = ours.config._attn_implementation

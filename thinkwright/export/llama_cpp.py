@@ -121,7 +121,7 @@ def compare_greedy(model: GgufModel, path: Path) -> GreedyComparison:
     gaps: list[float] = []
     with serve(path, num_positions=min(model.layout.max_positions, 1024)) as server:
         for prompt in prompts:
-            ids = model.policy.tokenizer.encode(prompt, add_special_tokens=False)
+            ids = list(model.policy.encode(prompt))
             if server.tokenize(prompt) != ids:
                 raise ModelError(f"{path.name}: llama.cpp splits a prompt into other tokens; please report this")
             gaps += token_gaps(model.policy, ids, server.greedy(ids, _NUM_TOKENS))

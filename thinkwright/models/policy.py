@@ -53,6 +53,10 @@ class Policy:
         extra = [listed] if isinstance(listed, int) else list(listed or [])
         return tuple(dict.fromkeys([int(self.tokenizer.eos_token_id), *extra]))
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text, without any that the tokenizer would add."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
     @property
     def dtype(self) -> torch.dtype:
         """The dtype that the weights are kept and multiplied in."""

@@ -124,9 +124,7 @@ class RewardModel:
         return [self.reading.reward(next(scores)) if self._fits(one) else None for one in encoded]
 
     def _ids(self, item: Item) -> Encoded:
-        prompt, response = (
-            tuple(self.policy.tokenizer.encode(text, add_special_tokens=False)) for text in self.reading.texts(item)
-        )
+        prompt, response = (self.policy.encode(text) for text in self.reading.texts(item))
         return prompt, (response,)
 
     def _fits(self, encoded: Encoded) -> bool:

@@ -153,7 +153,7 @@ def _check(recipe: EvaluateRecipe, model: EvaluatedModel, folder: Path, *, resum
     """Raises ModelError or RecipeError for a model that cannot be loaded, or whose context is too short."""
     policy = _load(recipe, model, folder, resume=resume)
     prompts = [prompt for task in _tasks(recipe, model).values() for prompt in task.held_out]
-    ids = [tuple(policy.tokenizer.encode(prompt.text, add_special_tokens=False)) for prompt in prompts]
+    ids = [policy.encode(prompt.text) for prompt in prompts]
     settings = SamplingSettings(1, recipe.max_response_tokens, recipe.evaluation.temperature, recipe.seed, step=0)
     NativeEngine(policy, recipe.slots).check([RolloutRequest("longest", max(ids, key=len))], settings)
 
@@ -169,9 +169,7 @@ def _measure(recipe: EvaluateRecipe, model: EvaluatedModel, policy: Policy, pool
         if name == "task":
             figures |= result.figures | reasoning_figures(result.samples)
         else:
-            figures |= assistant_figures(
-                result.samples, lambda text: len(policy.tokenizer.encode(text, add_special_tokens=False))
-            )
+            figures |= assistant_figures(result.samples, lambda text: len(policy.encode(text)))
     num_parameters = sum(param.numel() for param in policy.model.parameters())
     return {"name": model.name, "figures": figures | {"parameters": num_parameters}, "samples": samples}
 

@@ -11,9 +11,7 @@ from thinkwright.types import Prompt
 
 def longest_prompt(policy: Policy, rollout: RolloutSettings, seed: int, prompts: Sequence[Prompt]) -> tuple[int, ...]:
     """Its token ids. Raises ModelError if a completion of it could not fit the policy's context or the memory."""
-    requests = [
-        RolloutRequest(p.prompt_id, tuple(policy.tokenizer.encode(p.text, add_special_tokens=False))) for p in prompts
-    ]
+    requests = [RolloutRequest(p.prompt_id, policy.encode(p.text)) for p in prompts]
     longest = max(requests, key=lambda request: len(request.prompt_ids))
     settings = SamplingSettings(1, rollout.max_response_tokens, rollout.temperature, seed, step=0)
     NativeEngine(policy, rollout.slots, rollout.memory_bytes).check([longest], settings)

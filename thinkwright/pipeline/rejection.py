@@ -237,7 +237,7 @@ def _keep(
 
 
 def _encode(policy: Policy, text: str) -> tuple[int, ...]:
-    return tuple(policy.tokenizer.encode(text, add_special_tokens=False)) if text else ()
+    return policy.encode(text) if text else ()
 
 
 def _seed(kind: str, recipe: RejectionRecipe, step: int) -> int:

@@ -61,7 +61,7 @@ def _check_context(recipe: SFTRecipe, policy: Policy, task: Task | None) -> None
         )
     if task is None:
         return
-    longest = max(len(policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in task.held_out)
+    longest = max(len(policy.encode(p.text)) for p in task.held_out)
     if longest + recipe.evaluation.max_response_tokens > context:
         raise RecipeError(
             f"evaluation.max_response_tokens: {recipe.evaluation.max_response_tokens} and the task's longest question "

@@ -131,7 +131,7 @@ class DistillTrainer(StepTrainer):
         """The ids of the step's prompts, each with its completions; every rank samples its share of them."""
         rollout, seed = self.recipe.rollout, self.recipe.seed
         prompts = self._sampling_ranks.share(self.task.prompts(seed, step, rollout.prompts_per_step))
-        encoded = [tuple(self.policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in prompts]
+        encoded = [self.policy.encode(p.text) for p in prompts]
         requests = [RolloutRequest(p.prompt_id, ids) for p, ids in zip(prompts, encoded, strict=True)]
         settings = SamplingSettings(rollout.group_size, rollout.max_response_tokens, rollout.temperature, seed, step)
         groups = self.engine.generate(requests, settings)

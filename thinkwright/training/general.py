@@ -50,7 +50,7 @@ class GeneralPrompts:
                     f"would judge the {READS[name]}; give one trained with reads = {READS[name]}"
                 )
             texts = [model.reading.texts((prompt.question, None, ""))[0] for prompt in self.tasks[name].all_prompts()]
-            longest = max(len(model.policy.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+            longest = max(len(model.policy.encode(text)) for text in texts)
             needed = longest + (max_response_tokens if model.reading.reads == "response" else 1)
             if needed > model.policy.max_positions:
                 raise RecipeError(

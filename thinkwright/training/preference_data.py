@@ -98,7 +98,7 @@ def _encode(pair: PreferencePair, model: RewardModel) -> PairRow:
         response = pair.side(side)
         if response is not None:
             texts = model.reading.texts((pair.question, response.thought, response.answer))
-            prompt, ids = (tuple(model.policy.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+            prompt, ids = (model.policy.encode(text) for text in texts)
             responses.append(ids)
     return PairRow((prompt, tuple(responses)), pair.chosen is not None, pair.rejected is not None)
 

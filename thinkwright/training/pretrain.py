@@ -77,7 +77,7 @@ class PretrainTrainer(TrainingLoop[Metrics]):
             policy.model, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, use_muon=True
         )
         self._micro_batch, self._measure = MicroBatch(recipe.micro_batch_tokens, SINGLE), measure
-        self._preamble = policy.tokenizer.encode(R1_ZERO_PREAMBLE, add_special_tokens=False)
+        self._preamble = policy.encode(R1_ZERO_PREAMBLE)
         rng = Random(f"pretrain/{recipe.seed}")
         self._is_after_preamble = [rng.random() < PREAMBLE_SHARE for _ in range(recipe.steps)]
         self._rows: Iterator[Row] | None = None

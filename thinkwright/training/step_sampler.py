@@ -153,7 +153,7 @@ class StepSampler:
             ignore_end=prompts.lengths is not None,
         )
         everyone = [*prompts.by_rule, *(prompt for _, prompt in prompts.to_judge)]
-        encoded = [tuple(self._policy.tokenizer.encode(p.text, add_special_tokens=False)) for p in everyone]
+        encoded = [self._policy.encode(p.text) for p in everyone]
         lengths = prompts.lengths or [None] * len(everyone)
         requests = [
             RolloutRequest(prompt.prompt_id, ids, max_tokens=own)
