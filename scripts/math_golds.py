@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from thinkwright.rewards.extraction import find_last_box
-from thinkwright.rewards.verifiers.math import check_gold, grade, read_plain_number, strip_gold, wrong_answer
-from thinkwright.rewards.verifiers.math_reader import read_form
-from thinkwright.rewards.verifiers.math_text import normalise
+from thinkwright.rewards.verifiers.math.reader import read_form
+from thinkwright.rewards.verifiers.math.text import normalise
+from thinkwright.rewards.verifiers.math.verifier import check_gold, grade, read_plain_number, strip_gold, wrong_answer
 
 SETS: dict[str, tuple[str, str]] = {
     "gsm8k": ("gsm8k/*.jsonl*", "answer"),

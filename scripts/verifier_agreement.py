@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from thinkwright.rewards.verifiers.math import VERIFIER
+from thinkwright.rewards.verifiers.math.verifier import VERIFIER
 
 PAIRS = Path(__file__).parents[1] / "tests" / "rewards" / "math_pairs.jsonl"
 

@@ -23,10 +23,10 @@ from thinkwright.errors import GateError, RunFolderError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor import DoctorReport, examine
-from thinkwright.pipeline.doctor_checks import stop_token_check
-from thinkwright.pipeline.doctor_report import as_record, check_up
-from thinkwright.pipeline.doctor_rows import Fitting, examine_rows
+from thinkwright.pipeline.doctor.checks import stop_token_check
+from thinkwright.pipeline.doctor.examine import DoctorReport, examine
+from thinkwright.pipeline.doctor.report import as_record, check_up
+from thinkwright.pipeline.doctor.rows import Fitting, examine_rows
 from thinkwright.pipeline.machine_check import examine_machine
 from thinkwright.pipeline.record import record_data, task_digest
 from thinkwright.rewards.pool import Job, Verdict, WorkerPool

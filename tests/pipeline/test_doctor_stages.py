@@ -10,7 +10,7 @@ from thinkwright import cli
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.load import load_recipe, parse_recipe
 from thinkwright.config.section import Section
-from thinkwright.pipeline.doctor_stages import Examiner, endpoint_checks
+from thinkwright.pipeline.doctor.stages import Examiner, endpoint_checks
 
 STAGES = """
 type = "pipeline"

@@ -82,7 +82,7 @@ def wait_until(is_so: Callable[[], object]) -> None:
 
 def followers() -> list[psutil.Process]:
     found = psutil.Process().children()
-    return [child for child in found if "thinkwright.training.mirror_follower" in " ".join(child.cmdline())]
+    return [child for child in found if "thinkwright.training.mirrors.follower" in " ".join(child.cmdline())]
 
 
 def given_up(folder: Path) -> list[str]:

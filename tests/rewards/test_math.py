@@ -5,7 +5,7 @@ import time
 import pytest
 
 from scripts.verifier_agreement import count, ours, read_pairs
-from thinkwright.rewards.verifiers.math import VERIFIER, check_gold, grade, wrong_answer
+from thinkwright.rewards.verifiers.math.verifier import VERIFIER, check_gold, grade, wrong_answer
 
 
 def test_no_false_positive_and_few_false_negatives_on_the_checked_pairs() -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from thinkwright.rewards.verifiers.math import VERIFIER, check_gold, grade, wrong_answer
+from thinkwright.rewards.verifiers.math.verifier import VERIFIER, check_gold, grade, wrong_answer
 
 PIECES = r"""
     \frac \sqrt \pm \cup \infty \pi \text{ cm} \text{or} \left( \right) \{ \} \begin{pmatrix} \end{pmatrix} \\ &

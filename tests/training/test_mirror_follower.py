@@ -10,7 +10,7 @@ from tests.training.mirrored_runs import add_evaluation, add_steps, needs, say, 
 from thinkwright.config.mirror import MirrorSettings
 from thinkwright.errors import RunFolderError
 from thinkwright.run_folder import drop_later, read_json
-from thinkwright.training.mirror_follower import (
+from thinkwright.training.mirrors.follower import (
     SHOWN_CHARACTERS,
     SHOWN_COMPLETIONS,
     GrowingFile,

@@ -25,8 +25,8 @@ from thinkwright.run_folder import append_jsonl
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.distill import DistillTrainer
 from thinkwright.training.interrupt import StopRequest
-from thinkwright.training.mirror_follower import GrowingFile
-from thinkwright.training.mirror_names import KEPT, NAMES, REWARD, field_figures, field_metrics, field_name
+from thinkwright.training.mirrors.follower import GrowingFile
+from thinkwright.training.mirrors.names import KEPT, NAMES, REWARD, field_figures, field_metrics, field_name
 from thinkwright.training.preference_data import load_preference_data
 from thinkwright.training.pretrain import PretrainTrainer, starting_policy
 from thinkwright.training.reward_model import RewardModelTrainer

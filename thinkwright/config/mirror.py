@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from thinkwright.config.section import Section
 
 ServiceName = Literal["tensorboard", "trackio", "wandb"]
-"""The names in ``training/mirrors.py``."""
+"""The names in ``training/mirrors/mirrors.py``."""
 
 
 class MirrorSettings(Section):

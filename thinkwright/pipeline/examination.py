@@ -15,9 +15,9 @@ from thinkwright.errors import RecipeError
 from thinkwright.evaluation.difficulty import STEP, measure_difficulty
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.doctor_pipeline import examine_pipeline
-from thinkwright.pipeline.doctor_report import as_record, print_checks, print_report
-from thinkwright.pipeline.doctor_stages import Examiner
+from thinkwright.pipeline.doctor.pipeline import examine_pipeline
+from thinkwright.pipeline.doctor.report import as_record, print_checks, print_report
+from thinkwright.pipeline.doctor.stages import Examiner
 from thinkwright.pipeline.machine_check import examine_machine
 from thinkwright.pipeline.rl_inputs import check_recipe
 from thinkwright.rewards.pool import WorkerPool

@@ -1,4 +1,4 @@
-"""Runs the followers of ``training/mirror_follower.py``: at a run's side, or for a folder that is there already.
+"""Runs the followers of ``training/mirrors/follower.py``: at a run's side, or for a folder that is there already.
 
 A mirror never stops a run and never makes it wait, but for its end: then at most ``END_SECONDS``. One that is given up
 is told of once, on the display and in ``events.jsonl``; ``metrics.jsonl`` has everything, so it can be made up for.
@@ -23,13 +23,13 @@ from thinkwright.config.mirror import MirrorSettings, ServiceName
 from thinkwright.config.problems import problems_of
 from thinkwright.errors import RecipeError, RunFolderError
 from thinkwright.run_folder import append_event
-from thinkwright.training.mirror_follower import METRICS_FILE, has_ended
-from thinkwright.training.mirrors import FOLDER, how_to_look, require_libraries
+from thinkwright.training.mirrors.follower import METRICS_FILE, has_ended
+from thinkwright.training.mirrors.mirrors import FOLDER, how_to_look, require_libraries
 
 END_SECONDS = 30.0
 """The longest that the end of a run waits for its mirrors, all together."""
 _LOOK_SECONDS = 0.5
-_FOLLOWER = "thinkwright.training.mirror_follower"
+_FOLLOWER = "thinkwright.training.mirrors.follower"
 
 Say = Callable[[str], None]
 Tell = Callable[[ServiceName, str], None]

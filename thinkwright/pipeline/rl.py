@@ -14,7 +14,7 @@ from thinkwright.distributed.ranks import Ranks, is_on_ray
 from thinkwright.evaluation.held_out import bare_and_forced
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.doctor_report import DOCTOR_FILE, check_up
+from thinkwright.pipeline.doctor.report import DOCTOR_FILE, check_up
 from thinkwright.pipeline.gate import check_gate
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.pipeline.record import (

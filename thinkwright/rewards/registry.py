@@ -12,7 +12,6 @@ from thinkwright.rewards.verifiers import (
     exact,
     functions,
     instructions,
-    math,
     numbers,
     one_line_program,
     reasoning_gym,
@@ -22,6 +21,7 @@ from thinkwright.rewards.verifiers import (
     truth_assignment,
     words,
 )
+from thinkwright.rewards.verifiers.math import verifier as math
 
 
 def _from_box(verifier: Verifier) -> Verifier:

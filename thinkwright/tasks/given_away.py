@@ -8,7 +8,7 @@ way round the work.
 import re
 
 from thinkwright.rewards.registry import VERIFIERS
-from thinkwright.rewards.verifiers.math import read_plain_number
+from thinkwright.rewards.verifiers.math.verifier import read_plain_number
 from thinkwright.tasks.example import Example
 from thinkwright.tasks.part import Part, cut
 

@@ -16,7 +16,7 @@ from thinkwright.config.recipe import RLRecipe
 from thinkwright.config.rewards import Isolation
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor_checks import (
+from thinkwright.pipeline.doctor.checks import (
     answer_checks,
     context_check,
     isolation_checks,
@@ -25,8 +25,8 @@ from thinkwright.pipeline.doctor_checks import (
     stop_token_check,
     tokenizer_checks,
 )
-from thinkwright.pipeline.doctor_rewards import reward_checks
-from thinkwright.pipeline.doctor_rows import BadRow, Examined, Fitting, examine_rows
+from thinkwright.pipeline.doctor.rewards import reward_checks
+from thinkwright.pipeline.doctor.rows import BadRow, Examined, Fitting, examine_rows
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import Scorer, score_as_trained
 from thinkwright.tasks.exclusion import row_id

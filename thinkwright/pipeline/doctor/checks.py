@@ -6,7 +6,7 @@ from typing import Any
 from thinkwright.config.rewards import Isolation
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor_rows import Examined, Fault, RowResult
+from thinkwright.pipeline.doctor.rows import Examined, Fault, RowResult
 from thinkwright.rewards.registry import VERIFIERS
 from thinkwright.rewards.sandbox import PROCESS_NOTE
 from thinkwright.types import Prompt

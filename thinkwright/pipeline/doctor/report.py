@@ -15,8 +15,8 @@ from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import GateError
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor import DoctorReport, examine
-from thinkwright.pipeline.doctor_rows import BadRow
+from thinkwright.pipeline.doctor.examine import DoctorReport, examine
+from thinkwright.pipeline.doctor.rows import BadRow
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.run_folder import read_json
 from thinkwright.tasks.exclusion import WithoutPrompts

@@ -9,9 +9,9 @@ import random
 from fractions import Fraction
 from functools import lru_cache
 
-from thinkwright.rewards.verifiers.math_evaluation import GUARD_BITS, Evaluation, Undefined
-from thinkwright.rewards.verifiers.math_expressions import Node
-from thinkwright.rewards.verifiers.math_tokens import Unreadable
+from thinkwright.rewards.verifiers.math.evaluation import GUARD_BITS, Evaluation, Undefined
+from thinkwright.rewards.verifiers.math.expressions import Node
+from thinkwright.rewards.verifiers.math.tokens import Unreadable
 
 MAX_PRECISION = 8_000
 _FIRST_PRECISION = 320

@@ -5,10 +5,10 @@ from itertools import pairwise, product
 from math import prod
 from typing import Literal
 
-from thinkwright.rewards.verifiers.math_expressions import Node
-from thinkwright.rewards.verifiers.math_tokens import Unreadable
-from thinkwright.rewards.verifiers.math_units import Unit
-from thinkwright.rewards.verifiers.math_values import constant_value, symbols_of
+from thinkwright.rewards.verifiers.math.expressions import Node
+from thinkwright.rewards.verifiers.math.tokens import Unreadable
+from thinkwright.rewards.verifiers.math.units import Unit
+from thinkwright.rewards.verifiers.math.values import constant_value, symbols_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ variable or the start of a word) raises ``Unreadable`` rather than guessing.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from thinkwright.rewards.verifiers.math_tokens import Token, Unreadable
+from thinkwright.rewards.verifiers.math.tokens import Token, Unreadable
 
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">", "floor": "floor", "ceil": "ceil", "set": "set"}
 _NAMED_FUNCTIONS = frozenset("fgh")  # f(x) is not f times x

@@ -28,8 +28,8 @@ from thinkwright.characters import HALF_CHARACTER
 from thinkwright.config.mirror import MirrorSettings, ServiceName
 from thinkwright.errors import RunFolderError
 from thinkwright.run_folder import RECIPE_FILE, read_json, write_json_atomic
-from thinkwright.training.mirror_names import field_figures, field_metrics
-from thinkwright.training.mirrors import FINISHED, FOLDER, MIRRORS, Mirror, Target
+from thinkwright.training.mirrors.mirrors import FINISHED, FOLDER, MIRRORS, Mirror, Target
+from thinkwright.training.mirrors.names import field_figures, field_metrics
 
 LOOK_SECONDS = 1.0
 """Between looks at the run folder."""

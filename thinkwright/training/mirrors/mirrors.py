@@ -1,7 +1,7 @@
 """Where a run's metrics can be shown beside its own page: TensorBoard, trackio, Weights & Biases.
 
 Each class wraps one library, imports it when it is opened and nowhere else, and lives in the follower's process
-(``mirror_follower.py``), so it may change that process's environment. What a library raises is let through: the
+(``follower.py``), so it may change that process's environment. What a library raises is let through: the
 follower gives the mirror up and says why.
 """
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from thinkwright.rewards.verifiers.math_expressions import Node, number, parse_expression
-from thinkwright.rewards.verifiers.math_forms import SCALED, Form, Matrix, Numeral
-from thinkwright.rewards.verifiers.math_tokens import Token, Unreadable, tokenize
-from thinkwright.rewards.verifiers.math_units import read_multiple
+from thinkwright.rewards.verifiers.math.expressions import Node, number, parse_expression
+from thinkwright.rewards.verifiers.math.forms import SCALED, Form, Matrix, Numeral
+from thinkwright.rewards.verifiers.math.tokens import Token, Unreadable, tokenize
+from thinkwright.rewards.verifiers.math.units import read_multiple
 
 PAIRS = {"(": ")", "[": "]", "{": "}", "set": "set", "<": ">"}
 _VOWELS = frozenset("aeiouAEIOU")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from thinkwright.rewards.verifiers.math_tokens import Token, Unreadable
+from thinkwright.rewards.verifiers.math.tokens import Token, Unreadable
 
 # name, what it measures, how much of the base unit; the other spellings after it
 _TABLE = """

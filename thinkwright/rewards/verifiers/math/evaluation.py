@@ -9,8 +9,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from thinkwright.rewards.verifiers.math_expressions import Node
-from thinkwright.rewards.verifiers.math_tokens import FUNCTIONS, Unreadable
+from thinkwright.rewards.verifiers.math.expressions import Node
+from thinkwright.rewards.verifiers.math.tokens import FUNCTIONS, Unreadable
 
 MAX_BITS = 60_000
 """No quantity may be larger than 2 to this, or need more digits."""

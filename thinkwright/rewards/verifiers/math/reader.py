@@ -6,9 +6,9 @@ r"""The text of an answer as a form: "x \\in (1, 2]" an interval, "2, 3" a list,
 from functools import lru_cache
 from itertools import pairwise
 
-from thinkwright.rewards.verifiers.math_compare import is_same, is_same_quantity
-from thinkwright.rewards.verifiers.math_expressions import Node, parse_expression
-from thinkwright.rewards.verifiers.math_forms import (
+from thinkwright.rewards.verifiers.math.compare import is_same, is_same_quantity
+from thinkwright.rewards.verifiers.math.expressions import Node, parse_expression
+from thinkwright.rewards.verifiers.math.forms import (
     EMPTY,
     MINUS_INFINITY,
     REALS,
@@ -30,7 +30,7 @@ from thinkwright.rewards.verifiers.math_forms import (
     real_numbers_without,
     spread,
 )
-from thinkwright.rewards.verifiers.math_leaves import (
+from thinkwright.rewards.verifiers.math.leaves import (
     PAIRS,
     end_of_group,
     looks_like_words,
@@ -41,10 +41,10 @@ from thinkwright.rewards.verifiers.math_leaves import (
     read_multiplier,
     read_numeral,
 )
-from thinkwright.rewards.verifiers.math_text import unwrap_text
-from thinkwright.rewards.verifiers.math_tokens import Token, Unreadable, split_at, tokenize
-from thinkwright.rewards.verifiers.math_units import find_unit
-from thinkwright.rewards.verifiers.math_values import check_value, is_equal, symbols_of
+from thinkwright.rewards.verifiers.math.text import unwrap_text
+from thinkwright.rewards.verifiers.math.tokens import Token, Unreadable, split_at, tokenize
+from thinkwright.rewards.verifiers.math.units import find_unit
+from thinkwright.rewards.verifiers.math.values import check_value, is_equal, symbols_of
 
 MAX_CHARACTERS = 600
 _RELATIONS = frozenset({"<", ">", "<=", ">=", "=", "!="})

@@ -1,8 +1,8 @@
 r"""Answers of mathematics: "\boxed{\frac{1}{2}}" says what "0.5" says, and "(1, 2)" does not say what "[1, 2]" says.
 
 ``extraction`` finds the answer; it is compared with the gold in stages that each cost more: as a plain number; as text;
-as a form that our own reader knows (``math_reader``), exactly and without symbolic algebra; and, for a gold in notation
-that it does not know, by the math-verify library behind guards (``math_library``).
+as a form that our own reader knows (``reader.py``), exactly and without symbolic algebra; and, for a gold in notation
+that it does not know, by the math-verify library behind guards (``library.py``).
 """
 
 import re
@@ -11,12 +11,12 @@ from functools import lru_cache
 
 from thinkwright.rewards.extraction import MAX_ANSWER_CHARACTERS, extract_answer, find_last_box, strip_wrapping
 from thinkwright.rewards.verifier import Verifier
-from thinkwright.rewards.verifiers.math_compare import is_same
-from thinkwright.rewards.verifiers.math_forms import Collection, Form, Quantity
-from thinkwright.rewards.verifiers.math_library import is_same_by_library, load_library
-from thinkwright.rewards.verifiers.math_reader import read_form
-from thinkwright.rewards.verifiers.math_text import is_same_text, normalise
-from thinkwright.rewards.verifiers.math_values import symbols_of
+from thinkwright.rewards.verifiers.math.compare import is_same
+from thinkwright.rewards.verifiers.math.forms import Collection, Form, Quantity
+from thinkwright.rewards.verifiers.math.library import is_same_by_library, load_library
+from thinkwright.rewards.verifiers.math.reader import read_form
+from thinkwright.rewards.verifiers.math.text import is_same_text, normalise
+from thinkwright.rewards.verifiers.math.values import symbols_of
 
 _PLAIN_NUMBER = re.compile(
     r"""(?P<sign>-?)\$?

@@ -1,4 +1,4 @@
-"""The self-check of every kind of recipe, alone or as a stage of a pipeline (``doctor_pipeline.py``)."""
+"""The self-check of every kind of recipe, alone or as a stage of a pipeline (``pipeline.py``)."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_
 from thinkwright.models.reward_model import Reading, load_reward_model, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor import Asked, DoctorReport, examine, examine_task
+from thinkwright.pipeline.doctor.examine import Asked, DoctorReport, examine, examine_task
 from thinkwright.pipeline.rl_inputs import check_recipe, load_traces
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.tasks.prompts import load_task

@@ -6,7 +6,7 @@ from statistics import fmean
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.rewards import RewardWeights
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor_rows import THOUGHTS, Fitting
+from thinkwright.pipeline.doctor.rows import THOUGHTS, Fitting
 from thinkwright.rewards.combine import penalties
 from thinkwright.rewards.registry import VERIFIERS
 from thinkwright.rewards.score import SampledGroup, Scorer

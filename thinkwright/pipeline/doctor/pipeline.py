@@ -14,8 +14,8 @@ from thinkwright.config.pipeline import MODEL, REFERENCE, Pipeline, Stage, refer
 from thinkwright.config.recipe import Measurement
 from thinkwright.errors import ThinkwrightError
 from thinkwright.pipeline.checks import Check
-from thinkwright.pipeline.doctor import DoctorReport
-from thinkwright.pipeline.doctor_stages import Examiner
+from thinkwright.pipeline.doctor.examine import DoctorReport
+from thinkwright.pipeline.doctor.stages import Examiner
 
 _AT_K = re.compile(r"(?:.*\.)?(?:pass|cons)_at_(\d+)")
 

@@ -1,7 +1,7 @@
 """Do two forms say the same? The gold's form decides what counts: a list needs all its items, a tuple their order."""
 
-from thinkwright.rewards.verifiers.math_expressions import Node, number
-from thinkwright.rewards.verifiers.math_forms import (
+from thinkwright.rewards.verifiers.math.expressions import Node, number
+from thinkwright.rewards.verifiers.math.forms import (
     SCALED,
     Collection,
     Ellipsis_,
@@ -17,9 +17,9 @@ from thinkwright.rewards.verifiers.math_forms import (
     as_real_set,
     position,
 )
-from thinkwright.rewards.verifiers.math_tokens import Unreadable
-from thinkwright.rewards.verifiers.math_units import PERCENT
-from thinkwright.rewards.verifiers.math_values import constant_value, is_equal, is_multiple, symbols_of
+from thinkwright.rewards.verifiers.math.tokens import Unreadable
+from thinkwright.rewards.verifiers.math.units import PERCENT
+from thinkwright.rewards.verifiers.math.values import constant_value, is_equal, is_multiple, symbols_of
 
 MAX_ITEMS = 60
 _MIN_ROUNDED_DECIMALS = 4
