@@ -36,7 +36,8 @@ def _add_eval(parser: Any) -> None:
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="a folder, run, checkpoint, Hub name, or URL#NAME of a served model"
     )
-    parser.add_argument("--suite", type=names, dest="suites", required=True, metavar="NAME[,NAME]")
+    suites = "tiny_world, or named sets such as gsm8k,math (docs/evaluation.md)"
+    parser.add_argument("--suite", type=names, dest="suites", required=True, metavar="NAME[,NAME]", help=suites)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default RUN/eval of a run, else runs/eval-NAME")
     parser.add_argument("--samples", type=positive, metavar="N", help="completions a question (default: the suite's)")
     parser.add_argument("--questions", type=positive, metavar="N", help="questions of a suite, at most")
