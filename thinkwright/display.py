@@ -67,9 +67,8 @@ class Display:
         if "held_out_loss" in figures:
             parts.append(f"loss {figures['held_out_loss']:.4f}")
         if "accuracy" in figures:
-            margin = 1.96 * figures["accuracy_standard_error"]
             parts += [
-                f"accuracy {figures['accuracy']:.1%} (+-{margin:.1%})",
+                f"accuracy {figures['accuracy']:.1%} ({figures['accuracy_low']:.1%} to {figures['accuracy_high']:.1%})",
                 f"format {figures['format_rate']:.1%}",
                 f"{figures['mean_response_tokens']:.0f} tokens",
                 f"truncated {figures['truncated_rate']:.1%}",

@@ -8,7 +8,7 @@ def test_before_and_after_stand_side_by_side_with_the_change_judged(run_folder, 
     figures = {"accuracy": 0.25, "accuracy_standard_error": 0.02, "mean_response_tokens": 16.0, "truncated_rate": 0.01}
     edit("summary.json", before=figures, after=figures | {"accuracy": 0.75, "mean_response_tokens": 20.5})
     page = result_section(read_run(run_folder))
-    assert "<td>25.0% <small>\N{PLUS-MINUS SIGN} 3.9</small></td><td>75.0%" in page
+    assert "<td>25.0% <small>21.1 to 28.9</small></td><td>75.0%" in page
     assert '<td class="better">+50.0</td>' in page
     assert '<td>16.0</td><td>20.5</td><td class="">+4.5</td>' in page
 

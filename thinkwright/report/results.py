@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from thinkwright.report.charts import strip
-from thinkwright.report.series import Row, Run
+from thinkwright.report.series import Row, Run, interval
 from thinkwright.report.text import ARROW, MISSING, escape, nats, percent, signed, tokens
 
 
@@ -137,7 +137,7 @@ def _sampling(run: Run) -> str:
     return (
         f'<p class="aside">Measured on {questions} held-out questions, {samples} responses each, sampled at '
         f"temperature {temperature}, at most {limit} tokens, in the same way every time. "
-        "\N{PLUS-MINUS SIGN} is the 95% interval.</p>"
+        "Beside accuracy stands its 95% interval.</p>"
     )
 
 
@@ -221,10 +221,10 @@ def _tokens_by(evaluations: Sequence[Row], what: str) -> dict[str, float]:
 
 def _with_interval(figure: Figure, figures: Row) -> str:
     shown = figure.form(figures.get(figure.key), 1)
-    error = figures.get(f"{figure.key}_standard_error")
-    if error is None:
+    ends = interval(figures, figure.key)
+    if ends is None:
         return shown
-    return f"{shown} <small>\N{PLUS-MINUS SIGN} {196 * error:.1f}</small>"
+    return f"{shown} <small>{100 * ends[0]:.1f} to {100 * ends[1]:.1f}</small>"
 
 
 def _judged(change: float | None, better: int) -> str:

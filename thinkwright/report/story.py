@@ -1,6 +1,6 @@
 """What happened, in one plain sentence made from the figures, and how the model learned, in three more."""
 
-from thinkwright.report.series import Row, Run
+from thinkwright.report.series import Row, Run, interval
 from thinkwright.report.text import ARROW, duration, nats, percent
 
 CLEAR_GAIN = 0.05  # share of held-out questions; less is not called an improvement
@@ -120,8 +120,8 @@ def _judged(run: Run) -> str:
 
 def noise(before: Row, after: Row) -> float:
     """Half the 95 % interval of the difference of two accuracies, as if their questions were drawn apart."""
-    errors = (before.get("accuracy_standard_error") or 0.0, after.get("accuracy_standard_error") or 0.0)
-    return 1.96 * (errors[0] ** 2 + errors[1] ** 2) ** 0.5
+    ends = [interval(figures, "accuracy") or (0.0, 0.0) for figures in (before, after)]
+    return sum(((high - low) / 2) ** 2 for low, high in ends) ** 0.5
 
 
 def _sampled(run: Run) -> str:

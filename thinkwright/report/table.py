@@ -17,7 +17,8 @@ class _Figure(NamedTuple):
 
 _FIGURES = (
     _Figure("accuracy", "accuracy"),
-    _Figure("  +- (95 %)", "accuracy_standard_error", factor=196.0),
+    _Figure("  95 % from", "accuracy_low"),
+    _Figure("  95 % to", "accuracy_high"),
     _Figure("format rate", "format_rate"),
     _Figure("response tokens", "mean_response_tokens", factor=1.0, unit="  "),
     _Figure("reflection rate", "reflection_rate"),
@@ -64,7 +65,7 @@ def _cells(figure: _Figure, before: float | None, after: float | None) -> _Cells
     shown = [
         "-" if value is None else f"{figure.factor * value:.{figure.digits}f}{figure.unit}" for value in (before, after)
     ]
-    if before is None or after is None or figure.key == "accuracy_standard_error":
+    if before is None or after is None or figure.key in ("accuracy_low", "accuracy_high"):
         return figure.name, shown[0], shown[1], ""
     return figure.name, shown[0], shown[1], f"{figure.factor * (after - before):+.{figure.digits}f}"
 
