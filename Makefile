@@ -8,10 +8,11 @@ export OMP_NUM_THREADS ?= 2
 
 .PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
-## Train the tiny base to think, print the table and the path of report.html (about ten minutes).
+## Train the tiny base to think, print the table and the path of report.html (about ten minutes);
+## after Ctrl-C it goes on where it stopped.
 demo: $(STAMP)
-	rm -rf runs/demo
-	$(BIN)/thinkwright run tiny/r1-zero --out runs/demo
+	grep -qs '"status": "interrupted"' runs/demo/summary.json || rm -rf runs/demo
+	$(BIN)/thinkwright run tiny/r1-zero --out runs/demo $$(test -d runs/demo && echo --resume)
 
 ## Style, types and tests.
 test: $(TEST_STAMP)

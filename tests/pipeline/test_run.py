@@ -143,7 +143,7 @@ def test_a_machine_that_is_taken_away_leaves_a_checkpoint_and_its_own_exit_code(
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == os.EX_TEMPFAIL
-    assert "go on with --resume" in output
+    assert "go on by the same command with --resume" in output
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     assert (summary["status"], summary["stopped_by"]) == ("interrupted", "SIGTERM")
     run([*command("r", *extra), "--resume"])

@@ -210,7 +210,9 @@ def test_a_model_of_many_weights_reaches_its_engine(tmp_path: Path) -> None:
     with fleet_of(policy, folder) as fleet:
         change(policy, 0.9)
         fleet.take_weights(1)
-        assert fleet.generate(REQUESTS[:2], SETTINGS) == NativeEngine(policy).generate(REQUESTS[:2], SETTINGS)
+        native = NativeEngine(policy)
+        native.take_weights(1)
+        assert fleet.generate(REQUESTS[:2], SETTINGS) == native.generate(REQUESTS[:2], SETTINGS)
 
 
 def test_nothing_is_left_behind(small: Policy, folder: Path) -> None:

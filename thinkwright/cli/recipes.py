@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     report = write_report(folder)
     if (code := _stop_code(summary)) is not None:
-        print(f"interrupted after step {summary['steps']}; go on with --resume")
+        print(f"interrupted after step {summary['steps']}; go on by the same command with --resume --out {folder}")
         return code
     if "before" in summary:
         print(result_table(summary))

@@ -9,6 +9,7 @@ from thinkwright.config.load import resolved_json
 from thinkwright.config.reward_model import RewardModelRecipe
 from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
+from thinkwright.models.policy import Policy
 from thinkwright.models.reward_model import Reading, RewardModel, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.record import choose_machine, record_data, record_end
@@ -28,11 +29,7 @@ def run_reward_model(
     device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
     reading = Reading(recipe.template, recipe.reads, recipe.loss)
     model = start_reward_model(resolve_model_name(recipe.model), reading, device=device, dtype=dtype, seed=recipe.seed)
-    if recipe.max_tokens > model.policy.max_positions:
-        raise RecipeError(
-            f"max_tokens: {recipe.max_tokens} is over the context of {recipe.model}, {model.policy.max_positions} "
-            f"tokens; set max_tokens={model.policy.max_positions}"
-        )
+    check_context(recipe, model.policy)
     data = load_preference_data(recipe, model)
     trainer = RewardModelTrainer(recipe, model, data, folder, started, ranks)
     if recipe.warmup_steps >= trainer.num_steps:
@@ -54,6 +51,15 @@ def run_reward_model(
             _save(model, scale, folder)
         record_end(folder, model.policy, summary, save=False)
     return summary
+
+
+def check_context(recipe: RewardModelRecipe, policy: Policy) -> None:
+    """Raises RecipeError for texts that the model's context cannot hold."""
+    if recipe.max_tokens > policy.max_positions:
+        raise RecipeError(
+            f"max_tokens: {recipe.max_tokens} is over the context of {recipe.model}, {policy.max_positions} tokens; "
+            f"set max_tokens={policy.max_positions}"
+        )
 
 
 def _save(model: RewardModel, scale: tuple[float, float], folder: Path) -> None:

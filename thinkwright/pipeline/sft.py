@@ -36,8 +36,8 @@ def run_sft(
     device, dtype = choose_machine(recipe.machine, folder, resume=resume, ranks=ranks)
     policy = load_policy(resolve_model_name(recipe.model), device=device, dtype=dtype)
     task = load_task(recipe.task, recipe.template) if recipe.task is not None else None
-    _check_context(recipe, policy, task)
-    data = _load_rows(recipe, policy, task)
+    check_context(recipe, policy, task)
+    data = load_rows(recipe, policy, task)
     with _measuring(recipe, policy, task, ranks) as measure:
         trainer = SFTTrainer(recipe, policy, data, folder, started, measure, ranks)
         _check_steps(recipe, trainer)
@@ -51,7 +51,7 @@ def run_sft(
     return summary
 
 
-def _check_context(recipe: SFTRecipe, policy: Policy, task: Task | None) -> None:
+def check_context(recipe: SFTRecipe, policy: Policy, task: Task | None) -> None:
     """Raises RecipeError for rows or responses that the model's context cannot hold."""
     context = policy.max_positions
     if recipe.max_tokens > context:
@@ -69,7 +69,8 @@ def _check_context(recipe: SFTRecipe, policy: Policy, task: Task | None) -> None
         )
 
 
-def _load_rows(recipe: SFTRecipe, policy: Policy, task: Task | None) -> SFTData:
+def load_rows(recipe: SFTRecipe, policy: Policy, task: Task | None) -> SFTData:
+    """The rows that the run learns from and those that it holds out. Raises what ``load_sft_data`` raises."""
     return load_sft_data(
         recipe.data,
         TEMPLATES[recipe.template],

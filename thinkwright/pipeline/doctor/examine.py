@@ -132,6 +132,7 @@ def examine_task(
     results = examined.results
     good = [result.prompt for result in results if result.has_reference and not result.bad]
     checks = [
+        *(Check("data", "ok", line) for line in task.notes()),
         _rows_check(len(results), num_first, len(rows)),
         *answer_checks(results),
         *(probe(good, fitting) if probe is not None else ()),

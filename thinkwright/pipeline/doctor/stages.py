@@ -26,9 +26,11 @@ from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
 from thinkwright.models.reward_model import Reading, load_reward_model, start_reward_model
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.pipeline import reward_model
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor.examine import Asked, DoctorReport, examine, examine_task
 from thinkwright.pipeline.rl_inputs import check_recipe, load_traces
+from thinkwright.pipeline.sft import check_context, load_rows
 from thinkwright.rewards.pool import WorkerPool
 from thinkwright.tasks.prompts import load_task
 from thinkwright.tasks.task import Task
@@ -90,7 +92,7 @@ class Examiner:
         return report.with_checks(_trace_checks(recipe, policy, task))
 
     def _examine_sft(self, recipe: SFTRecipe) -> DoctorReport:
-        checks = self._row_checks(recipe, recipe.data, recipe.max_tokens)
+        checks = self._row_checks(recipe, recipe.data)
         if recipe.task is None:
             return DoctorReport(tuple(checks))
         asked = Asked(recipe.seed, recipe.evaluation.max_response_tokens, None, recipe.program_isolation)
@@ -105,7 +107,7 @@ class Examiner:
         report = self._examine_question(question)
         if recipe.extra is None:
             return report
-        return report.with_checks(self._row_checks(recipe, recipe.extra.data, None))
+        return report.with_checks(self._row_checks(recipe, recipe.extra.data))
 
     def _examine_evaluation(self, recipe: EvaluateRecipe) -> DoctorReport:
         report = DoctorReport(())
@@ -151,17 +153,20 @@ class Examiner:
             self._seen[key] = found
         return self._seen[key]
 
-    def _row_checks(self, recipe: SFTRecipe | RejectionRecipe, data: Sequence[str], limit: int | None) -> list[Check]:
+    def _row_checks(self, recipe: SFTRecipe | RejectionRecipe, data: tuple[str, ...]) -> list[Check]:
         """Whether rows to fine-tune on can be read, written by the template, and held by the context."""
         checks = [_later("data", found) for path in data if (found := REFERENCE.fullmatch(path))]
-        paths = [path for path in data if not REFERENCE.fullmatch(path)]
+        paths = tuple(path for path in data if not REFERENCE.fullmatch(path))
         if reference := REFERENCE.fullmatch(recipe.model):
             return [*checks, _later("rows", reference)]
         if paths:
             policy = self._policy(recipe.model, recipe.machine)
-            # Rows that rejection sampling mixes in are written by the template of those who learn from them.
-            template = recipe.template if isinstance(recipe, SFTRecipe) else "think_summary"
-            rows = load_sft_data(paths, TEMPLATES[template], policy, max_tokens=limit or policy.max_positions)
+            if isinstance(recipe, SFTRecipe):
+                task = load_task(recipe.task, recipe.template) if recipe.task is not None else None
+                check_context(recipe, policy, task)
+                rows = load_rows(recipe.model_copy(update={"data": paths}), policy, task)
+            else:  # rows that it mixes in are written by the template of those who learn from them
+                rows = load_sft_data(paths, TEMPLATES["think_summary"], policy, max_tokens=policy.max_positions)
             is_whole = not rows.report["left_out"]
             checks.append(Check("data", "ok" if is_whole else "warning", "; ".join(rows.notes())))
         return checks
@@ -248,6 +253,7 @@ def _pair_checks(recipe: RewardModelRecipe) -> list[Check]:
             dtype=choose_dtype(recipe.machine.dtype, device),
             seed=recipe.seed,
         )
+        reward_model.check_context(recipe, model.policy)
         data = load_preference_data(recipe.model_copy(update={"data": paths}), model)
         is_whole = not any(data.report["left_out"].values())
         checks.append(Check("pairs", "ok" if is_whole else "warning", "; ".join(data.notes())))
