@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz mutants coverage audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes);
 ## after Ctrl-C it goes on where it stopped.
@@ -59,6 +59,25 @@ soak: $(STAMP)
 fuzz: $(STAMP)
 	test -d build/atheris || $(BIN)/pip install --quiet --target build/atheris atheris
 	PYTHONPATH=build/atheris:. $(BIN)/python scripts/fuzz.py
+
+## Small faults in algorithms, estimators and rewards, one at a time: the share that the tests find, and the rest (hours;
+## `make mutants AREAS=algorithms` some minutes).
+mutants: .venv-mutants/.installed
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 .venv-mutants/bin/python scripts/mutants.py $(AREAS)
+
+## Which branches of algorithms and rewards no test takes (some minutes).
+coverage: .venv-mutants/.installed
+	rm -rf build/coverage
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 .venv-mutants/bin/coverage run -m pytest tests/algorithms tests/rewards
+	.venv-mutants/bin/coverage combine --quiet
+	.venv-mutants/bin/coverage report
+
+.venv-mutants/.installed: $(TEST_STAMP)
+	$(PYTHON) -m venv .venv-mutants
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > \
+		$$(.venv-mutants/bin/python -c 'import site; print(site.getsitepackages()[0])')/tests.pth
+	.venv-mutants/bin/pip install --quiet --disable-pip-version-check mutmut==3.8.1 coverage==7.17.5
+	touch .venv-mutants/.installed
 
 ## The documents as a site, build/site/index.html; a link that leads nowhere fails.
 docs:
