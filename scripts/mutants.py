@@ -100,7 +100,7 @@ def chosen_mutants(name: str, areas: dict[str, Area], options: argparse.Namespac
     elsewhere = {file for other in area.elsewhere for file in files_of(areas[other])}
     files = [file for file in files_of(area) if file not in elsewhere]
     mutants = [mutant for file in files if file in (options.files or files) for mutant in mutants_of(file)]
-    size = 0 if options.files else area.sample if options.sample is None else options.sample
+    size = options.sample if options.sample is not None else 0 if options.files else area.sample
     if 0 < size < len(mutants):
         mutants = [mutants[i] for i in sorted(random.Random(options.seed).sample(range(len(mutants)), size))]
     if options.survivors:

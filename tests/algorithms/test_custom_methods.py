@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from thinkwright.algorithms.advantages import ADVANTAGES
 from thinkwright.algorithms.custom import advantage_of, policy_loss_of
+from thinkwright.algorithms.policy_loss import POLICY_LOSSES
 from thinkwright.algorithms.tokens import LossTokens
 from thinkwright.errors import RecipeError
 
@@ -79,6 +81,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
     return name
+
+
+def test_the_names_of_the_tables_come_first() -> None:
+    assert all(advantage_of(name) is function for name, function in ADVANTAGES.items())
+    assert all(policy_loss_of(name) is function for name, function in POLICY_LOSSES.items())
 
 
 def test_functions_of_ones_own_are_taken_from_the_folder_of_the_run(module: str) -> None:

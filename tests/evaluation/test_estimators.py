@@ -97,3 +97,71 @@ def test_shares_at_the_edge_have_an_interval_all_the_same() -> None:
 def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
     with pytest.raises(ValueError, match="wanted 0 <= right"):
         pass_at_k(n, c, k)
+
+
+def test_an_interval_by_hand() -> None:
+    # Wilson's for 1 of as many as have this error.
+    found = estimate_share([1.0, 0.0, 0.0, 0.0])
+    count = 0.25 * 0.75 / found.standard_error**2
+    assert found.standard_error == pytest.approx(0.25)  # sqrt(4 * 0.1875 / 3) / 2
+    assert count == pytest.approx(3.0)
+    z2 = 1.959963984540054**2
+    middle, half = (0.25 + z2 / 6) / (1 + z2 / 3), (z2 * 0.1875 / 3 + z2 * z2 / 36) ** 0.5 / (1 + z2 / 3)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.25, middle - half, middle + half))
+
+
+def test_one_question_has_no_error_that_could_be_seen_and_a_wide_interval() -> None:
+    found = estimate_share([0.5])
+    assert (found.mean, found.standard_error) == (0.5, 0.0)
+    assert (found.low, found.high) == pytest.approx((0.054621, 0.945379), abs=1e-6)
+    alone = estimate_difference([0.75], [0.5])
+    assert (alone.mean, alone.standard_error, alone.low, alone.high) == (0.25, 0.0, 0.25, 0.25)
+
+
+def test_a_difference_by_hand() -> None:
+    found = estimate_difference([1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0])
+    error = (1 / 3) ** 0.5 / 2
+    assert (found.mean, found.standard_error) == pytest.approx((0.5, error))
+    assert (found.low, found.high) == pytest.approx((0.5 - 1.959964 * error, 0.5 + 1.959964 * error), abs=1e-6)
+
+
+def test_shares_of_nothing_and_everything_stay_within_their_bounds() -> None:
+    none, every = estimate_share([0.0] * 10), estimate_share([1.0] * 10)
+    assert (none.low, none.mean) == (0.0, 0.0)
+    assert none.high == pytest.approx(1 - every.low)
+    assert none.high == pytest.approx(0.277533, abs=1e-6)
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    for call in (
+        lambda: estimate_difference([1.0], [1.0, 0.0]),
+        lambda: best_of_k([0.5], [1.0, 0.0], 1),
+        lambda: majority_at_k(["a"], [1.0, 0.0], 1),
+    ):
+        with pytest.raises(ValueError, match=r"zip\(\)"):
+            call()
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_more_samples_than_there_are_cannot_be_asked_for(k: int) -> None:
+    for call in (
+        lambda: best_of_k([0.5, 0.1], [1.0, 0.0], k),
+        lambda: majority_at_k(["a", "b"], [1.0, 0.0], k),
+        lambda: g_pass_at_k(2, 1, k, 0.5),
+    ):
+        with pytest.raises(ValueError, match=f"k = {k}"):
+            call()
+
+
+def test_a_share_that_rounding_has_raised_asks_for_no_more_right_ones() -> None:
+    assert g_pass_at_k(10, 3, 10, 0.1 + 0.2) == 1.0  # 0.30000000000000004 of ten are three
+    assert g_pass_at_k(4, 1, 2, 0.0) == pass_at_k(4, 1, 2)  # one at least
+
+
+def test_a_vote_without_an_answer_is_worth_nothing_and_no_tie() -> None:
+    nothing = majority_at_k([None, None], [1.0, 1.0], 2)
+    assert (nothing.mark, nothing.ties) == (0.0, 0.0)
+    # Of two samples, none answers in 3 of 10 pairs; two answers tie in 1 of them.
+    few = majority_at_k(["a", "b", None, None, None], [1.0, 1.0, 0.0, 0.0, 0.0], 2)
+    assert few.mark == pytest.approx(0.7, abs=0.1)
+    assert few.ties == pytest.approx(0.1, abs=0.06)
