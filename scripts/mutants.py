@@ -50,6 +50,8 @@ class Mutant:
     file: str
     line: int
     function: str
+    lines: range
+    """Of the function."""
     number: int
     """Among the faults of its file."""
     render: Callable[[], str]
@@ -214,7 +216,8 @@ class Trial:
         if named := area.processes.get(mutant.file):
             items = [item for item in session.items if item.nodeid.startswith(tuple(named))]
         else:
-            reaching = self.reach.get(mutant.file, {}).get(mutant.line, [])
+            reach = self.reach.get(mutant.file, {})
+            reaching = reach.get(mutant.line) or {test for line in mutant.lines for test in reach.get(line, ())}
             items = [item for item in session.items if item.nodeid in reaching]
         items = sorted(
             (item for item in items if self.seconds[item.nodeid] < SLOW_SECONDS), key=lambda x: self.seconds[x.nodeid]
@@ -324,7 +327,9 @@ def mutants_of(file: str) -> list[Mutant]:
         if function is None or id(original) in left_out:
             continue
         render = partial(_rendered, module, original, mutation.mutated_node)
-        found.append(Mutant(file, positions[original].start.line, function, number, render))
+        span = positions[mutation.contained_by_top_level_function]
+        lines = range(span.start.line, span.end.line + 1)
+        found.append(Mutant(file, positions[original].start.line, function, lines, number, render))
     return found
 
 

@@ -24,8 +24,12 @@ Answer = Callable[[Task], Result]
 class Asked:
     """In place of the workers: keeps what it is asked, and gives the results it is told to."""
 
-    def __init__(self, answer: Answer = lambda task: Result("graded", 0.25, "")) -> None:
-        self.answer = answer
+    def __init__(
+        self,
+        answer: Answer = lambda task: Result("graded", 0.25, ""),
+        verdict: Callable[[Job], Verdict] = lambda job: Verdict(float(job.answer == job.gold), "graded"),
+    ) -> None:
+        self.answer, self.verdict = answer, verdict
         self.tasks: list[Task] = []
         self.jobs: list[Job] = []
 
@@ -39,7 +43,7 @@ class Asked:
 
     def grade(self, jobs: Sequence[Job]) -> list[Verdict]:
         self.jobs += jobs
-        return [Verdict(float(job.answer == job.gold), "graded") for job in jobs]
+        return [self.verdict(job) for job in jobs]
 
 
 def fails(outcome: Outcome, detail: str) -> Asked:
@@ -59,6 +63,30 @@ def test_verifiers_are_asked_about_answers_alone() -> None:
     scored = score(RewardWeights(), RIGHT, "no answer", WRONG, asked=asked)
     assert asked.jobs == [Job("number", "7", "7"), Job("number", "8", "7")]
     assert [member.scores["accuracy"] for member in scored] == [1.0, 0.0, 0.0]
+
+
+def test_a_cut_completion_is_worth_nothing_unread_unless_the_recipe_says_else() -> None:
+    asked, cut = Asked(), [(PROMPT, (1,), [rollout(RIGHT, "length")])]
+    [group] = score_groups(cut, RewardWeights(language=1.0), asked.pool)
+    assert group.members[0].scores == {"accuracy": 0.0, "format": 0.0, "language": 0.0}
+    assert (asked.jobs, asked.tasks) == ([], [])
+    [group] = score_groups(cut, RewardWeights(), asked.pool, truncated_scores_zero=False)
+    assert group.members[0].scores == {"accuracy": 1.0, "format": 1.0}
+
+
+def test_a_gold_that_cannot_be_compared_with_sets_all_aside_and_a_failure_one() -> None:
+    asked = Asked(verdict=lambda job: Verdict(None, "skipped", "is bad"))
+    scored = score(RewardWeights(), RIGHT, "no answer", WRONG, asked=asked)
+    assert {(m.outcome, m.detail, m.reward, "accuracy" in m.scores) for m in scored} == {
+        ("skipped", "accuracy: is bad", 0.0, False)
+    }
+    asked = Asked(verdict=lambda job: Verdict(float(job.answer == "7"), "graded" if job.answer == "7" else "failed"))
+    scored = score(RewardWeights(), RIGHT, "no answer", WRONG, asked=asked)
+    assert [(m.outcome, m.scores.get("accuracy")) for m in scored] == [
+        ("graded", 1.0),
+        ("graded", 0.0),
+        ("failed", None),
+    ]
 
 
 def test_texts_are_read_in_workers_kind_by_kind_without_the_words_of_the_question() -> None:
@@ -232,3 +260,9 @@ def test_verdicts_go_to_the_members_they_are_of_in_every_group() -> None:
         [0.0, pytest.approx(0.3)],
     ]
     assert [group.prompt_ids for group in scored] == [(1,), (2,)]
+
+
+def test_a_judge_that_leaves_a_response_out_is_no_judge() -> None:
+    group = OUTSIDE, (1,), [rollout("Hi."), rollout("Hello.")]
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        score_by_preference([group], "kind", lambda shown: [1.0], 1.0, RewardWeights(), Asked().pool)

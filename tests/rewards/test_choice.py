@@ -118,3 +118,18 @@ def test_real_golds_are_right_as_letter_and_with_their_text(data_folder: Path) -
         for answer in (letter, f"({letter})", f"{letter}) {text}", f"So, the answer is {letter}."):
             assert VERIFIER.grade(answer, gold) == 1.0, (answer, gold)
         assert VERIFIER.grade(VERIFIER.wrong_answer(gold), gold) == 0.0
+
+
+def test_a_chosen_text_may_hold_a_letter_itself() -> None:
+    choices = ("vitamin C", "vitamin A", "vitamin C and D")
+    assert read_choice("A) vitamin C", choices) == "A"
+    assert read_choice("A) vitamin C or B", choices) is None
+    assert read_choice("A) vitamin C and D", choices) is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "wrong"),
+    [("B", "C"), ("(D)", "A"), (GOLD, "C"), ('{"answer": "B", "choices": ["x", "y"]}', "A"), ("", "")],
+)
+def test_a_wrong_answer_is_the_next_letter(gold: str, wrong: str) -> None:
+    assert VERIFIER.wrong_answer(gold) == wrong

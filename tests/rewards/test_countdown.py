@@ -108,3 +108,25 @@ def test_every_real_game_of_24_is_solved(data_folder: Path) -> None:
         assert solution is not None
         assert VERIFIER.grade(solution, gold) == 1.0
         assert VERIFIER.grade(VERIFIER.wrong_answer(gold), gold) == 0.0
+
+
+def test_the_solver_writes_plain_expressions() -> None:
+    assert solve([3, 4], 7) == "3 + 4"
+    assert solve([3, 4], -1) == "3 - 4"
+    assert solve([4, 0], 0) == "4 * 0"
+    assert solve([5], 5) == "5"
+    assert solve([2, 3, 4], 20) == "4 * (2 + 3)"
+    assert solve([], 0) is None
+
+
+def test_wrong_answers_are_sums_that_miss() -> None:
+    sums = [
+        (json.dumps({"numbers": [3, 4], "target": target}), found)
+        for target, found in ((7, "3 + 4 + 4"), (12, "3 + 4"))
+    ]
+    assert all(VERIFIER.wrong_answer(gold) == found for gold, found in sums)
+    assert VERIFIER.check_gold("9") == 'is not JSON of the form {"numbers": [integers from 0 on], "target": integer}'
+
+
+def test_a_number_between_dollars_is_an_expression() -> None:
+    assert VERIFIER.grade("$5$", json.dumps({"numbers": [5], "target": 5})) == 1.0

@@ -127,3 +127,29 @@ def test_every_real_list_of_accepted_answers_accepts_each_and_refuses_another(da
         assert VERIFIER.check_gold(gold) is None
         assert all(VERIFIER.grade(answer, gold) == 1.0 for answer in accepted)
         assert VERIFIER.grade(VERIFIER.wrong_answer(gold), gold) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "wrong"),
+    [
+        ("(A)", "(B)"),
+        ("(D)", "(A)"),
+        ("5", "6"),
+        ("-1", "0"),
+        ("Yes", "no"),
+        ("invalid", "valid"),
+        ("cat", "cat not"),
+        ('{"answers": ["cat", "cat not"]}', "cat not not"),
+    ],
+)
+def test_a_wrong_answer_is_near_the_right_one(gold: str, wrong: str) -> None:
+    assert VERIFIER.wrong_answer(gold) == wrong
+
+
+def test_accepted_answers_are_a_list() -> None:
+    assert VERIFIER.check_gold('{"answers": "ab"}') == 'is blank, or not JSON of the form {"answers": [texts]}'
+
+
+def test_a_reply_is_read_up_to_its_bound() -> None:
+    assert VERIFIER.grade("yes" + " " * (200_000 - 3), "yes") == 1.0
+    assert VERIFIER.grade("yes" + " " * (200_001 - 3), "yes") == 0.0

@@ -42,6 +42,7 @@ from thinkwright.rewards.extraction import (
         ("$1$ and $2$", "$1$ and $2$"),
         ("The answer is 3.14. It is close to pi.", "3.14"),
         ("The answer is 5!", "5!"),
+        ("The answer is 5\nor so\nI think", "5"),
         ("1, 2, ...", "1, 2, ..."),
         ("", ""),
         ("   ", ""),

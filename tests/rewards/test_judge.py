@@ -284,9 +284,15 @@ def test_seeds_are_what_servers_take_and_a_judgement_can_be_repeated() -> None:
             judge_correctness(model, judge, [ITEM], seed=seed)
         return [body["seed"] for body in sent]
 
-    assert seeds(5) == seeds(5)
-    assert not set(seeds(5)) & set(seeds(6))
-    assert all(0 <= seed < 2**31 for seed in seeds(5))
+    def pair_seeds(seed: int) -> list[int]:
+        with judging(lambda text, seed: verdict("A=B")) as (model, judge, sent):
+            list(judge_pairs(model, judge, [Pairing("Why?", "one", "two")], seed=seed))
+        return [body["seed"] for body in sent]
+
+    for found in (seeds, pair_seeds):
+        assert found(5) == found(5)
+        assert not set(found(5)) & set(found(6))
+        assert all(0 <= seed < 2**31 for seed in found(5))
 
 
 def test_three_unread_replies_are_shown_and_cut_and_a_share_just_reached_is_none_too_many() -> None:

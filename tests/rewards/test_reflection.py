@@ -33,6 +33,11 @@ def test_there_are_the_published_ten_and_a_chinese_word_counts_for_its_english_o
     assert {word: count for word, count in counts.items() if count} == {"wait": 2, "error": 1, "wrong": 2, "check": 1}
 
 
+def test_an_error_that_is_denied_takes_nothing_from_what_is_wrong() -> None:
+    assert reflection_counts("没错误, 不错误") == dict.fromkeys(ENGLISH_WORDS, 0)
+    assert reflection_counts("错, 没错误, 错误")["wrong"] == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -129,3 +129,21 @@ def test_no_text_but_a_list_of_both_right_roles_earns_anything(answer: str) -> N
 @given(st.text(max_size=100))
 def test_any_gold_is_a_puzzle_or_has_a_reason(gold: str) -> None:
     assert VERIFIER.check_gold(gold)
+
+
+def test_the_wrong_answer_turns_the_first_person_round() -> None:
+    assert VERIFIER.wrong_answer(GOLD) == "(1) Zoey is a knave\n(2) Oliver is a knave"
+    gold = json.dumps({"names": ["Bo"], "solution": [False], "true_word": "saint", "false_word": "sinner"})
+    assert VERIFIER.wrong_answer(gold) == "(1) Bo is a saint"
+
+
+@pytest.mark.parametrize(
+    ("gold", "reason"),
+    [
+        ('{"names": ["A", "a"], "solution": [true, false]}', "names a person twice"),
+        ('{"names": ["A"], "solution": [true], "true_word": "x", "false_word": "X"}', "has one word for both roles"),
+        ("no JSON", 'is not JSON of the form {"names": [...]'),
+    ],
+)
+def test_the_reason_says_what_is_wrong(gold: str, reason: str) -> None:
+    assert (VERIFIER.check_gold(gold) or "").startswith(reason)

@@ -62,7 +62,7 @@ def fenced(parts: Sequence[tuple[str, str]]) -> str:
 
 def fence_digest(parts: Sequence[tuple[str, str]]) -> str:
     """What the lines around the texts hold."""
-    return hashlib.sha256(repr(list(parts)).encode(errors="replace")).hexdigest()[:12]
+    return hashlib.sha256(ascii(list(parts)).encode()).hexdigest()[:12]
 
 
 def fenced_messages(system: str, parts: Sequence[tuple[str, str]]) -> list[Message]:
