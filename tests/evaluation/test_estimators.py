@@ -165,3 +165,8 @@ def test_a_vote_without_an_answer_is_worth_nothing_and_no_tie() -> None:
     few = majority_at_k(["a", "b", None, None, None], [1.0, 1.0, 0.0, 0.0, 0.0], 2)
     assert few.mark == pytest.approx(0.7, abs=0.1)
     assert few.ties == pytest.approx(0.1, abs=0.06)
+
+
+def test_two_questions_are_enough_for_an_error() -> None:
+    assert estimate_difference([1.0, 0.0], [0.0, 0.0]).standard_error == pytest.approx(0.5)
+    assert estimate_share([1.0, 0.0]).standard_error == pytest.approx(0.5)

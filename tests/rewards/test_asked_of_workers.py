@@ -145,6 +145,10 @@ def test_coins_are_tossed_by_seed_and_prompt() -> None:
         assert [member.scores["random"] for member in group.members] == [
             float(coin.random() < 0.5) for _ in group.members
         ]
+    unseeded, empty = (
+        score_groups(groups, RewardWeights(random=1.0), Asked().pool, **s) for s in ({}, {"coin_seed": ""})
+    )
+    assert unseeded == empty
 
 
 @pytest.mark.parametrize(("max_tokens", "num_tokens", "expected"), [(100, 81, -0.05), (3, 2, 0.0), (3, 3, -1.0)])

@@ -133,3 +133,8 @@ def test_a_chosen_text_may_hold_a_letter_itself() -> None:
 )
 def test_a_wrong_answer_is_the_next_letter(gold: str, wrong: str) -> None:
     assert VERIFIER.wrong_answer(gold) == wrong
+
+
+def test_a_text_may_be_chosen_after_a_prefix_or_begin_with_one() -> None:
+    assert VERIFIER.grade("Option: chorion", GOLD) == 1.0
+    assert read_choice("Answer it", ("Answer it", "Leave it")) == "A"

@@ -93,3 +93,8 @@ def test_whole_numbers_truth_values_and_tuples_are_numbers(monkeypatch: pytest.M
 def test_any_callable_of_two_arguments_will_do() -> None:
     assert problem_with_reward("tests.rewards.poison:lengths") is None
     assert problem_with_reward("operator:add") is None
+
+
+def test_the_form_that_is_wanted_is_named() -> None:
+    problem = problem_with_reward("tests.rewards.poison:of_three") or ""
+    assert problem.startswith("cannot be called as function(replies, prompt) -> list of numbers: missing")

@@ -357,3 +357,10 @@ def test_only_the_end_of_a_long_reply_is_read() -> None:
     assert read_verdict("a" * 60_000 + '{"verdict": "correct"}', CORRECTNESS) == "correct"
     long = '{"analysis": "' + "a" * 60_000 + '", "verdict": "correct"}'
     assert read_verdict(long, CORRECTNESS) is None
+
+
+@pytest.mark.parametrize(
+    ("votes", "changes"), [((0, 0, -1, 1), 2), ((1, -2, 2, -1), 0), ((0, 1, 0, 1), 0), ((1, 0, -1, 0), 1)]
+)
+def test_a_tie_is_another_winner_than_either(votes: tuple[int, ...], changes: int) -> None:
+    assert PairJudgement(votes).num_order_changes == changes

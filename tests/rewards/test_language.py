@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkwright.errors import DataError
+from thinkwright.rewards.identify import is_japanese
 from thinkwright.rewards.language import LANGUAGES, detect_language, language_consistency, question_words
+from thinkwright.rewards.prose import prose_of
+from thinkwright.rewards.scripts import find_words
 
 ENGLISH = "First we count the apples in the basket. Then we subtract the ones that were eaten by the children."
 GERMAN = "Zuerst zählen wir die Äpfel im Korb. Dann ziehen wir die ab, die von den Kindern gegessen wurden."
@@ -246,3 +249,25 @@ def test_word_problems_are_detected_in_their_language(data_folder: Path) -> None
 def test_a_few_words_over_and_over_are_too_few_to_tell_by() -> None:
     assert language_consistency("step by step\n" + "swap C B A\nswap B C A\nflip A B C\n" * 20, "en") == 1.0
     assert language_consistency("Das stimmt aber überhaupt nicht. " * 20, "en") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("num_han", "num_kana", "found"), [(0, 0, False), (0, 1, True), (9, 1, True), (10, 1, False), (18, 2, True)]
+)
+def test_a_tenth_of_kana_makes_a_text_japanese(num_han: int, num_kana: int, found: bool) -> None:
+    assert is_japanese(num_han, num_kana) is found
+
+
+def test_a_delimiter_that_nothing_closes_hides_no_formula_after_it() -> None:
+    assert "velocity" not in prose_of(r"see \( here and $velocity+1$ next")
+    assert prose_of(r"see \( here and $velocity+1$ next").split()[-1] == "next"
+
+
+def test_ten_chinese_characters_between_fences_are_prose_and_nine_are_not() -> None:
+    english = "and this is what the whole of the thought comes to in the end "
+    assert "今" * 10 in prose_of(f"{english}```{'今' * 10}``` so")
+    assert "今" not in prose_of(f"{english}```{'今' * 9}``` so")
+
+
+def test_letters_of_other_scripts_are_words_and_modifiers_belong_to_the_letter_before() -> None:
+    assert list(find_words("ᏣᎳᎩ aʰb ½ µ")) == [("ᏣᎳᎩ", "?"), ("aʰb", "L")]
