@@ -104,8 +104,9 @@ def test_a_longer_prompt_or_other_settings_wait_for_their_turn(small: Policy, fo
 
 
 def test_weights_that_come_on_the_way_draw_the_tokens_after_them(small: Policy, folder: Path) -> None:
-    # Three lots, one after the other: weights that come after the first meet the second under way.
-    requests, longer = REQUESTS[:6], replace(LONG, max_tokens=400)
+    # Two at a time, which end at different places: weights that come when one ends meet another under way.
+    longer, lengths = replace(LONG, max_tokens=400), (50, 400, 350, 400, 350, 400)
+    requests = [replace(one, max_tokens=(length,) * 4) for one, length in zip(REQUESTS, lengths, strict=False)]
     before = NativeEngine(small).generate(requests, longer)
     with fleet_of(small, folder, slots=8) as fleet:
         groups: dict[int, Group] = {}
