@@ -25,6 +25,8 @@ from thinkwright.types import Rollout
 
 SETTINGS = SamplingSettings(group_size=4, max_tokens=70, temperature=1.3, seed=7, step=3)
 REQUESTS = [RolloutRequest("a", (5, 9, 301, 44)), RolloutRequest("b", (3, 200)), RolloutRequest("c", (8,) * 30)]
+ONE_KIND = pytest.mark.parametrize("policy", ["qwen2"], indirect=True)
+"""For what the engine does alike with models of every kind."""
 
 
 def often_ending(policy: Policy) -> Policy:
@@ -69,13 +71,14 @@ def test_the_compiled_kernel_gives_what_torch_operations_give(
         pytest.skip("needs a C++ compiler (apt-get install g++)")
     assert paged_kernel.is_available(policy.device, dtype), "there is a compiler, but the kernel does not compile"
     # Every token is forced, so that both see the same text, whatever the rounding.
-    requests = [replace(request, forced_start=(7, 30, 200) * 23) for request in REQUESTS]
-    by_kernel = NativeEngine(policy, slots=5).generate(requests, SETTINGS)
+    requests = [replace(request, forced_start=(7, 30, 200) * 13) for request in REQUESTS]
+    settings = replace(SETTINGS, group_size=2, max_tokens=40)
+    by_kernel = NativeEngine(policy, slots=5).generate(requests, settings)
     monkeypatch.setattr(running, "is_available", lambda *_: False)
-    by_torch = NativeEngine(policy, slots=5).generate(requests, SETTINGS)
+    by_torch = NativeEngine(policy, slots=5).generate(requests, settings)
     tolerance = 1e-4 if dtype == torch.float32 else 0.15
     ours, theirs = (flat(groups, "untempered_logprobs")[flat(groups, "is_forced")] for groups in (by_kernel, by_torch))
-    assert len(ours) == 12 * 69
+    assert len(ours) == 6 * 39
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
 
 
@@ -93,6 +96,7 @@ def test_without_a_compiler_sampling_goes_on_in_torch_operations(
     assert tokens_of(groups) == tokens_of(expected)
 
 
+@ONE_KIND
 def test_completions_end_once_at_the_end_token_or_are_truncated_at_the_limit(policy: Policy) -> None:
     groups = NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS)
     rollouts = [rollout for group in groups for rollout in group]
@@ -116,6 +120,7 @@ def test_samples_do_not_depend_on_batch_order_or_company(policy: Policy) -> None
     assert tokens_of(together) == tokens_of(backwards) == tokens_of(alone)
 
 
+@ONE_KIND
 def test_samples_depend_on_seed_step_and_member(policy: Policy) -> None:
     engine = NativeEngine(policy)
     base = tokens_of(engine.generate(REQUESTS, SETTINGS))
@@ -136,6 +141,7 @@ def test_samples_do_not_depend_on_slots_or_a_shared_prefix(policy: Policy) -> No
     assert tokens_of(alone) == tokens_of(whole)
 
 
+@ONE_KIND
 def test_a_free_slot_is_filled_at_once(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     append = Completions.append
@@ -157,6 +163,7 @@ def test_a_free_slot_is_filled_at_once(policy: Policy, monkeypatch: pytest.Monke
     assert 3 * len(full) > total - 2 * 70
 
 
+@ONE_KIND
 def test_groups_come_out_as_soon_as_they_are_complete(policy: Policy) -> None:
     limits = ((70, 1, 1, 1), (4, 4, 4, 4), (1, 1, 1, 30))
     requests = [replace(request, max_tokens=row) for request, row in zip(REQUESTS, limits, strict=True)]
@@ -192,6 +199,7 @@ def test_a_common_prefix_is_computed_once_until_the_weights_change(
     )
 
 
+@ONE_KIND
 def test_prompts_are_read_in_several_passes_when_they_are_many(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = tokens_of(NativeEngine(often_ending(policy)).generate(REQUESTS, SETTINGS))
     monkeypatch.setattr(running, "READ_AHEAD_TOKENS", 5)
@@ -212,6 +220,7 @@ def test_forced_tokens_are_in_the_completion_and_marked(policy: Policy) -> None:
     torch.testing.assert_close(flat(groups, "untempered_logprobs"), plain, atol=1e-4, rtol=0)
 
 
+@ONE_KIND
 def test_a_thought_that_takes_too_long_is_ended_and_others_are_left_alone(policy: Policy) -> None:
     end = policy.tokenizer.encode("</think>", add_special_tokens=False)
     budget = ThinkingBudget(max_tokens=20, end="</think>", forced=tuple(end))
@@ -226,6 +235,7 @@ def test_a_thought_that_takes_too_long_is_ended_and_others_are_left_alone(policy
         assert sum(rollout.is_forced) == len(end)
 
 
+@ONE_KIND
 def test_a_stop_text_ends_a_completion_with_the_token_that_completes_it(policy: Policy) -> None:
     free = NativeEngine(policy).generate(REQUESTS, replace(SETTINGS, ignore_end=True))
     stop = free[0][0].text[10:13]
@@ -294,11 +304,13 @@ def test_the_first_uniforms_do_not_depend_on_how_many_are_drawn() -> None:
     np.testing.assert_array_equal(uniforms(1, 2, "p", 3, 10), uniforms(1, 2, "p", 3, 99)[:10])
 
 
+@ONE_KIND
 def test_a_prompt_too_long_for_the_context_is_refused_with_the_numbers(policy: Policy) -> None:
     with pytest.raises(ModelError, match=r"prompt long has 1000 tokens; with 70 response tokens that is 1070.*1024"):
         NativeEngine(policy).generate([RolloutRequest("long", (5,) * 1000)], SETTINGS)
 
 
+@ONE_KIND
 def test_a_call_that_does_not_fit_the_memory_is_refused_with_what_would(policy: Policy) -> None:
     token_bytes = key_value_bytes(policy)
     # A prompt, eight pages (the pool comes in eights) and the one where fillers write; then one byte less.
@@ -318,6 +330,7 @@ def test_settings_that_cannot_be_sampled_from_are_refused(wrong: dict) -> None:
         replace(SETTINGS, **wrong)
 
 
+@ONE_KIND
 def test_a_forced_start_that_fills_the_completion_is_refused(policy: Policy) -> None:
     request = replace(REQUESTS[0], forced_start=(1,) * 70)
     with pytest.raises(ModelError, match="prompt a: the 70 tokens its completions begin with leave no room within 70"):
