@@ -16,6 +16,7 @@ from hypothesis import settings
 from tests.model_folders import KINDS, write_model_folder
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.rewards.pool import WorkerPool
+from thinkwright.tasks.tiny_world.world import held_out_puzzles
 
 # A deadline for each example would measure what else the machine does.
 settings.register_profile("any machine", deadline=None)
@@ -42,6 +43,12 @@ def _own_threads() -> Iterator[None]:
     yield
     if torch.get_num_threads() != before:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def few_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny world is evaluated on 18 of its 256 held-out questions, for tests that are not about what is found."""
+    monkeypatch.setattr("thinkwright.tasks.tiny_world_prompts.held_out_puzzles", lambda: held_out_puzzles()[::15])
 
 
 @pytest.fixture(params=KINDS)

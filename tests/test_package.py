@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import thinkwright
 
@@ -27,12 +26,11 @@ def test_importing_it_loads_no_library() -> None:
     assert not {"torch", "transformers", "pydantic", "numpy"} & set(loaded)
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_a_script_runs_a_recipe_and_reads_what_became_of_it(tmp_path: Path) -> None:
     settings = ["steps=1", "rollout.prompts_per_step=2", "rollout.group_size=2", "rollout.max_response_tokens=8"]
-    settings += ["gate=default", "evaluation.samples_per_question=1"]
-    threads = torch.get_num_threads()
+    settings += ["gate=default", "evaluation.samples_per_question=1", "machine.threads=1"]
     summary = thinkwright.run("tiny/r1-zero", tmp_path / "run", settings)
-    torch.set_num_threads(threads)
     assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "finished"
     assert (tmp_path / "run" / "report.html").is_file()

@@ -20,7 +20,7 @@ MACHINE = """
 type = "rejection_sample"
 model = "tiny-base"
 template = "r1_zero"
-machine = { device = "cpu", dtype = "float32" }
+machine = { device = "cpu", dtype = "float32", threads = 1 }
 rollout = { prompts_per_step = 16, group_size = 4, max_response_tokens = 96 }
 steps = 2
 """

@@ -21,6 +21,7 @@ from thinkwright.tasks.prompts import load_task
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
 
+pytestmark = pytest.mark.usefixtures("few_held_out")
 QUICK = ["steps=8", "rollout.prompts_per_step=12", "rollout.group_size=8", "evaluation.every_steps=100"]
 
 

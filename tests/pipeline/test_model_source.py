@@ -22,7 +22,8 @@ def rl_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One step of R1-Zero on the small base."""
     folder = tmp_path_factory.mktemp("runs") / "zero run"
     small = ["rollout.prompts_per_step=2", "rollout.group_size=2", "rollout.max_response_tokens=16", "gate=default"]
-    overrides = ["model=tiny-base-small", "steps=1", "machine.dtype=float32", *small]
+    overrides = ["model=tiny-base-small", "steps=1", "machine.dtype=float32", "machine.threads=1", *small]
+    overrides += ["task.families=['facts']", "evaluation.samples_per_question=1"]
     run([sys.executable, "-m", "thinkwright", "run", "tiny/r1-zero", *overrides, "--out", str(folder)])
     return folder
 

@@ -25,7 +25,7 @@ model = "tiny-base"
 template = "r1_zero"
 steps = 2
 rewrite = "tiny_world"
-machine = { device = "cpu", dtype = "float32" }
+machine = { device = "cpu", dtype = "float32", threads = 1 }
 rollout = { prompts_per_step = 16, group_size = 4, max_response_tokens = 96 }
 task = { type = "tiny_world", families = ["word_problems", "ordering", "programs"] }
 """

@@ -22,6 +22,7 @@ COIN = ["rewards.random=1", "rewards.accuracy=0", "rewards.format=0"]
 SMALL = [
     "machine.dtype=float32",
     "machine.device=cpu",
+    "machine.threads=1",
     "rollout.prompts_per_step=4",
     "rollout.group_size=4",
     "rollout.max_response_tokens=12",

@@ -18,7 +18,7 @@ type = "rl"
 model = "MODEL"
 steps = 2
 checkpoint_steps = 1
-machine = { device = "cpu", dtype = "float32" }
+machine = { device = "cpu", dtype = "float32", threads = 1 }
 rewards = { random = 1, accuracy = 0, format = 0 }
 rollout = { prompts_per_step = 2, group_size = 2, max_response_tokens = 6 }
 optimizer = { lr = 1e-3 }

@@ -23,6 +23,7 @@ from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.rl import RLTrainer
 from thinkwright.types import Prompt, Rollout, RolloutGroup, ScoredRollout
 
+pytestmark = pytest.mark.usefixtures("few_held_out")
 QUICK = [
     "steps=3",
     "evaluation.samples_per_question=1",

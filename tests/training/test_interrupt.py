@@ -27,6 +27,8 @@ from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.training.rl import RLTrainer
 from thinkwright.types import Rollout
 
+pytestmark = pytest.mark.usefixtures("few_held_out")
+
 
 def send(number: signal.Signals) -> None:
     """To this process, and let the handler run."""

@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from thinkwright.cli import main
 from thinkwright.run_folder import read_rollouts
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_long_thoughts_are_closed_and_the_answers_count(tmp_path: Path) -> None:
     small = ["steps=2", "rollout.prompts_per_step=8", "rollout.group_size=4", "gate=default"]
-    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1"]
+    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "machine.threads=1"]
     command = ["run", "tiny/r1-zero", *small, "rollout.thinking_budget=[4, 8]", "--out", str(tmp_path / "run")]
     assert main(command) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

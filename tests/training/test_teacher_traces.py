@@ -22,6 +22,7 @@ from thinkwright.training.teacher_traces import TeacherTraces
 from thinkwright.training.update import Updater
 from thinkwright.types import TrainingGroup
 
+pytestmark = pytest.mark.usefixtures("few_held_out")
 CPU = torch.device("cpu")
 GROUP = training_group(
     (5, 9, 301),
@@ -109,7 +110,7 @@ def test_traces_have_one_gradient_however_an_update_is_cut(
 def test_a_run_learns_from_traces_and_tells_its_own_completions_apart(tmp_path: Path) -> None:
     write_traces(tmp_path / "traces.jsonl", seed=0, steps=1, prompts_per_step=8)
     small = ["steps=2", "rollout.prompts_per_step=8", "rollout.group_size=4", "gate=default"]
-    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "alarms=default"]
+    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "alarms=default", "machine.threads=1"]
     traces = f'teacher_traces.data=["{tmp_path / "traces.jsonl"}"]'
     assert main(["run", "tiny/r1-zero", *small, traces, "--out", str(tmp_path / "run")]) == 0
     groups, later = (read_rollouts(tmp_path / "run" / "rollouts" / f"step_00000{i}.jsonl.zst") for i in (0, 1))
@@ -139,6 +140,7 @@ def test_nothing_is_learned_from_a_trace_that_the_rules_find_wrong(tmp_path: Pat
     (tmp_path / "wrong.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     small = ["steps=1", "rollout.prompts_per_step=4", "rollout.group_size=4", "gate=default"]
     small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "rewards.max_error_share=0.0"]
+    small += ["machine.threads=1"]
     traces = f'teacher_traces.data=["{tmp_path / "wrong.jsonl"}"]'
     assert main(["run", "tiny/r1-zero", *small, traces, "--out", str(tmp_path / "run")]) == 0
     groups = read_rollouts(tmp_path / "run" / "rollouts" / "step_000000.jsonl.zst")
