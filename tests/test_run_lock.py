@@ -78,7 +78,8 @@ def test_runs_and_pipelines_are_refused_and_leave_the_folder_alone(
 def test_of_two_runs_started_at_once_one_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "thinkwright", "run", "tiny/r1-zero", "steps=1", "rollout.prompts_per_step=2"]
     command += ["algorithm.mini_batches=1", "rollout.group_size=2", "gate=default", "optimizer.warmup_steps=0"]
-    command += ["evaluation.samples_per_question=1", "machine.threads=1", "--out", str(tmp_path / "run")]
+    command += ["evaluation.samples_per_question=1", "machine.threads=1", "task.families=['facts']"]
+    command += ["--out", str(tmp_path / "run")]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     deadline = time.monotonic() + 120
     ends = [(process.communicate(timeout=deadline - time.monotonic())[1], process.returncode) for process in processes]

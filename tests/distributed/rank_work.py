@@ -1,14 +1,11 @@
-"""What the ranks of the tests do; in a file of its own, since other processes import it by name."""
+"""What the ranks of the tests do; in a file of its own, since other processes import it by name, and little else."""
 
 import os
 import signal
 import time
 from pathlib import Path
 
-import torch
-
 from thinkwright.distributed.ranks import joined_ranks
-from thinkwright.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
 
 
 def say_where(size: int, versions: list[str]) -> list[int]:
@@ -38,6 +35,10 @@ def die(size: int) -> None:
 
 def save_often(size: int, folder: Path, times: int) -> int:
     """Save one checkpoint after another and return the step of the newest that is whole."""
+    import torch
+
+    from thinkwright.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
+
     with joined_ranks(size, 30, {}) as ranks:
         for step in range(times):
             save_checkpoint(folder, Progress(step, step, 0, 0.0), {"masters/a": torch.arange(5.0)}, ranks)

@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,43 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if not k.startswith("time/") and "per_second" not in k} for row in rows]
 
 
-def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
+class Started:
+    """A run in a process of its own, as the command starts one, but forked from one that has loaded the libraries."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """What it prints goes into a file beside its folder."""
+        assert command[:3] == [sys.executable, "-m", "thinkwright"]
+        words = list(command[3:])
+        self.log = Path(words[words.index("--out") + 1]).with_suffix(".log")
+        context: Any = get_context("forkserver")
+        context.set_forkserver_preload(["thinkwright.rollout.fleet.process"])  # as engines are
+        self._process = context.Process(target=_as_command, args=(words, self.log))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """How it ended, if it did."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def wait(self, seconds: float = 120) -> int:
+        """How it ended; fails if it goes on for longer."""
+        self._process.join(seconds)
+        assert self._process.exitcode is not None, f"the run did not end within {seconds:g} s"
+        return self._process.exitcode
+
+
+def _as_command(words: list[str], log: Path) -> None:
+    os.chdir(REPOSITORY)
+    with log.open("w", encoding="utf-8") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = ["thinkwright", *words]
+    sys.exit(main(words))
+
+
+def wait_for_rows(path: Path, count: int, process: "subprocess.Popen[Any] | Started") -> None:
     """Until the file has that many lines; fails after two minutes or when the process ends."""
     deadline = time.monotonic() + 120
     while not path.exists() or len(path.read_text().splitlines()) < count:
@@ -56,7 +94,7 @@ def wait_for_rows(path: Path, count: int, process: subprocess.Popen[Any]) -> Non
 
 def kill(command: Sequence[str], folder: Path, after: int) -> None:
     """Start a run as a process and kill it, without warning, when it has written that many rows of metrics."""
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    process = Started(command)
     wait_for_rows(folder / "metrics.jsonl", after, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -64,12 +102,11 @@ def kill(command: Sequence[str], folder: Path, after: int) -> None:
 
 def interrupt(command: Sequence[str], folder: Path) -> None:
     """Start a run as a process and press Ctrl-C: it ends as told, with a checkpoint of the step it was at."""
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    process = Started(command)
     wait_for_rows(folder / "metrics.jsonl", 2, process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "--resume" in output
+    assert process.wait() == 130
+    assert "--resume" in process.log.read_text(encoding="utf-8")
     assert (folder / "checkpoints" / f"step_{len(metrics(folder)):06d}" / "progress.json").exists()
     assert not (folder / "model").exists()
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"

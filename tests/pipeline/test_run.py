@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.pipeline.command_line import REPOSITORY, interrupt, kill, metrics, run, wait_for_rows
+from tests.pipeline.command_line import Started, interrupt, kill, metrics, run, wait_for_rows
 from tests.tasks.made_sets import write_data_folder
 from thinkwright.run_folder import read_rollouts
 
@@ -139,12 +139,11 @@ def test_a_machine_that_is_taken_away_leaves_a_checkpoint_and_its_own_exit_code(
     command: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     extra = ["steps=8", "checkpoint_steps=100", *COIN]
-    process = subprocess.Popen(command("r", *extra), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    process = Started(command("r", *extra))
     wait_for_rows(tmp_path / "r" / "metrics.jsonl", 2, process)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == os.EX_TEMPFAIL
-    assert "go on by the same command with --resume" in output
+    assert process.wait() == os.EX_TEMPFAIL
+    assert "go on by the same command with --resume" in process.log.read_text(encoding="utf-8")
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     assert (summary["status"], summary["stopped_by"]) == ("interrupted", "SIGTERM")
     run([*command("r", *extra), "--resume"])

@@ -1,7 +1,7 @@
 """Models side by side, as a user starts it: one table, and finished models stay finished."""
 
 import json
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.command_line import REPOSITORY, run
+from tests.pipeline.command_line import Started, run
 from thinkwright.cli import main
 
 RECIPE = """
@@ -64,13 +64,13 @@ def test_two_models_make_one_table_and_a_killed_run_keeps_the_finished_one(comma
     assert (summary["status"], summary["steps"], set(summary["after"])) == ("finished", 2, {"The speaker", "Base"})
 
     first = tmp_path / "killed" / "eval" / "The_speaker.json"
-    process = subprocess.Popen(command("killed"), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    process = Started(command("killed"))
     deadline = time.monotonic() + 240
     while not first.exists():
         assert process.poll() is None, "the run ended before it could be stopped"
         assert time.monotonic() < deadline, f"no {first} within 240 s"
         time.sleep(0.005)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "summary.json").exists()
     change(first, seconds=1000.0)

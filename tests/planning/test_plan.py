@@ -28,6 +28,8 @@ from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.reference import reference_of, reference_tensors
 
 SMALL = ["rollout.prompts_per_step=2", "rollout.group_size=4", "rollout.max_response_tokens=24", "steps=40"]
+ONE_THREAD = "machine.threads=1"
+FEW_HELD_OUT = "task.families=['facts']"
 
 
 def rl_recipe(*overrides: str) -> RLRecipe:
@@ -170,7 +172,7 @@ def test_a_7b_fits_the_machine_its_recipe_is_for(capsys: pytest.CaptureFixture[s
 
 def test_a_probe_measures_memory_and_time_of_the_whole_run(capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--response-tokens", "12", "--learned-share", "0.5", "--price", "3"]
-    assert main(["plan", "tiny/r1-zero", *SMALL, "gate=default", *options]) == 0
+    assert main(["plan", "tiny/r1-zero", *SMALL, ONE_THREAD, FEW_HELD_OUT, "gate=default", *options]) == 0
     text = capfd.readouterr().out
     assert "tiny/r1-zero: 40 steps on one device, by two steps measured on this machine's cpu" in text
     assert "the trainer: fits" in text
@@ -189,7 +191,7 @@ def test_a_probe_of_rows_counts_their_tokens(tmp_path: Path, capfd: pytest.Captu
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     changes = [f'data=["{file}"]', "batch_size=8", "warmup_steps=1", "held_out_share=0", "task=default"]
-    changes += ["evaluation=default"]
+    changes += ["evaluation=default", ONE_THREAD]
     assert main(["plan", "tiny/cold-start", *changes]) == 0
     text = capfd.readouterr().out
     assert "tiny/cold-start: 3 steps on one device" in text
