@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from thinkwright.rewards import sandbox
 from thinkwright.rewards.sandbox import sandbox_problem
 from thinkwright.rewards.verifiers import functions, stdin_stdout
 
@@ -19,6 +20,8 @@ SECRET = "hidden-answer-7261"
 GOLD = json.dumps({"kind": "asserts", "tests": [f"assert f(1) == {SECRET!r}", "assert f(2) == [4, 5]"], "seconds": 1})
 NUMBERS_GOLD = json.dumps({"kind": "asserts", "tests": ["assert f(3) == 9", "assert f(4) == 16"], "seconds": 1})
 SCRIPT_GOLD = json.dumps({"inputs": ["3\n", "4\n"], "outputs": ["9\n", "16\n"], "seconds": 1})
+HASTY_GOLD = json.dumps({**json.loads(NUMBERS_GOLD), "seconds": 0.2})
+"""For programs that use up whatever time they are given; an honest one on a busy machine may need more."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +52,6 @@ def test_honest_programs_are_paid() -> None:
         "def f(x):\n    import os; os._exit(0)",
         "def f(x):\n    raise AssertionError",
         "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
-        "import os, signal; os.kill(os.getppid(), signal.SIGSTOP)",
         "import os, signal; os.kill(-1, signal.SIGKILL)",
         "def f(x): return NotImplemented",
         "def f(x): return f",
@@ -64,6 +66,11 @@ def test_honest_programs_are_paid() -> None:
 )
 def test_leaving_early_or_returning_something_else_does_not_pay(program: str) -> None:
     assert paid(program) == 0.0
+
+
+def test_stopping_who_runs_it_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "SLACK_SECONDS", 0.5)
+    assert paid("import os, signal; os.kill(os.getppid(), signal.SIGSTOP)", HASTY_GOLD) == 0.0
 
 
 @pytest.mark.parametrize("base", ["object", "int", "str", "float", "list", "dict"])
@@ -217,44 +224,46 @@ def test_a_forged_value_is_only_a_value() -> None:
     assert paid(program) == 0.0
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
-        "import os\nwhile True: os.fork()",
-        "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,)).start()",
-        "x = [0] * 10**10",
-        "x = []\nwhile True: x.append(bytearray(10**6))",
-        "x = 'a'\nwhile True: x += x",
-        "while True: pass",
-        "def f(x):\n    while True: pass",
-        "import time; time.sleep(1000)",
-        "def f(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
-        "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except Exception: pass\n"
-        "while True: pass",
-        "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\ntime.sleep(1000)",
-        "def f(x): return f(x)",
-        "import sys; sys.setrecursionlimit(10**9)\ndef f(x): return f(x) + 1",
-        "def f(x): return 9**9**9**9",
-        "def f(x): return 10**10**7",
-        "def f(x): return 'a' * 10**8",
-        "def f(x):\n    value = []\n    for _ in range(10**5): value = [value]\n    return value",
-        "def f(x):\n    value = []\n    value.append(value)\n    return value",
-        "def f(x): return '\\ud800\\x00\\udfff'",
-        "x = " + "(" * 5000 + ")" * 5000,
-        "x = " + "-" * 50000 + "1",
-        "\x00",
-        "\ud800",
-        "import re; re.match('(a+)+$', 'a' * 40 + 'b')",
-        "import ctypes; ctypes.string_at(0)",
-        "import os; os.close(1); os.close(2)\nfor n in range(3, 99):\n    try: os.close(n)\n    except OSError: pass",
-    ],
-)
+ENDLESS = [
+    "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "import os\nwhile True: os.fork()",
+    "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,)).start()",
+    "while True: pass",
+    "def f(x):\n    while True: pass",
+    "import time; time.sleep(1000)",
+    "def f(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
+    "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except Exception: pass\n"
+    "while True: pass",
+    "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\ntime.sleep(1000)",
+    "def f(x): return 9**9**9**9",
+    "import re; re.match('(a+)+$', 'a' * 40 + 'b')",
+]
+HUNGRY_OR_BROKEN = [
+    "x = [0] * 10**10",
+    "x = []\nwhile True: x.append(bytearray(10**6))",
+    "x = 'a'\nwhile True: x += x",
+    "def f(x): return f(x)",
+    "import sys; sys.setrecursionlimit(10**9)\ndef f(x): return f(x) + 1",
+    "def f(x): return 10**10**7",
+    "def f(x): return 'a' * 10**8",
+    "def f(x):\n    value = []\n    for _ in range(10**5): value = [value]\n    return value",
+    "def f(x):\n    value = []\n    value.append(value)\n    return value",
+    "def f(x): return '\\ud800\\x00\\udfff'",
+    "x = " + "(" * 5000 + ")" * 5000,
+    "x = " + "-" * 50000 + "1",
+    "\x00",
+    "\ud800",
+    "import ctypes; ctypes.string_at(0)",
+    "import os; os.close(1); os.close(2)\nfor n in range(3, 99):\n    try: os.close(n)\n    except OSError: pass",
+]
+
+
+@pytest.mark.parametrize("program", [*ENDLESS, *HUNGRY_OR_BROKEN])
 def test_programs_that_hang_or_eat_everything_cost_their_own_time_alone(
     program: str, is_left_alone: Callable[[], bool]
 ) -> None:
     before = time.monotonic()
-    assert paid(program) == 0.0
+    assert paid(program, HASTY_GOLD if program in ENDLESS else NUMBERS_GOLD) == 0.0
     assert time.monotonic() - before < 15
     assert is_left_alone()
     assert paid("def f(x): return x * x") == 1.0
