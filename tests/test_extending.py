@@ -12,6 +12,7 @@ from thinkwright.cli import main
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_the_page_trains_with_a_method_of_ones_own_of_each_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -24,7 +25,7 @@ def test_the_page_trains_with_a_method_of_ones_own_of_each_kind(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
     small = ["steps=1", "rollout.prompts_per_step=4", "rollout.group_size=4", "gate=default"]
-    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "--out", "run"]
+    small += ["optimizer.warmup_steps=0", "evaluation.samples_per_question=1", "machine.threads=1", "--out", "run"]
     assert main([*command[1:], *small]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8"))
     assert 0 <= metrics["reward/my_methods:brief"] <= 1
