@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz mutants coverage audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz mutants coverage coverage-all audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes);
 ## after Ctrl-C it goes on where it stopped.
@@ -69,6 +69,14 @@ mutants: .venv-mutants/.installed
 coverage: .venv-mutants/.installed
 	rm -rf build/coverage
 	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 .venv-mutants/bin/coverage run -m pytest tests/algorithms tests/rewards
+	.venv-mutants/bin/coverage combine --quiet
+	.venv-mutants/bin/coverage report
+
+## The share of all lines and branches that the tests run, in processes they start too, and the others by file.
+coverage-all: .venv-mutants/.installed
+	rm -rf build/coverage
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 .venv-mutants/bin/coverage run --source=thinkwright \
+		-m pytest -n 2 --dist worksteal
 	.venv-mutants/bin/coverage combine --quiet
 	.venv-mutants/bin/coverage report
 

@@ -2,10 +2,8 @@
 
 import ast
 import importlib.util
-import os
 import random
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -166,13 +164,17 @@ def test_rewards_raise_what_they_reward_and_leave_the_reference_alone(
     assert all(torch.equal(value, kept[name]) for name, value in reference.state_dict().items())
 
 
-def test_a_very_small_run_ends_with_the_table() -> None:
-    command = [sys.executable, str(PATH), "--seed", "1", "--pretrain-steps", "3", "--rl-steps", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^pretrain +3  loss \d", done.stdout, re.MULTILINE)
-    assert re.search(r"^rl +2  accuracy \S+  format \S+  mean length +\S+  groups used", done.stdout, re.MULTILINE)
-    questions = re.findall(r"^(cards .* \?)  \(gold [ABC] [ABC] [ABC]\)$", done.stdout, re.MULTILINE)
+def test_a_very_small_run_ends_with_the_table(
+    example: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("MAX_TOKENS", 12), ("NUM_PROMPTS", 4)):
+        monkeypatch.setattr(example, name, value)
+    monkeypatch.setattr(sys, "argv", [str(PATH), "--seed", "1", "--pretrain-steps", "3", "--rl-steps", "2"])
+    example.main()
+    told = capsys.readouterr().out
+    assert re.search(r"^pretrain +3  loss \d", told, re.MULTILINE)
+    assert re.search(r"^rl +2  accuracy \S+  format \S+  mean length +\S+  groups used", told, re.MULTILINE)
+    questions = re.findall(r"^(cards .* \?)  \(gold [ABC] [ABC] [ABC]\)$", told, re.MULTILINE)
     assert len(questions) == 5
-    assert len(re.findall(r"^  before  ", done.stdout, re.MULTILINE)) == 6
-    assert len(re.findall(r"^  after   ", done.stdout, re.MULTILINE)) == 6
+    assert len(re.findall(r"^  before  ", told, re.MULTILINE)) == 6
+    assert len(re.findall(r"^  after   ", told, re.MULTILINE)) == 6
