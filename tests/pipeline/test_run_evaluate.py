@@ -103,8 +103,14 @@ def change(path: Path, **values: object) -> None:
     ],
 )
 def test_bad_input_is_refused_before_the_folder_is_made(
-    extra: list[str], words: str, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    extra: list[str],
+    words: str,
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else the Hub is asked, again and again
     assert main(command("r", *extra)[3:]) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
