@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz mutants coverage coverage-all audit docs package bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
+.PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz mutants coverage coverage-all audit docs package dependencies bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 
 ## Train the tiny base to think, print the table and the path of report.html (about ten minutes);
 ## after Ctrl-C it goes on where it stopped.
@@ -98,6 +98,11 @@ docs:
 PYTHONS ?= $(PYTHON)
 package: $(STAMP)
 	$(BIN)/python scripts/check_package.py --pythons $(PYTHONS)
+
+## The tests with the lowest versions that pyproject.toml allows, and with the newest (VERSIONS=newest).
+VERSIONS ?= lowest
+dependencies: $(STAMP)
+	$(BIN)/python scripts/check_dependencies.py --versions $(VERSIONS) --pythons $(PYTHONS)
 
 ## Known holes in the packages of both locks, by PyPI's list (needs the network; a package that it cannot look up fails).
 audit:
