@@ -6,6 +6,9 @@ reads them. An alarm speaks when its condition begins to hold, not again while i
 """
 
 import json
+from array import array
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -45,7 +48,9 @@ class Alarms:
     def __init__(self, limits: AlarmLimits, rewards: Collection[str], penalties: Collection[str] = ()) -> None:
         """``rewards``: those with a weight. ``penalties``: those of them that are 0 when nothing is wrong."""
         self._limits, self._rewards, self._penalties = limits, tuple(rewards), frozenset(penalties)
-        self._rows: list[Row] = []
+        # A run may have millions of steps: of the old ones only their number and reward stay.
+        self._rows: deque[Row] = deque(maxlen=max(WINDOW, limits.constant_steps))
+        self._scored_steps, self._total_rewards = array("q"), array("d")
         self._evaluations: list[_Evaluation] = []
         self._groups: Sequence[RolloutGroup] = ()
         self._peak_tokens = 0.0
@@ -64,7 +69,10 @@ class Alarms:
 
     def check(self, step: int, metrics: Row, groups: Sequence[RolloutGroup]) -> list[str]:
         """What begins to be wrong with this step's metrics, a text each. ``groups`` give the examples."""
-        self._rows.append({"step": step, **metrics})
+        self._rows.append(metrics)
+        if "reward/total" in metrics:
+            self._scored_steps.append(step)
+            self._total_rewards.append(metrics["reward/total"])
         self._groups = groups
         self._always_full = {name for name in self._always_full if metrics.get(f"reward/{name}") == 1.0}
         found = self._constant_rewards() | self._verifier_errors() | self._truncation() | self._length_collapse()
@@ -90,7 +98,7 @@ class Alarms:
             return {}
         found: dict[str, str] = {}
         for name in self._rewards:
-            values = [row.get(f"reward/{name}") for row in self._rows[-count:]]
+            values = [row.get(f"reward/{name}") for row in list(self._rows)[-count:]]
             if name not in self._penalties and all(value == 0.0 for value in values):
                 found[f"zero/{name}"] = self._all_zero(name)
             # The format is full for good once it is learned; only one that never taught anything is worth a word.
@@ -181,13 +189,12 @@ class Alarms:
 
     def _reward_near(self, step: int) -> float:
         """Mean reward of the steps before ``step``; before the first one, of the first steps."""
-        scored = [row for row in self._rows if "reward/total" in row]
-        before = [row for row in scored if row["step"] < step][-WINDOW:]
-        return fmean([row["reward/total"] for row in before or scored[:WINDOW]] or [0.0])
+        end = bisect_left(self._scored_steps, step) or WINDOW
+        return fmean(self._total_rewards[max(0, end - WINDOW) : end] or [0.0])
 
     def _mean(self, metric: str) -> float | None:
         """Mean over the window; None where a step of it does not have the metric."""
-        values = [row.get(metric) for row in self._rows[-WINDOW:]]
+        values = [row.get(metric) for row in list(self._rows)[-WINDOW:]]
         numbers = [value for value in values if value is not None]
         return fmean(numbers) if len(numbers) == WINDOW else None
 
