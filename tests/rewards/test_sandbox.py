@@ -11,7 +11,7 @@ import pytest
 
 from thinkwright.errors import GraderError
 from thinkwright.rewards import sandbox
-from thinkwright.rewards.sandbox import Outcome, ProgramTests, run_program, sandbox_problem
+from thinkwright.rewards.sandbox import ProgramTests, SandboxOutcome, run_program, sandbox_problem
 
 ECHO = "import sys\nsys.stdout.write(sys.stdin.read().upper())"
 
@@ -37,24 +37,26 @@ def test_calls_come_back_as_plain_values_in_order() -> None:
     program = "def f(x): return [x, (1.5, None), {'a': {True}}]"
     tests = ProgramTests(program, calls=["f(1)", "f('\u00e9')", "g()", "f(2**80)"])
     assert list(run_program(tests)) == [
-        Outcome("done", b'[1, {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
-        Outcome("done", b'["\\u00e9", {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
-        Outcome("raised", b""),
-        Outcome("done", b'[1208925819614629174706176, {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
+        SandboxOutcome("done", b'[1, {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
+        SandboxOutcome("done", b'["\\u00e9", {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'),
+        SandboxOutcome("raised", b""),
+        SandboxOutcome(
+            "done", b'[1208925819614629174706176, {"tuple": [1.5, null]}, {"dict": ["a", {"set": [true]}]}]'
+        ),
     ]
 
 
 @pytest.mark.usefixtures("isolation")
 def test_scripts_read_their_input_and_leave_by_an_exit_code() -> None:
     assert list(run_program(ProgramTests(ECHO, inputs=["ab\nc", "", "\u00e9" * 100_000]))) == [
-        Outcome("done", b"AB\nC"),
-        Outcome("done", b""),
-        Outcome("done", ("\u00c9" * 100_000).encode()),
+        SandboxOutcome("done", b"AB\nC"),
+        SandboxOutcome("done", b""),
+        SandboxOutcome("done", ("\u00c9" * 100_000).encode()),
     ]
     [outcome] = run_program(ProgramTests("print(1)\nexit(3)", inputs=[""]))
-    assert outcome == Outcome("raised", b"1\n")
+    assert outcome == SandboxOutcome("raised", b"1\n")
     [outcome] = run_program(ProgramTests("print(open('/dev/stdin').read())\nquit()", inputs=["7"]))
-    assert outcome == Outcome("done", b"7\n")
+    assert outcome == SandboxOutcome("done", b"7\n")
 
 
 @pytest.mark.usefixtures("isolation")
@@ -64,7 +66,7 @@ def test_threads_and_deep_recursion_of_scripts_work() -> None:
         "def depth(n): return n if n == 0 else 1 + depth(n - 1)\n"
         "threading.Thread(target=lambda: print(depth(20000))).start()"
     )
-    assert list(run_program(ProgramTests(program, inputs=[""]))) == [Outcome("done", b"20000\n")]
+    assert list(run_program(ProgramTests(program, inputs=[""]))) == [SandboxOutcome("done", b"20000\n")]
 
 
 @pytest.mark.usefixtures("isolation")
@@ -76,7 +78,7 @@ def test_trusted_code_runs_before_and_after_the_program() -> None:
         entry_point="Solution().f",
         calls=["candidate(x=[1, 2])"],
     )
-    assert list(run_program(tests)) == [Outcome("done", b"8")]
+    assert list(run_program(tests)) == [SandboxOutcome("done", b"8")]
 
 
 @pytest.mark.usefixtures("isolation")
@@ -101,7 +103,7 @@ def test_closing_early_kills_what_runs(is_left_alone: Callable[[], bool]) -> Non
     with contextlib.closing(
         run_program(ProgramTests("def f(x):\n    while x: pass", calls=["f(0)", "f(1)"]))
     ) as outcomes:
-        assert next(outcomes) == Outcome("done", b"null")
+        assert next(outcomes) == SandboxOutcome("done", b"null")
     assert is_left_alone()
 
 
@@ -115,7 +117,7 @@ def test_a_process_leaves_no_folder_behind(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("THINKWRIGHT_ISOLATION", "process")
     monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
     program = "open('x', 'w').write('y')\nimport os\ndef f(): return os.path.exists('x')"
-    assert list(run_program(ProgramTests(program, calls=["f()"]))) == [Outcome("done", b"true")]
+    assert list(run_program(ProgramTests(program, calls=["f()"]))) == [SandboxOutcome("done", b"true")]
     assert not list(tmp_path.iterdir())
 
 

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 
 from tests.serving.chat_page import ask, ask_and_wait
-from thinkwright.config.serving import EngineSettings, ServeSettings
+from thinkwright.config.serving import ServeSettings, ServingEngine
 from thinkwright.serving.serve import serving
 
 QUESTION = "Use 3, 6, 4 with + - to make 7."
@@ -19,7 +19,7 @@ def served(tmp_path_factory):
         models=("tiny-base", "tiny-base-small"),
         port=0,
         votes=tmp_path_factory.mktemp("votes") / "votes.sqlite",
-        engine=EngineSettings(slots=2, max_tokens=96),
+        engine=ServingEngine(slots=2, max_tokens=96),
     )
     with serving(settings) as address:
         yield f"{address}/"

@@ -21,7 +21,7 @@ from tests.serving.server_process import MODEL, load_of, metric, server_process,
 from thinkwright.chat.formats import THOUGHT_OFF
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.config.recipe import Machine
-from thinkwright.config.serving import EngineSettings, ServeSettings
+from thinkwright.config.serving import ServeSettings, ServingEngine
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.rollout.engine import RolloutRequest, SamplingSettings
@@ -41,7 +41,7 @@ MACHINE = Machine(threads=1, dtype="float32")
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     votes = tmp_path_factory.mktemp("serving") / "votes.sqlite"
-    engine = EngineSettings(slots=4, machine=MACHINE)
+    engine = ServingEngine(slots=4, machine=MACHINE)
     with serving(ServeSettings((MODEL,), port=0, template="r1_zero", votes=votes, engine=engine)) as found:
         yield found
 
@@ -50,7 +50,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def small_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with a key, one slot, and one place to wait."""
     votes = tmp_path_factory.mktemp("serving") / "votes.sqlite"
-    engine = EngineSettings(slots=1, queue=1, machine=MACHINE)
+    engine = ServingEngine(slots=1, queue=1, machine=MACHINE)
     settings = ServeSettings((MODEL,), port=0, template="r1_zero", votes=votes, engine=engine, api_key="our-key")
     with serving(settings) as found:
         yield found

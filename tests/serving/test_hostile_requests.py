@@ -20,7 +20,7 @@ from tests.serving.hostile import HOST, hostile_request, request
 from tests.serving.server_process import MODEL, ServerProcess, server_process
 from thinkwright import web
 from thinkwright.config.recipe import Machine
-from thinkwright.config.serving import EngineSettings, ServeSettings
+from thinkwright.config.serving import ServeSettings, ServingEngine
 from thinkwright.serving import guard
 from thinkwright.serving.serve import serving
 
@@ -101,7 +101,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that waits only for moments."""
     votes = tmp_path_factory.mktemp("serving") / "votes.sqlite"
     told = ServeSettings(
-        (MODEL,), port=0, template="r1_zero", votes=votes, engine=EngineSettings(slots=2, machine=Machine(threads=1))
+        (MODEL,), port=0, template="r1_zero", votes=votes, engine=ServingEngine(slots=2, machine=Machine(threads=1))
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(web, "HEAD_SECONDS", SHORT_SECONDS)

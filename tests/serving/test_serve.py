@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from thinkwright.config.recipe import Machine
-from thinkwright.config.serving import EngineSettings, ServeSettings
+from thinkwright.config.serving import ServeSettings, ServingEngine
 from thinkwright.errors import RecipeError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
@@ -24,7 +24,7 @@ from thinkwright.serving.serve import serving
 from thinkwright.training.checkpoint import Progress, save_checkpoint
 
 SECONDS = 60.0
-ENGINE = EngineSettings(slots=1, max_prompt_tokens=64, max_tokens=64, machine=Machine(threads=1, dtype="float32"))
+ENGINE = ServingEngine(slots=1, max_prompt_tokens=64, max_tokens=64, machine=Machine(threads=1, dtype="float32"))
 
 
 def until(is_so: Callable[[], object], what: str) -> None:

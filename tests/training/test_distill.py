@@ -24,7 +24,7 @@ from thinkwright.rollout.native import NativeEngine
 from thinkwright.tasks.prompts import load_task
 from thinkwright.training.checkpoint import newest_checkpoint
 from thinkwright.training.distill import DistillTrainer
-from thinkwright.training.distill_batch import Sample, micro_batches, samples_of, tree_of
+from thinkwright.training.distill_batch import TaughtSample, sample_batches, sample_tree, taught_samples
 from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.teacher import LocalTeacher, ServedTeacher, Teacher
 from thinkwright.types import Rollout
@@ -61,12 +61,12 @@ def make_trainer(recipe: DistillRecipe, student: Policy, teacher: Teacher, folde
     return DistillTrainer(recipe, student, teacher, task, NativeEngine(student), folder, time.monotonic())
 
 
-def made_samples() -> list[Sample]:
+def made_samples() -> list[TaughtSample]:
     pairs = [(p, c) for p, completions in zip(PROMPTS, COMPLETIONS, strict=True) for c in completions]
-    return [Sample(p, c, (-1.0,) * len(c), (-1.0,) * len(c)) for p, c in pairs]
+    return [TaughtSample(p, c, (-1.0,) * len(c), (-1.0,) * len(c)) for p, c in pairs]
 
 
-def plain_divergences(student: Any, teacher: Any, sample: Sample) -> torch.Tensor:
+def plain_divergences(student: Any, teacher: Any, sample: TaughtSample) -> torch.Tensor:
     """KL at each token of one completion, from one plain, unpadded forward pass of each model."""
     ids, start = torch.tensor([sample.prompt_ids + sample.completion]), len(sample.prompt_ids) - 1
     ours, theirs = (torch.log_softmax(model(ids).logits[0, start:-1], -1) for model in (student, teacher))
@@ -105,14 +105,14 @@ def test_micro_batches_keep_order_and_limit_and_compute_a_prompt_once() -> None:
     samples = made_samples()
     shared = 8
     for limit in (1, 14, 18, 10_000):
-        batches = list(micro_batches(samples, limit))
+        batches = list(sample_batches(samples, limit))
         assert [sample for batch in batches for sample in batch] == samples
         for batch in batches:
             prompts = {sample.prompt_ids for sample in batch}
             size = shared + sum(len(p) - shared for p in prompts) + sum(len(s.completion) for s in batch)
             assert size <= limit or len(batch) == 1
-    assert len(list(micro_batches(samples, 1))) == 4
-    assert len(tree_of(samples).tokens) == shared + 1 + 2 + sum(len(s.completion) - 1 for s in samples)
+    assert len(list(sample_batches(samples, 1))) == 4
+    assert len(sample_tree(samples).tokens) == shared + 1 + 2 + sum(len(s.completion) - 1 for s in samples)
 
 
 def test_truncated_completions_are_kept_and_ids_that_the_teacher_lacks_end_one() -> None:
@@ -120,8 +120,8 @@ def test_truncated_completions_are_kept_and_ids_that_the_teacher_lacks_end_one()
         values = tuple(-float(i) for i in ids)
         return Rollout(ids, values, tuple(2 * v for v in values), (False,) * len(ids), "", reason, 0)
 
-    found = samples_of((1,), [rollout((2, 3), "length"), rollout((4, 9, 5), "stop"), rollout((9,), "stop")], 9)
-    assert found == [Sample((1,), (2, 3), (-2.0, -3.0), (-4.0, -6.0)), Sample((1,), (4,), (-4.0,), (-8.0,))]
+    found = taught_samples((1,), [rollout((2, 3), "length"), rollout((4, 9, 5), "stop"), rollout((9,), "stop")], 9)
+    assert found == [TaughtSample((1,), (2, 3), (-2.0, -3.0), (-4.0, -6.0)), TaughtSample((1,), (4,), (-4.0,), (-8.0,))]
 
 
 def losses_of(trainer: DistillTrainer) -> list[float]:
@@ -233,7 +233,7 @@ def test_the_teachers_words_go_with_their_own_completions(
     """Dealt out to mini-batches, every sample keeps what the teacher said of it."""
 
     class Numbering(LocalTeacher):
-        def read(self, samples: Any) -> list[Sample]:
+        def read(self, samples: Any) -> list[TaughtSample]:
             return [replace(s, teacher_logprobs=tuple(map(float, s.completion))) for s in samples]
 
     trainer = make_trainer(make_recipe(mini_batches=4), fresh(), Numbering(load(teacher_folder)), tmp_path)

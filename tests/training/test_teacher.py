@@ -19,7 +19,7 @@ from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.tokenizer import train_tokenizer
-from thinkwright.training.distill_batch import Sample, tree_of
+from thinkwright.training.distill_batch import TaughtSample, sample_tree
 from thinkwright.training.teacher import LocalTeacher, ServedTeacher, check_tokenizers
 
 PROMPT = (5, 9, 301, 44, 7, 12, 80)
@@ -46,8 +46,8 @@ def load(folder: Path) -> Policy:
     return load_policy(str(folder), device=torch.device("cpu"), dtype=torch.float32)
 
 
-def sample(prompt: tuple[int, ...], completion: tuple[int, ...]) -> Sample:
-    return Sample(prompt, completion, (-1.0,) * len(completion), (-2.0,) * len(completion))
+def sample(prompt: tuple[int, ...], completion: tuple[int, ...]) -> TaughtSample:
+    return TaughtSample(prompt, completion, (-1.0,) * len(completion), (-2.0,) * len(completion))
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def test_served_logprobs_are_those_the_local_teacher_computes(teacher_folder: Pa
         read = teacher.read(samples)
     assert [s.completion for s in read] == [s.completion for s in samples]
     policy = load(teacher_folder)
-    tree = tree_of(samples)
+    tree = sample_tree(samples)
     tokens = torch.tensor([token for s in samples for token in s.completion])
     local, _ = token_logprobs(LocalTeacher(policy).hidden_states(tree), policy.head, tokens)
     theirs = torch.tensor([logprob for s in read for logprob in s.teacher_logprobs])
@@ -82,7 +82,7 @@ def test_a_local_teacher_takes_no_gradient(teacher_folder: Path, student: Policy
     teacher = load(teacher_folder)
     samples = [sample(PROMPT, (1, 2, 3))]
     hidden = torch.randn(3, 64, requires_grad=True)
-    LocalTeacher(teacher).losses(hidden, student.head, tree_of(samples), samples).sum().backward()
+    LocalTeacher(teacher).losses(hidden, student.head, sample_tree(samples), samples).sum().backward()
     assert hidden.grad is not None
     assert all(param.grad is None for param in teacher.model.parameters())
     assert student.head.grad is not None

@@ -72,7 +72,7 @@ def _reached(options: argparse.Namespace) -> "Iterator[Endpoint]":
         return
     if options.key_variable is not None:
         raise RecipeError("--key-variable: is for a server (MODEL = URL or URL#NAME); leave it out")
-    from thinkwright.config.serving import EngineSettings, ServeSettings
+    from thinkwright.config.serving import ServeSettings, ServingEngine
     from thinkwright.serving.serve import serving
 
     print(f"loading {options.model} ...", file=sys.stderr)
@@ -82,7 +82,7 @@ def _reached(options: argparse.Namespace) -> "Iterator[Endpoint]":
             port=0,
             template=options.template,
             votes=Path(folder) / "votes.sqlite",
-            engine=EngineSettings(slots=1),
+            engine=ServingEngine(slots=1),
         )
         with serving(settings) as address:
             yield _endpoint(f"{address}/v1", "", None)

@@ -42,13 +42,13 @@ def add_serve_verb(verbs: Any) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     from thinkwright.config.recipe import Machine
-    from thinkwright.config.serving import EngineSettings, ServeSettings
+    from thinkwright.config.serving import ServeSettings, ServingEngine
 
     def given(names: tuple[str, ...]) -> dict[str, Any]:
         return {name: value for name in names if (value := getattr(options, name)) is not None}
 
     machine = Machine(**given(("device", "dtype", "threads")))
-    engine = EngineSettings(
+    engine = ServingEngine(
         machine=machine, **given(("engines", "slots", "queue", "max_prompt_tokens", "max_tokens", "deadline_seconds"))
     )
     keys = ("host", "port", "api_key", "template", "follow", "vllm", "votes", "log_prompts")

@@ -8,7 +8,7 @@ from thinkwright.errors import RecipeError
 
 
 @dataclass(frozen=True)
-class EngineSettings:
+class ServingEngine:
     """How one model generates."""
 
     engines: int = 1
@@ -51,7 +51,7 @@ class ServeSettings:
     max_body_bytes: int = 4 << 20
     grace_seconds: int = 30
     """At its end the server lets what runs go on for so long."""
-    engine: EngineSettings = field(default_factory=EngineSettings)
+    engine: ServingEngine = field(default_factory=ServingEngine)
 
     def __post_init__(self) -> None:
         """Raises RecipeError for a name that is an address, and for a blank key, which would let everybody in.

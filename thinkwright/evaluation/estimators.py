@@ -50,7 +50,7 @@ def best_of_k(scores: Sequence[float], marks: Sequence[float], k: int) -> float:
 
 
 @dataclass(frozen=True)
-class Vote:
+class MajorityVote:
     """What a majority of answers comes to."""
 
     mark: float
@@ -59,7 +59,7 @@ class Vote:
     """Share of votes that were tied."""
 
 
-def majority_at_k(answers: Sequence[Hashable | None], marks: Sequence[float], k: int, seed: int = 0) -> Vote:
+def majority_at_k(answers: Sequence[Hashable | None], marks: Sequence[float], k: int, seed: int = 0) -> MajorityVote:
     """cons@k: the answer that most of k samples give (Wang et al., arXiv:2203.11171).
 
     None stands for no answer, which never wins.
@@ -69,7 +69,7 @@ def majority_at_k(answers: Sequence[Hashable | None], marks: Sequence[float], k:
     _check(len(answers), 0, k)
     codes = {answer: code for code, answer in enumerate(dict.fromkeys(a for a in answers if a is not None))}
     if not codes:
-        return Vote(0.0, 0.0)
+        return MajorityVote(0.0, 0.0)
     mark_of = np.zeros(len(codes))
     for answer, mark in zip(answers, marks, strict=True):
         if answer is not None:
@@ -81,7 +81,7 @@ def majority_at_k(answers: Sequence[Hashable | None], marks: Sequence[float], k:
     leads = (counts == most) & (most > 0)
     num_leaders = leads.sum(1)
     values = (leads @ mark_of) / np.maximum(num_leaders, 1)
-    return Vote(float(values.mean()), float((num_leaders > 1).mean()))
+    return MajorityVote(float(values.mean()), float((num_leaders > 1).mean()))
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.evaluation.canonical import NOT_VOTED, canonical_answer
 from thinkwright.evaluation.estimators import (
-    Vote,
+    MajorityVote,
     best_of_k,
     estimate_difference,
     estimate_share,
@@ -130,7 +130,7 @@ def _vote_figures(voting: Sequence[Sequence[Sample]], k: int, *, is_all: bool) -
     return found
 
 
-def vote_of(rows: Sequence[Sample], k: int) -> Vote:
+def vote_of(rows: Sequence[Sample], k: int) -> MajorityVote:
     """The majority of k of one question's samples."""
     return majority_at_k([row["canonical"] for row in rows], [float(row["is_correct"]) for row in rows], k)
 

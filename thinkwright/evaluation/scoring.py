@@ -13,7 +13,7 @@ from thinkwright.rewards.score import score_groups, set_aside
 from thinkwright.types import Prompt, Rollout
 
 CountTokens = Callable[[str], int]
-Judge = Callable[[Sequence[tuple[str, str | None, str]]], Sequence[float | None]]
+JudgeReplies = Callable[[Sequence[tuple[str, str | None, str]]], Sequence[float | None]]
 """A reward model: a number for each (question, thought, answer); None for one that its context does not hold."""
 
 
@@ -52,7 +52,7 @@ def score_completions(
     return rows, not_graded
 
 
-def prefer(samples: Sequence[Sample], judge: Judge) -> None:
+def prefer(samples: Sequence[Sample], judge: JudgeReplies) -> None:
     """Give every row the reward model's ``preference``; None without an answer, or for one too long to be read."""
     shown = [row for row in samples if row["answer"] is not None]
     verdicts = judge([(row["question"], row["thought"] or None, row["answer"]) for row in shown])

@@ -14,7 +14,7 @@ import yaml
 from thinkwright.chat.formats import ChatFormat
 from thinkwright.config.suites import TEMPERATURE, TOP_P
 from thinkwright.evaluation.estimators import Estimate
-from thinkwright.export.measured import Measured, hub_name
+from thinkwright.export.measured import MeasuredRun, hub_name
 from thinkwright.export.run_facts import RunFacts
 from thinkwright.models.shipped import SHIPPED
 
@@ -164,7 +164,7 @@ def _figures(facts: RunFacts) -> str:
     return "\n".join(lines)
 
 
-def _row(what: str, estimate: Estimate, measured: Measured) -> str:
+def _row(what: str, estimate: Estimate, measured: MeasuredRun) -> str:
     return f"| {what} | {100 * estimate.mean:.1f} % | {_interval(estimate)} | {_how(measured)} |"
 
 
@@ -172,7 +172,7 @@ def _interval(estimate: Estimate) -> str:
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
 
 
-def _how(measured: Measured) -> str:
+def _how(measured: MeasuredRun) -> str:
     settings: Mapping[str, Any] = measured.settings
     each = measured.num_samples / measured.num_questions
     said = [f"n = {measured.num_questions} questions, {each:g} samples each"]

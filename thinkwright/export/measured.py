@@ -20,7 +20,7 @@ _SHARES = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRun:
     """One evaluation of the model."""
 
     what: str
@@ -43,7 +43,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def evaluations(run: Path) -> Iterator[Measured]:
+def evaluations(run: Path) -> Iterator[MeasuredRun]:
     """The last evaluation of the run; those of ``thinkwright eval``; and of ``evaluate`` runs beside it.
 
     The last two only if it was this very model that they asked.
@@ -87,12 +87,12 @@ def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     return samples.get("task", []) if isinstance(samples, dict) else samples
 
 
-def _of_samples(found: dict[str, Any], settings: Mapping[str, Any], what: str) -> Iterator[Measured]:
+def _of_samples(found: dict[str, Any], settings: Mapping[str, Any], what: str) -> Iterator[MeasuredRun]:
     rows = _rows(found)
     if not rows:
         return
     sets = sorted({name for row in rows if (name := str(row["prompt_id"]).partition("/")[0]) in SETS})
-    yield Measured(
+    yield MeasuredRun(
         what=f"all questions, {what}",
         accuracy=_accuracy(rows),
         num_questions=len({row["prompt_id"] for row in rows}),
@@ -105,14 +105,14 @@ def _of_samples(found: dict[str, Any], settings: Mapping[str, Any], what: str) -
     )
 
 
-def _of_suite(found: dict[str, Any], digest: str) -> Iterator[Measured]:
+def _of_suite(found: dict[str, Any], digest: str) -> Iterator[MeasuredRun]:
     """What ``thinkwright eval`` found, without a budget for the thought."""
     settings, suite = found.get("settings", {}), str(found.get("suite"))
     figures = found.get("figures", {}).get(Strategy().name)
     if figures is None or settings.get("model") != f"digest {digest}":
         return
     accuracy = Estimate(*(figures[f"accuracy{part}"] for part in ("", "_standard_error", "_low", "_high")))
-    yield Measured(
+    yield MeasuredRun(
         what=f"suite {suite}",
         accuracy=accuracy,
         num_questions=figures["num_questions"],

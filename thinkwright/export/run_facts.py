@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkwright.export.measured import Measured, asked_languages, evaluations, hub_name, read_object
+from thinkwright.export.measured import MeasuredRun, asked_languages, evaluations, hub_name, read_object
 
 _STAGE = re.compile(r"(\d+)-(.+)")
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageFacts:
     """One step of the recipe."""
 
     name: str
@@ -25,7 +25,7 @@ class Stage:
 class RunFacts:
     """All of it; empty for a model that came without a run."""
 
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageFacts, ...] = ()
     command: str | None = None
     recipe_digest: str | None = None
     machine: str | None = None
@@ -36,7 +36,7 @@ class RunFacts:
     """The model that training began with: a Hub name, the name of a shipped one, or None."""
     data: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
-    measured: tuple[Measured, ...] = ()
+    measured: tuple[MeasuredRun, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -84,10 +84,10 @@ def _chain(run: Path) -> list[Path]:
     return sorted(seen, key=lambda folder: int(folder.name.partition("-")[0]))
 
 
-def _stage(folder: Path, recipe: dict[str, Any]) -> Stage:
+def _stage(folder: Path, recipe: dict[str, Any]) -> StageFacts:
     found = _STAGE.fullmatch(folder.name)
     seconds = read_object(folder / "summary.json").get("wall_seconds")
-    return Stage(found[2] if found else folder.name, str(recipe.get("type", "?")), seconds)
+    return StageFacts(found[2] if found else folder.name, str(recipe.get("type", "?")), seconds)
 
 
 def _command(environment: dict[str, Any]) -> str | None:

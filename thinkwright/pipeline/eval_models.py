@@ -23,14 +23,14 @@ from thinkwright.evaluation.canonical import CANONICAL_VERSION
 from thinkwright.evaluation.figures import Sample, figures_of
 from thinkwright.evaluation.sample_store import SampleStore
 from thinkwright.evaluation.sampler import CHAT, Drawing, LocalSampler, Sampler, ServedSampler
-from thinkwright.evaluation.scoring import Judge, prefer, score_completions
+from thinkwright.evaluation.scoring import JudgeReplies, prefer, score_completions
 from thinkwright.evaluation.strategies import Strategy
 from thinkwright.evaluation.test_time import curve_of
 from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import choose_device, choose_dtype
 from thinkwright.models.reward_model import load_reward_model
 from thinkwright.models.shipped import resolve_model_name
-from thinkwright.pipeline.eval_table import Measured, write_tables
+from thinkwright.pipeline.eval_table import MeasuredModel, write_tables
 from thinkwright.pipeline.model_source import ModelSource, load_source
 from thinkwright.pipeline.outside import content_digest
 from thinkwright.rewards.extraction import EXTRACTION_VERSION
@@ -60,7 +60,7 @@ class _Tools:
     template: str
     settings: EvalSettings
     pool: WorkerPool
-    judge: Judge | None
+    judge: JudgeReplies | None
     """A reward model that chooses among samples."""
     out: Path
     say: Say
@@ -77,7 +77,7 @@ def evaluate_models(sources: Sequence[ModelSource], settings: EvalSettings, out:
     for a server that fails, Interrupted after a signal.
     """
     _check(sources, settings)
-    found: dict[str, dict[str, Measured]] = {}
+    found: dict[str, dict[str, MeasuredModel]] = {}
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         pool = stack.enter_context(WorkerPool(settings.workers, isolation=settings.isolation))
@@ -122,7 +122,7 @@ def _opened(source: ModelSource, settings: EvalSettings) -> Iterator[tuple[Sampl
     yield LocalSampler(policy, template, settings.slots), template
 
 
-def _evaluate(tools: _Tools, suite: str) -> Measured:
+def _evaluate(tools: _Tools, suite: str) -> MeasuredModel:
     """Sample and score a suite in every strategy; leaves the files of the suite's folder."""
     settings, preset, folder = tools.settings, SUITES[suite], tools.folder(suite)
     ours = "think_summary" if tools.template == CHAT else tools.template
@@ -161,7 +161,7 @@ def _evaluate(tools: _Tools, suite: str) -> Measured:
     write_json_atomic(folder / "figures.json", record)
     if drawing.samples > 1 or len(found) > 1:
         write_json_atomic(folder / "test_time.json", {"model": tools.source.name, "suite": suite} | curve_of(found))
-    return Measured(found[Strategy()], figures)
+    return MeasuredModel(found[Strategy()], figures)
 
 
 def _strategies(settings: EvalSettings, limit: int) -> list[Strategy]:
@@ -213,7 +213,7 @@ def _fill(
                 raise Interrupted
 
 
-def _load_judge(settings: EvalSettings) -> Judge | None:
+def _load_judge(settings: EvalSettings) -> JudgeReplies | None:
     if settings.reward_model is None:
         return None
     device = choose_device(settings.machine.device)

@@ -13,7 +13,7 @@ from thinkwright.run_folder import write_bytes_atomic
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredModel:
     """What was found of one model on one suite."""
 
     samples: Sequence[Sample]
@@ -32,7 +32,7 @@ _MEANS = {
 _FREE = Strategy()
 
 
-def write_tables(found: Mapping[str, Mapping[str, Measured]], out: Path) -> Path:
+def write_tables(found: Mapping[str, Mapping[str, MeasuredModel]], out: Path) -> Path:
     """Write ``table.md``, a section for each suite, of what was found by model and suite; returns its path."""
     suites = next(iter(found.values())).keys()
     text = "\n".join(_section(suite, {model: of[suite] for model, of in found.items()}) for suite in suites)
@@ -41,7 +41,7 @@ def write_tables(found: Mapping[str, Mapping[str, Measured]], out: Path) -> Path
     return path
 
 
-def _section(suite: str, by_model: Mapping[str, Measured]) -> str:
+def _section(suite: str, by_model: Mapping[str, MeasuredModel]) -> str:
     figures = {model: of.figures[_FREE] for model, of in by_model.items()}
     models = list(figures)
     rows = [["right answers", *(_interval(figures[model], "accuracy") for model in models)]]

@@ -52,7 +52,7 @@ def renumber(places: Sequence[Place]) -> list[str]:
     return lines
 
 
-def set_aside(place: Place) -> Path | None:
+def keep_old(place: Place) -> Path | None:
     """Move what a stage made before out of the way: nothing that took hours is deleted."""
     if not place.folder.exists():
         return None

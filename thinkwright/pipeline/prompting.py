@@ -44,7 +44,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedTeacher:
     """A prompt as it is put to the model."""
 
     prompt: Prompt
@@ -71,21 +71,21 @@ def read_examples(prompting: Prompting | None) -> list[Shown]:
     return found
 
 
-def ask(prompt: Prompt, prompting: Prompting | None, examples: Sequence[Shown], seed: int) -> Asked:
+def ask(prompt: Prompt, prompting: Prompting | None, examples: Sequence[Shown], seed: int) -> AskedTeacher:
     """The prompt in the style of the recipe. Examples are drawn by seed and question."""
     template = TEMPLATES[prompt.template]
     if prompting is None:
-        return Asked(prompt)
+        return AskedTeacher(prompt)
     if isinstance(prompting, FewShot):
         chosen = _choose(prompt, examples, prompting.count, seed)
         text = template.few_shot_prompt([(e.question, e.thought, e.answer) for e in chosen], prompt.question)
         lineage = {"style": "few_shot", "examples": [example.place for example in chosen]}
-        return Asked(replace(prompt, text=text), lineage=lineage)
+        return AskedTeacher(replace(prompt, text=text), lineage=lineage)
     instruction = prompting.instruction.get(prompt.language, "")
     opening = prompting.opening.get(prompt.language, "")
     text = template.prompt(f"{instruction}\n{prompt.question}") if instruction else prompt.text
     lineage = {"style": "direct", "instruction": instruction, "opening": opening}
-    return Asked(replace(prompt, text=text), template.thought_start + opening if opening else "", lineage)
+    return AskedTeacher(replace(prompt, text=text), template.thought_start + opening if opening else "", lineage)
 
 
 def stop_texts(prompting: Prompting | None) -> tuple[str, ...]:

@@ -18,7 +18,15 @@ from thinkwright.models.endpoint import ServedModel
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.judging import keep_correct, unjudged
-from thinkwright.pipeline.prompting import Asked, Shown, ask, digest_of, read_examples, stop_texts, without_next_turn
+from thinkwright.pipeline.prompting import (
+    AskedTeacher,
+    Shown,
+    ask,
+    digest_of,
+    read_examples,
+    stop_texts,
+    without_next_turn,
+)
 from thinkwright.pipeline.record import choose_machine, ending, record_data, record_start
 from thinkwright.pipeline.refine import refine
 from thinkwright.pipeline.rejection_rows import KEPT_FILE, example_of, read_extra, write_examples
@@ -191,13 +199,13 @@ def _settings(recipe: RejectionRecipe, step: int) -> SamplingSettings:
     )
 
 
-def _request(policy: Policy, asked: Asked) -> RolloutRequest:
+def _request(policy: Policy, asked: AskedTeacher) -> RolloutRequest:
     return RolloutRequest(
         asked.prompt.prompt_id, _encode(policy, asked.prompt.text), _encode(policy, asked.forced_start)
     )
 
 
-def _sample(recipe: RejectionRecipe, tools: _Tools, asked: Sequence[Asked], step: int) -> list[SampledGroup]:
+def _sample(recipe: RejectionRecipe, tools: _Tools, asked: Sequence[AskedTeacher], step: int) -> list[SampledGroup]:
     """The completions of a step."""
     policy = tools.policy
     engine = NativeEngine(policy, recipe.rollout.slots, recipe.rollout.memory_bytes)

@@ -26,7 +26,7 @@ from thinkwright.pipeline.manifest import (
 )
 from thinkwright.pipeline.mirror import check_mirrors
 from thinkwright.pipeline.outside import outside_of
-from thinkwright.pipeline.places import Place, places_of, renumber, seconds_of_earlier, set_aside
+from thinkwright.pipeline.places import Place, keep_old, places_of, renumber, seconds_of_earlier
 from thinkwright.pipeline.record import INTERRUPTED
 from thinkwright.pipeline.run import run_recipe
 from thinkwright.run_folder import (
@@ -198,7 +198,7 @@ def _run_stage(place: Place, places: Sequence[Place], argv: list[str], say: Say,
     if place.folder.is_dir():  # an earlier trainer may still be at its last step there
         hold(place.folder)
         release(place.folder)
-    if (before is None or differences(before, now)) and (aside := set_aside(place)) is not None:
+    if (before is None or differences(before, now)) and (aside := keep_old(place)) is not None:
         say(f"  what was there is in {aside}")
     write_manifest(place.manifest, now)
     folders = {other.stage.name: other.folder for other in places}

@@ -52,7 +52,7 @@ class Watch:
             await asyncio.sleep(SCAN_SECONDS)
 
 
-class Guard:
+class OwnHostOnly:
     """Refuses other methods and, on a loopback address, all names but its own (DNS rebinding); adds headers."""
 
     def __init__(self, app: ASGIApp, is_loopback: bool) -> None:
@@ -97,7 +97,7 @@ def make_app(folder: Path, *, is_loopback: bool, is_closing: Callable[[], bool])
     routes += [Route(f"/stages/{{stage}}/{path}", _about(watch, answer)) for path, answer in pages.items()]
     routes.append(Route("/stages/{stage}/report.html", _to_folder))  # what the pipeline's table links to
     routes.append(Route("/favicon.ico", lambda request: Response(status_code=204)))
-    return Starlette(routes=routes, middleware=[Middleware(Guard, is_loopback=is_loopback)], lifespan=lifespan)
+    return Starlette(routes=routes, middleware=[Middleware(OwnHostOnly, is_loopback=is_loopback)], lifespan=lifespan)
 
 
 _Answer = Callable[[Request, Watched, Watch], Response]

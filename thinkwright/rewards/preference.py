@@ -14,14 +14,19 @@ from thinkwright.types import RolloutGroup, ScoredRollout
 
 Response = tuple[str, str | None, str]
 """Question, thought if there is one, and answer."""
-Judge = Callable[[Sequence[Response]], Sequence[float | None]]
+JudgeResponses = Callable[[Sequence[Response]], Sequence[float | None]]
 """A reward model: 0 to 1 for each response; None for one that its context does not hold."""
 OVER_CONTEXT = "over_context"
 """The score, 1 and without a weight, of a response that the reward model's context does not hold."""
 
 
 def score_by_preference(
-    groups: Sequence[SampledGroup], name: str, judge: Judge, weight: float, rewards: RewardWeights, pool: WorkerPool
+    groups: Sequence[SampledGroup],
+    name: str,
+    judge: JudgeResponses,
+    weight: float,
+    rewards: RewardWeights,
+    pool: WorkerPool,
 ) -> list[RolloutGroup]:
     """Score every rollout.
 

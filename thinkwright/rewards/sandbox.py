@@ -81,7 +81,7 @@ class ProgramTests:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SandboxOutcome:
     """How a test ended, and what the program wrote or the call returned: bytes a program chose, trusted in nothing."""
 
     status: Literal["done", "raised", "timeout", "died", "too_long", "lost"]
@@ -117,12 +117,12 @@ def _bubblewrap_problem() -> str | None:
             f"kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0) or, in a container, "
             f"its --cap-add SYS_ADMIN --security-opt seccomp=unconfined; allow them, {_WEAKER}"
         )
-    if found != Outcome("done", b"0"):
+    if found != SandboxOutcome("done", b"0"):
         return f"a trivial program fails in the sandbox ({found.status}): Linux 5.14 or newer is needed, {_WEAKER}"
     return None
 
 
-def run_program(tests: ProgramTests) -> Generator[Outcome]:
+def run_program(tests: ProgramTests) -> Generator[SandboxOutcome]:
     """The outcome of each test, in order, as they come. Closing the generator early kills the sandbox.
 
     Raises GraderError if there is no sandbox, or if it breaks before the program has begun.
@@ -132,13 +132,13 @@ def run_program(tests: ProgramTests) -> Generator[Outcome]:
     return _run(tests)
 
 
-def _run(tests: ProgramTests) -> Generator[Outcome]:
+def _run(tests: ProgramTests) -> Generator[SandboxOutcome]:
     num_tests = len(tests.calls) + len(tests.inputs)
     try:
         request = _request(tests)
     except UnicodeEncodeError:
         # A lone surrogate: no file could hold such a program.
-        yield from [Outcome("raised", b"")] * num_tests
+        yield from [SandboxOutcome("raised", b"")] * num_tests
         return
     process, folder = _start(request)
     try:
@@ -152,7 +152,11 @@ def _run(tests: ProgramTests) -> Generator[Outcome]:
             frame = None if is_lost else frames.read(min(test_seconds, deadline - time.monotonic()))
             # What the program may have sent in the runner's place counts only if it is exactly the next frame.
             is_lost = frame is None or frame[0] != index or frame[1] not in _STATUSES
-            yield Outcome("lost", b"") if frame is None or is_lost else Outcome(_STATUSES[frame[1]], frame[2])
+            yield (
+                SandboxOutcome("lost", b"")
+                if frame is None or is_lost
+                else SandboxOutcome(_STATUSES[frame[1]], frame[2])
+            )
     finally:
         _end(process)
         if folder is not None:

@@ -20,7 +20,7 @@ DATA_VARIABLE = "THINKWRIGHT_DATA"
 HUB = "hub"
 
 
-def load_named(settings: NamedTask) -> Loaded:
+def load_named_task(settings: NamedTask) -> Loaded:
     """Read the set's rows, sort out what cannot be used.
 
     Raises DataError naming place and remedy; RecipeError for a family or language that no set of the task has.

@@ -18,7 +18,7 @@ from thinkwright.tasks.example import Example
 from thinkwright.tasks.filters import drop_repeated
 from thinkwright.tasks.loaded import Loaded, Questions, finish
 from thinkwright.tasks.mixture import MixturePrompts
-from thinkwright.tasks.named import load_named
+from thinkwright.tasks.named import load_named_task
 from thinkwright.tasks.open_prompts import load_open_prompts
 from thinkwright.tasks.part import Part, check_not_empty
 from thinkwright.tasks.requests_prompts import load_requests
@@ -49,7 +49,7 @@ def load_task(settings: TaskSettings, template: str = "r1_zero") -> Task:
 
 
 def _load(settings: NamedTask | RowsTask, id_prefix: str = "") -> Loaded:
-    loaded = load_named(settings) if isinstance(settings, NamedTask) else load_rows(settings, id_prefix)
+    loaded = load_named_task(settings) if isinstance(settings, NamedTask) else load_rows(settings, id_prefix)
     check_not_empty(loaded.held_out, loaded.remedy)
     return loaded
 

@@ -31,7 +31,7 @@ from thinkwright.display import Display
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import ModelError, RunFolderError, TrainingError
 from thinkwright.run_folder import append_event, sync_folder, write_json_atomic
-from thinkwright.training.checkpoint_files import DAMAGED, drop_old, look, set_aside, write_sums
+from thinkwright.training.checkpoint_files import DAMAGED, drop_old, look, move_aside, write_sums
 from thinkwright.training.optimizer import MASTERS
 
 PROGRESS_FILE = "progress.json"
@@ -121,7 +121,7 @@ def newest_checkpoint(folder: Path, ranks: Ranks = SINGLE) -> FoundCheckpoint | 
         if problem is None:
             progress = Progress(**json.loads((folder / name / PROGRESS_FILE).read_text(encoding="utf-8")))
             return FoundCheckpoint(progress, folder / name, tuple(notes))
-        ranks.on_first(lambda name=name: set_aside(folder / name))
+        ranks.on_first(lambda name=name: move_aside(folder / name))
         notes.append(f"checkpoint {name} is damaged ({problem}); it is now {DAMAGED}{name} and may be deleted")
     if left := ranks.on_first(lambda: sorted(path.name for path in folder.glob(f"{DAMAGED}*"))):
         told = "; ".join(notes) or ", ".join(left)

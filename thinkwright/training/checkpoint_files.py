@@ -63,7 +63,7 @@ def look(folder: Path, rank: int = 0, size: int = 1) -> Look:
     return Look()
 
 
-def set_aside(checkpoint: Path) -> None:
+def move_aside(checkpoint: Path) -> None:
     """Give a damaged checkpoint another name. Raises RunFolderError if that cannot be."""
     aside = checkpoint.with_name(f"{DAMAGED}{checkpoint.name}")
     try:

@@ -27,7 +27,7 @@ from thinkwright.rollout.engine import RolloutEngine, RolloutRequest, SamplingSe
 from thinkwright.run_folder import write_json_atomic
 from thinkwright.tasks.task import Task
 from thinkwright.training.checkpoint import Progress
-from thinkwright.training.distill_batch import Sample, micro_batches, num_learned, samples_of, tree_of
+from thinkwright.training.distill_batch import TaughtSample, num_taught, sample_batches, sample_tree, taught_samples
 from thinkwright.training.step_trainer import Measure, StepTrainer
 from thinkwright.training.teacher import Teacher
 from thinkwright.types import Metrics, Rollout
@@ -101,12 +101,12 @@ class DistillTrainer(StepTrainer):
             "time/step_seconds": time.monotonic() - start,
         }
 
-    def update(self, samples: Sequence[Sample], lr: float) -> Metrics:
+    def update(self, samples: Sequence[TaughtSample], lr: float) -> Metrics:
         """One optimizer step on the samples. TrainingError, weights untouched, if loss or gradient is not finite."""
-        total = num_learned(samples)
+        total = num_taught(samples)
 
         def passes(max_tokens: int) -> float:
-            batches = self.ranks.passes(list(micro_batches(samples, max_tokens)))
+            batches = self.ranks.passes(list(sample_batches(samples, max_tokens)))
             return sum(self._backward(batch, total, float(is_own)) for batch, is_own in batches)
 
         own = self.micro_batch.within(passes, self.optimizer.forget_gradients)
@@ -137,18 +137,18 @@ class DistillTrainer(StepTrainer):
         groups = self.engine.generate(requests, settings)
         return self._sampling_ranks.joined(list(zip(encoded, groups, strict=True)))
 
-    def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[Sample]]:
+    def _parts(self, sampled: Sequence[tuple[tuple[int, ...], tuple[Rollout, ...]]]) -> list[list[TaughtSample]]:
         """What the teacher read, dealt out prompt by prompt to the step's updates."""
-        groups = [samples_of(ids, rollouts, self.teacher.num_tokens) for ids, rollouts in sampled]
+        groups = [taught_samples(ids, rollouts, self.teacher.num_tokens) for ids, rollouts in sampled]
         read = iter(self.teacher.read([sample for group in groups for sample in group]))
         groups = [[next(read) for _ in group] for group in groups]
         count = self.recipe.mini_batches
         parts = [[sample for group in groups[i::count] for sample in group] for i in range(count)]
         return [part for part in parts if part]
 
-    def _backward(self, samples: Sequence[Sample], num_tokens: int, weight: float) -> float:
+    def _backward(self, samples: Sequence[TaughtSample], num_tokens: int, weight: float) -> float:
         """Add the micro-batch's share of the update's gradient, times ``weight``; returns its share of the loss."""
-        tree, learner = tree_of(samples), self.learner
+        tree, learner = sample_tree(samples), self.learner
 
         def compute() -> Tensor:
             hidden = learner.packed_hidden_states(tree, training_context(tree, learner.device))

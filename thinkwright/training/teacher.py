@@ -20,7 +20,7 @@ from thinkwright.models.logprobs import token_logprobs
 from thinkwright.models.policy import Policy, training_context
 from thinkwright.models.reverse_kl import reverse_kl
 from thinkwright.models.token_tree import TokenTree
-from thinkwright.training.distill_batch import Sample
+from thinkwright.training.distill_batch import TaughtSample
 
 _OTHER_WAY = (
     "On-policy distillation compares probabilities token by token, so both need the same tokens: take a teacher of the "
@@ -42,11 +42,11 @@ class Teacher(Protocol):
         """Token ids below this are known to it."""
         ...
 
-    def read(self, samples: Sequence[Sample]) -> list[Sample]:
+    def read(self, samples: Sequence[TaughtSample]) -> list[TaughtSample]:
         """The samples of a step with what is fetched of the teacher before the step's updates, if anything."""
         ...
 
-    def losses(self, hidden: Tensor, head: Tensor, tree: TokenTree, samples: Sequence[Sample]) -> Tensor:
+    def losses(self, hidden: Tensor, head: Tensor, tree: TokenTree, samples: Sequence[TaughtSample]) -> Tensor:
         """Loss (N,) of the completion tokens of a packed tree, from the student's states (N, E) and head (V, E)."""
         ...
 
@@ -63,11 +63,11 @@ class LocalTeacher:
         """See ``Teacher``."""
         return len(self._policy.head)
 
-    def read(self, samples: Sequence[Sample]) -> list[Sample]:
+    def read(self, samples: Sequence[TaughtSample]) -> list[TaughtSample]:
         """See ``Teacher``. It reads them micro-batch by micro-batch: all states at once would not fit."""
         return list(samples)
 
-    def losses(self, hidden: Tensor, head: Tensor, tree: TokenTree, samples: Sequence[Sample]) -> Tensor:
+    def losses(self, hidden: Tensor, head: Tensor, tree: TokenTree, samples: Sequence[TaughtSample]) -> Tensor:
         """See ``Teacher``: the exact reverse KL."""
         return reverse_kl(hidden, head, self.hidden_states(tree), self._policy.head)
 
@@ -107,7 +107,7 @@ class ServedTeacher:
                     f"tokenizer. {_OTHER_WAY}"
                 )
 
-    def read(self, samples: Sequence[Sample]) -> list[Sample]:
+    def read(self, samples: Sequence[TaughtSample]) -> list[TaughtSample]:
         """See ``Teacher``: one request a completion."""
         entries = self._entries([[*sample.prompt_ids, *sample.completion] for sample in samples])
         return [
@@ -115,7 +115,7 @@ class ServedTeacher:
             for sample, row in zip(samples, entries, strict=True)
         ]
 
-    def losses(self, hidden: Tensor, head: Tensor, tree: TokenTree, samples: Sequence[Sample]) -> Tensor:
+    def losses(self, hidden: Tensor, head: Tensor, tree: TokenTree, samples: Sequence[TaughtSample]) -> Tensor:
         """See ``Teacher``: the policy-gradient loss, whose mean estimates the reverse KL."""
         tokens = torch.tensor([token for s in samples for token in s.completion], device=hidden.device)
         policy_logprobs, _ = token_logprobs(hidden, head, tokens)

@@ -52,6 +52,20 @@ def validator(schema: dict[str, Any]) -> Any:
     return jsonschema_rs.validator_for(schema | {"components": DESCRIPTION["components"]})
 
 
+def references(part: Any) -> set[str]:
+    if isinstance(part, list):
+        return {found for one in part for found in references(one)}
+    if not isinstance(part, dict):
+        return set()
+    own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+    return own | {found for one in part.values() for found in references(one)}
+
+
+def test_every_reference_leads_to_a_schema() -> None:
+    named = {f"#/components/schemas/{name}" for name in DESCRIPTION["components"]["schemas"]}
+    assert references(DESCRIPTION) <= named
+
+
 def operation(path: str, method: str = "post") -> dict[str, Any]:
     return DESCRIPTION["paths"][path][method]
 

@@ -16,7 +16,7 @@ import torch
 
 from tests.serving.engines.dying_engine import run_and_die
 from thinkwright.config.recipe import Machine
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ModelError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
@@ -27,7 +27,7 @@ from thinkwright.serving.engines import engine_link, native_backend
 from thinkwright.serving.engines.backend import Piece
 from thinkwright.serving.engines.native_backend import NativeBackend
 
-SETTINGS = EngineSettings(
+SETTINGS = ServingEngine(
     slots=2, queue=1, max_prompt_tokens=64, max_tokens=512, machine=Machine(threads=1, dtype="float32")
 )
 PROMPT = tuple(range(40, 60))
@@ -39,7 +39,7 @@ SECONDS = 60.0
 class Engine:
     """A backend and its event loop."""
 
-    def __init__(self, source: ModelSource, settings: EngineSettings = SETTINGS) -> None:
+    def __init__(self, source: ModelSource, settings: ServingEngine = SETTINGS) -> None:
         self.source = source
         self.runner = asyncio.Runner()
         self.backend = NativeBackend(lambda: self.source, settings)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from thinkwright.config.recipe import Machine
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.pipeline.model_source import find_model
 from thinkwright.rollout.live_batch import LiveSettings
 from thinkwright.serving.engines.native_backend import NativeBackend
 from thinkwright.serving.engines.several_backends import SeveralBackends, shared_settings
 
-SETTINGS = EngineSettings(
+SETTINGS = ServingEngine(
     engines=2,
     slots=3,
     queue=5,

@@ -16,7 +16,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.serving.engines.recorded_vllm import PROMPT_IDS, RECORDING, RecordedVllm, recorded_ids, recorded_vllm
-from thinkwright.config.serving import EngineSettings, ServeSettings
+from thinkwright.config.serving import ServeSettings, ServingEngine
 from thinkwright.errors import EndpointError, ModelError, ThinkwrightError
 from thinkwright.models.shipped import SHIPPED
 from thinkwright.rollout.engine import ThinkingBudget
@@ -46,14 +46,14 @@ def prompter() -> Prompter:
     return found
 
 
-def run(prompter: Prompter, test: Test, settings: EngineSettings | None = None, **server: Any) -> None:
+def run(prompter: Prompter, test: Test, settings: ServingEngine | None = None, **server: Any) -> None:
     """A test with a started backend before the recorded server; ``server`` are fields of that."""
 
     async def main() -> None:
         async with recorded_vllm(prompter.encode) as vllm:
             for name, value in server.items():
                 setattr(vllm, name, value)
-            backend = VllmBackend(f"{vllm.address}#demo", settings or EngineSettings(), prompter)
+            backend = VllmBackend(f"{vllm.address}#demo", settings or ServingEngine(), prompter)
             await backend.start()
             try:
                 await asyncio.wait_for(test(backend, vllm), 20)
@@ -208,7 +208,7 @@ def test_one_too_many_is_refused(prompter: Prompter) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         assert backend.load().num_waiting == 0
 
-    run(prompter, test, EngineSettings(slots=1, queue=1), waits_after=0)
+    run(prompter, test, ServingEngine(slots=1, queue=1), waits_after=0)
 
 
 def test_a_reply_past_its_deadline_is_ended(prompter: Prompter) -> None:
@@ -216,7 +216,7 @@ def test_a_reply_past_its_deadline_is_ended(prompter: Prompter) -> None:
         with pytest.raises(BackendError, match=r"over 0\.2 s"):
             await pieces_of(backend)
 
-    run(prompter, test, EngineSettings(deadline_seconds=0.2), waits_after=3)
+    run(prompter, test, ServingEngine(deadline_seconds=0.2), waits_after=3)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_server_that_is_gone_is_down(prompter: Prompter, monkeypatch: pytest.M
 
     async def main() -> None:
         async with recorded_vllm(prompter.encode) as vllm:
-            backend = VllmBackend(f"{vllm.address}#demo", EngineSettings(), prompter)
+            backend = VllmBackend(f"{vllm.address}#demo", ServingEngine(), prompter)
             await backend.start()
             assert backend.load().is_up
             vllm.health_status = 503
@@ -283,7 +283,7 @@ def test_a_server_that_is_gone_is_down(prompter: Prompter, monkeypatch: pytest.M
 def test_a_wrong_address_is_said_at_the_start(prompter: Prompter, address: str, error: type, said: str) -> None:
     async def main() -> None:
         async with recorded_vllm(prompter.encode) as vllm:
-            await VllmBackend(address.replace("URL", vllm.address), EngineSettings(), prompter).start()
+            await VllmBackend(address.replace("URL", vllm.address), ServingEngine(), prompter).start()
 
     with pytest.raises(error, match=said):
         asyncio.run(main())
@@ -292,7 +292,7 @@ def test_a_wrong_address_is_said_at_the_start(prompter: Prompter, address: str, 
 def test_another_tokenizer_is_refused(prompter: Prompter) -> None:
     async def main() -> None:
         async with recorded_vllm(lambda text: list(text.encode())) as vllm:
-            await VllmBackend(f"{vllm.address}#demo", EngineSettings(), prompter).start()
+            await VllmBackend(f"{vllm.address}#demo", ServingEngine(), prompter).start()
 
     with pytest.raises(ModelError, match="not that of the model given here"):
         asyncio.run(main())
@@ -313,7 +313,7 @@ def test_what_could_never_answer_is_refused_at_the_start(
         raise AssertionError("it started")
 
     with pytest.raises(ThinkwrightError, match=said):
-        run(prompter, test, EngineSettings(**settings), **server)
+        run(prompter, test, ServingEngine(**settings), **server)
 
 
 def test_a_tokenizer_without_an_end_token_leaves_those_of_the_generation_config(
@@ -356,7 +356,7 @@ def test_a_real_vllm_server(prompter: Prompter, tmp_path: Path) -> None:
 
 
 async def _check_real(address: str, prompter: Prompter, server: subprocess.Popen[bytes]) -> None:
-    backend = VllmBackend(f"{address}#base", EngineSettings(), prompter)
+    backend = VllmBackend(f"{address}#base", ServingEngine(), prompter)
     deadline = time.monotonic() + 400
     while True:
         try:

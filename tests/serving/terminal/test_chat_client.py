@@ -13,7 +13,7 @@ from thinkwright.config.endpoint import Endpoint
 from thinkwright.errors import EndpointError
 from thinkwright.serving.terminal.client import ChatClient, ChatOptions, End, only_model
 from thinkwright.serving.terminal.deltas import DeltaReader, Piece, Usage
-from thinkwright.serving.terminal.screen import Reply
+from thinkwright.serving.terminal.screen import ShownReply
 
 USER = [{"role": "user", "content": "What is 1 + 1?"}]
 
@@ -24,9 +24,9 @@ def script() -> Iterator[Script]:
         yield found
 
 
-def ask(script: Script, options: ChatOptions | None = None, **settings: Any) -> tuple[Reply, list[Piece]]:
+def ask(script: Script, options: ChatOptions | None = None, **settings: Any) -> tuple[ShownReply, list[Piece]]:
     """The whole reply."""
-    reply, pieces = Reply("one"), []
+    reply, pieces = ShownReply("one"), []
     endpoint = Endpoint(**{"url": script.url, "name": "one", "timeout_seconds": 5} | settings)
     with ChatClient(endpoint) as client:
         for piece in client.reply("one", USER, options or ChatOptions()):
@@ -100,7 +100,7 @@ def test_a_thought_without_a_beginning_is_told_of_when_its_end_comes(script: Scr
     ],
 )
 def test_tags_that_open_nothing_are_text(deltas: list[Any], answer: str) -> None:
-    reader, reply = DeltaReader(), Reply("one")
+    reader, reply = DeltaReader(), ShownReply("one")
     for piece in [*reader.feed(deltas[0]), *[piece for one in deltas[1:] for piece in reader.feed(one)]]:
         reply.add(piece)
     for piece in reader.finish():
@@ -203,7 +203,7 @@ def wait() -> None:
 )
 def test_what_came_before_a_failure_is_kept(events: Sequence[Event], words: str, script: Script) -> None:
     script.events = [delta(reasoning="I add."), delta(content="Tw"), *events]
-    reply = Reply("one")
+    reply = ShownReply("one")
 
     def take() -> None:
         with ChatClient(Endpoint(url=script.url, name="one", timeout_seconds=0.3)) as client:

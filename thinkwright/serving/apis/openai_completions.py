@@ -46,7 +46,7 @@ _Tokens = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, le=_MAX_TOKEN_ID), WHOLE]], Field(min_length=1, fail_fast=True)
 ]
 _PROMPTS = Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True)
-Prompt = Annotated[
+PromptField = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[list[Text], _PROMPTS, Tag("texts")]
     | Annotated[_Tokens, Tag("tokens")]
@@ -62,7 +62,7 @@ Prompt = Annotated[
 class CompletionsBody(SamplingBody):
     """A request."""
 
-    prompt: Prompt
+    prompt: PromptField
     max_tokens: Count | None = None
     n: Choices | None = None
     logprobs: TopLogprobs | None = None

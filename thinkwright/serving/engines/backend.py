@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ModelError
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
 from thinkwright.types import FinishReason
@@ -33,7 +33,7 @@ class Load:
     """Of the weights: what was loaded last."""
 
 
-def planned_lengths(settings: EngineSettings, context: int) -> tuple[int, int]:
+def planned_lengths(settings: ServingEngine, context: int) -> tuple[int, int]:
     """Tokens of a prompt and of a completion, at most. Raises ModelError for more than the context holds."""
     max_tokens = settings.max_tokens or max(1, min(MAX_TOKENS, context // 2))
     max_prompt = settings.max_prompt_tokens or max(1, context - max_tokens)

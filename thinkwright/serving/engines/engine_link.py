@@ -8,7 +8,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Self
 
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ModelError
 from thinkwright.pipeline.model_source import ModelSource
 from thinkwright.serving.engines.engine_process import EngineFacts, run_engine
@@ -35,7 +35,7 @@ class EngineLink:
         """Of the engine."""
         return self._process.pid
 
-    async def launch(self, source: ModelSource, settings: EngineSettings, head_ids: tuple[int, ...]) -> EngineFacts:
+    async def launch(self, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> EngineFacts:
         """Returns once the model is loaded. Whatever ends this early leaves no process behind.
 
         Raises ModelError if it cannot be loaded.
@@ -71,7 +71,7 @@ class EngineLink:
             self._process.kill()
             await asyncio.to_thread(self._process.join)
 
-    def _spawn(self, source: ModelSource, settings: EngineSettings, head_ids: tuple[int, ...]) -> None:
+    def _spawn(self, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> None:
         context = multiprocessing.get_context("spawn")
         pipe, theirs = context.Pipe()
         with theirs:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ModelError, ThinkwrightError
 from thinkwright.models.cpu_decoder import fits, lay_out_for_few_rows
 from thinkwright.models.policy import Policy, choose_device, choose_dtype
@@ -54,7 +54,7 @@ class EngineFacts:
     dtype: str
 
 
-def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, head_ids: tuple[int, ...]) -> None:
+def run_engine(pipe: Connection, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> None:
     """What the process does, until ``close`` or until the server is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # signals are the server's matter
         signal.signal(number, signal.SIG_IGN)
@@ -75,7 +75,7 @@ def run_engine(pipe: Connection, source: ModelSource, settings: EngineSettings, 
 
 class _Engine:
     def __init__(
-        self, pipe: Connection, source: ModelSource, settings: EngineSettings, head_ids: tuple[int, ...]
+        self, pipe: Connection, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]
     ) -> None:
         torch.set_num_threads(settings.machine.threads)
         self._pipe, self._device = pipe, choose_device(settings.machine.device)
@@ -204,7 +204,7 @@ class _Engine:
         return True
 
 
-def _facts(policy: Policy, settings: EngineSettings) -> EngineFacts:
+def _facts(policy: Policy, settings: ServingEngine) -> EngineFacts:
     """Lengths and slots as they were asked for, or as context and memory allow."""
     context = policy.max_positions
     max_prompt, max_tokens = planned_lengths(settings, context)

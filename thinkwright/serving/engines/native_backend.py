@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any
 
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ThinkwrightError
 from thinkwright.pipeline.model_source import ModelSource
 from thinkwright.rollout.live_batch import LiveSettings, LiveToken
@@ -50,7 +50,7 @@ class NativeBackend:
     context = max_prompt_tokens = max_tokens = 0
 
     def __init__(
-        self, find_source: Callable[[], ModelSource], settings: EngineSettings, head_ids: tuple[int, ...] = ()
+        self, find_source: Callable[[], ModelSource], settings: ServingEngine, head_ids: tuple[int, ...] = ()
     ) -> None:
         """``find_source`` names the newest weights; it is asked at every start and reload.
 

@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.rollout.live_batch import LiveSettings
 from thinkwright.serving.engines.backend import Load, Piece
 from thinkwright.serving.engines.engine_process import EngineFacts
 from thinkwright.serving.engines.native_backend import NativeBackend
 
 
-def shared_settings(settings: EngineSettings) -> EngineSettings:
+def shared_settings(settings: ServingEngine) -> ServingEngine:
     """What each of ``settings.engines`` gets of slots and queue."""
     count = settings.engines
     slots = None if settings.slots is None else -(-settings.slots // count)

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import httpx2
 
-from thinkwright.config.serving import EngineSettings
+from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import EndpointError, ModelError
 from thinkwright.rollout.live_batch import LiveSettings
 from thinkwright.serving.ask import BackendError, BadRequest, DeadlinePassed, Overloaded
@@ -40,7 +40,7 @@ class VllmBackend:
 
     context = max_prompt_tokens = max_tokens = 0
 
-    def __init__(self, address: str, settings: EngineSettings, prompter: Prompter) -> None:
+    def __init__(self, address: str, settings: ServingEngine, prompter: Prompter) -> None:
         """``address``: ``URL#NAME``. ``prompter``: of the same model. Raises ModelError for another address."""
         url, _, self._name = address.partition("#")
         if not url.startswith(("http://", "https://")) or not self._name:

@@ -24,7 +24,7 @@ _FRAMES = 8
 
 
 @dataclass
-class Reply:
+class ShownReply:
     """A reply as far as it came."""
 
     name: str
@@ -77,7 +77,7 @@ class Reply:
 class Writer(Protocol):
     """Where a reply is shown."""
 
-    def begin(self, reply: Reply) -> None:
+    def begin(self, reply: ShownReply) -> None:
         """It was asked for."""
         ...
 
@@ -99,10 +99,10 @@ class Plain:
 
     def __init__(self, shows: Shows, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._shows, self._out, self._err = shows, out or sys.stdout, err or sys.stderr
-        self._reply = Reply("")
+        self._reply = ShownReply("")
         self._num_written = 0
 
-    def begin(self, reply: Reply) -> None:
+    def begin(self, reply: ShownReply) -> None:
         """See ``Writer``."""
         self._reply, self._num_written = reply, 0
 
@@ -133,13 +133,13 @@ class Screen:
 
     def __init__(self, shows: Shows, console: Console | None = None) -> None:
         self._shows, self._console = shows, console or Console(highlight=False, emoji=False)
-        self._reply = Reply("")
+        self._reply = ShownReply("")
         self._spinner = Spinner("dots", style="dim")
         self._live: Live | None = None
         self._tail = ""
         self._has_label = self._has_block = False
 
-    def begin(self, reply: Reply) -> None:
+    def begin(self, reply: ShownReply) -> None:
         """See ``Writer``."""
         self._reply, self._tail = reply, ""
         self._has_label = self._has_block = False

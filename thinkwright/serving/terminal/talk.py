@@ -15,7 +15,7 @@ from typing import Any
 from thinkwright.errors import EndpointError
 from thinkwright.models.endpoint import Message
 from thinkwright.serving.terminal.client import ChatClient, ChatOptions, End
-from thinkwright.serving.terminal.screen import Plain, Reply, Screen, Shows, Writer
+from thinkwright.serving.terminal.screen import Plain, Screen, ShownReply, Shows, Writer
 
 PROMPT = ">>> "
 _WELCOME = "Talking with {}. /help lists the commands, Ctrl-C stops a reply, Ctrl-D leaves."
@@ -27,7 +27,7 @@ class Turn:
     """A question with the reply to it."""
 
     question: str
-    reply: Reply
+    reply: ShownReply
 
 
 class Chat:
@@ -40,7 +40,7 @@ class Chat:
 
     def ask(self, question: str) -> bool:
         """Show the reply as it comes; False if it failed, was stopped, or has no answer. What came is kept."""
-        reply = Reply(self.name)
+        reply = ShownReply(self.name)
         self.turns.append(Turn(question, reply))
         messages = self._messages()
         problem: str | None = None
@@ -115,7 +115,7 @@ def ask_once(
     return 0 if Chat(client, name, options, system, Plain(shows)).ask(text) else 1
 
 
-def _no_answer(reply: Reply) -> str:
+def _no_answer(reply: ShownReply) -> str:
     reason = reply.end.reason if reply.end else None
     if reason == "length":
         return "(the limit of tokens was reached before an answer; raise --max-tokens, or give a --budget)"
