@@ -52,6 +52,7 @@ def check(python: str, requirements: list[str], place: Path) -> None:
     if not (place / "installed").exists():
         subprocess.run([python, "-m", "venv", "--clear", place], check=True)
         subprocess.run([place / "bin" / "pip", "install", "--quiet", *requirements], check=True)
+        subprocess.run([place / "bin" / "pip", "install", "--quiet", "--no-deps", "."], check=True)
         (place / "installed").touch()
     version = subprocess.run([place / "bin" / "python", "--version"], check=True, capture_output=True, text=True)
     print(version.stdout.strip(), *requirements, flush=True)
