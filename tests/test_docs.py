@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-from scripts.write_reference import PAGE, reference
+from scripts.write_reference import PAGE, named, reference
 from thinkwright.cli import _parser
+from thinkwright.config.kinds import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -34,8 +36,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         place = page if not target else (page.parent / target).resolve()
         assert place.is_file(), f"{page.name} links {target}"
         assert not anchor or anchor in anchors(place), f"{page.name} links #{anchor} of {place.name}"
-    for named in re.findall(r"docs/[\w/]+\.md", page.read_text(encoding="utf-8")):
-        assert (ROOT / named).is_file(), f"{page.name} names {named}"
+    for other in re.findall(r"docs/[\w/]+\.md", page.read_text(encoding="utf-8")):
+        assert (ROOT / other).is_file(), f"{page.name} names {other}"
     for included in INCLUDED.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / included).is_file(), f"{page.name} includes {included}"
 
@@ -64,3 +66,10 @@ def test_every_page_stands_in_the_sites_table() -> None:
 def test_the_recipe_reference_is_what_the_schema_says() -> None:
     assert (ROOT / PAGE).read_text(encoding="utf-8") == reference(), "python scripts/write_reference.py writes it anew"
     assert "| `clip_low` |" in reference()
+
+
+def test_a_key_that_holds_one_of_several_sections_says_what_it_means() -> None:
+    """Without words of its own it would be told by the first of them."""
+    for name, section in TypeAdapter(Recipe).json_schema()["$defs"].items():
+        for key, schema in section["properties"].items():
+            assert len(named(schema)) < 2 or schema.get("description"), f"{name}.{key}"

@@ -87,7 +87,8 @@ class Algorithm(Section):
     kl_in: Literal["loss", "reward"] = "loss"
     """Where it is counted: a term of the loss (R1-Zero), or a part of each token's reward (with ``kl = "k1"``)."""
     reference_refresh_steps: PositiveInt = 400
-    """The reference policy becomes the current one every so many steps (R1-Zero: 400)."""
+    """The reference policy becomes the current one every so many steps (R1-Zero: 25; the paper counts each of a
+    step's 16 mini-batches, so 400)."""
     reference_refresh_optimizer: bool = False
     """Then the optimizer begins anew as well (ProRL, arXiv:2505.24864)."""
     truncated: Literal["zero_reward", "mask"] = "zero_reward"

@@ -273,6 +273,7 @@ class RLRecipe(Checkpointed):
     model: str
     """``tiny-base`` (shipped with the package), a Hugging Face folder, or a Hub name."""
     task: Annotated[RuledTask, Field(discriminator="type")]
+    """Questions and the rule by which answers are judged; its held-out questions are the evaluation."""
     template: TemplateName = "r1_zero"
     """How questions are put and replies told apart: R1-Zero's tags, the same with ``<think>`` given, R1's thought and
     summary, or a last ``\\boxed{}``."""

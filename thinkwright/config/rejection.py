@@ -56,6 +56,7 @@ class RejectionRecipe(Section):
     model: str
     """``tiny-base``, a Hugging Face folder, or a Hub name."""
     task: Annotated[TaskSettings, Field(discriminator="type")]
+    """Questions and the rule that tells right answers; where it has none (``prompts``), ``judge`` tells them."""
     template: TemplateName = "think_summary"
     """How the model is asked and its replies told apart."""
     rollout: RejectionRollout = RejectionRollout()

@@ -134,7 +134,7 @@ class RowsTask(Section):
     answer_pattern: str | None = None
     r"""Regular expression whose first group is the gold answer inside the answer column, such as ``####\s*(.+)``."""
     verifier: VerifierName = "number"
-    """The rule by which answers are judged."""
+    """The rule by which answers are judged; docs/rewards/tasks.md says which one fits."""
     questions_are_made: bool = False
     """Questions are made from templates and share their words: only whole questions are compared for leaks."""
     max_held_out: PositiveInt = 256
@@ -162,6 +162,7 @@ class MixturePart(Section):
     weight: PositiveFloat = 1.0
     """How often a prompt is drawn from it, relative to the others."""
     task: Annotated[NamedTask | RowsTask | TinyWorldTask, Field(discriminator="type")]
+    """Where its questions come from."""
 
 
 class MixtureTask(Section):
