@@ -1,5 +1,6 @@
 """GGUF files: what is written reads back, by gguf's reader and by transformers' own."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,19 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 256,
 }
+BY = r"by at most [1-9]\.\de-\d\d\)"
+READ_BACK = {
+    "f32": "equal to the bit",
+    **{kind: rf"equal to the bit to the weights rounded to {kind} \({BY}" for kind in ("f16", "bf16")},
+    **{kind: rf"within the error of {kind} \(off {BY}" for kind in ("q8_0", "q4_0")},
+}
+"""How a model in fp32 is told to read back."""
 
 
 def export(model: Path, out: Path, file_type: str = "f32", **settings: Any) -> Path:
     wanted = Wanted(str(model), "gguf", file_type, out, template="think_summary", **settings)
     lines = export_model(wanted)
-    assert lines[0].startswith("read back: ")
+    assert re.match(rf"read back: \d+ tensors {READ_BACK[file_type]}, [\d,]+ tokens equal, \d+\.\d MiB$", lines[0])
     return next(out.glob("*.gguf"))
 
 

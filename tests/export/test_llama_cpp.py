@@ -12,7 +12,7 @@ from tests.model_folders import KINDS, write_model_folder
 from thinkwright.chat.template import TEMPLATES
 from thinkwright.errors import ModelError
 from thinkwright.export.gguf import check_gguf, file_name, write_gguf
-from thinkwright.export.llama_cpp import LlamaServer, compare_greedy, is_installed, serve, token_gaps
+from thinkwright.export.llama_cpp import GreedyComparison, LlamaServer, compare_greedy, is_installed, serve, token_gaps
 from thinkwright.export.run_export import gguf_model
 from thinkwright.export.subject import Subject, find_subject, load_subject
 from thinkwright.tasks.tiny_world.world import held_out_puzzles
@@ -102,6 +102,12 @@ def test_scaled_positions_are_llama_cpps_too(kind: str, rope: dict[str, float], 
     found = compare_greedy(gguf_model(subject, "f32", None), write(subject, "f32", tmp_path))
     assert found.num_equal >= found.num_tokens - 2 > 20
     assert found.largest_gap < 0.005
+
+
+def test_tokens_are_told_apart_only_where_some_differ() -> None:
+    assert GreedyComparison(72, 72, 0.0).line() == "llama.cpp: all 72 greedy tokens are ours"
+    told = "llama.cpp: 71 of 72 greedy tokens are ours, the others within 0.00031 of the logits' spread"
+    assert GreedyComparison(72, 71, 0.00031).line() == told
 
 
 def test_rows_in_the_wrong_order_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,9 +104,11 @@ class GreedyComparison:
 
     def line(self) -> str:
         """In words."""
+        if self.num_equal == self.num_tokens:
+            return f"llama.cpp: all {self.num_tokens} greedy tokens are ours"
         return (
             f"llama.cpp: {self.num_equal} of {self.num_tokens} greedy tokens are ours, the others within "
-            f"{self.largest_gap:.3f} of the logits' spread"
+            f"{self.largest_gap:.2g} of the logits' spread"
         )
 
 

@@ -105,12 +105,14 @@ def _write_gguf(subject: Subject, wanted: Wanted, file_type: str, out: Path) -> 
 
 
 def _read_back(path: Path, found: dict[str, Any], file_type: str) -> str:
-    exact = "equal to the bit" if file_type in ("f32", "f16", "bf16") else "within the error of the type"
-    size = path.stat().st_size / 2**20
-    return (
-        f"read back: {found['tensors']} tensors {exact} (off by at most {found['largest_error']:.1e}), "
-        f"{found['tokens']:,} tokens equal, {size:.1f} MiB"
-    )
+    error, size = found["largest_error"], path.stat().st_size / 2**20
+    if file_type not in ("f32", "f16", "bf16"):
+        equal = f"within the error of {file_type} (off by at most {error:.1e})"
+    elif error:
+        equal = f"equal to the bit to the weights rounded to {file_type} (by at most {error:.1e})"
+    else:
+        equal = "equal to the bit"
+    return f"read back: {found['tensors']} tensors {equal}, {found['tokens']:,} tokens equal, {size:.1f} MiB"
 
 
 def gguf_model(subject: Subject, file_type: str, license: str | None) -> GgufModel:
