@@ -162,6 +162,17 @@ def test_one_recipe_has_no_differences(folders: list[Path]) -> None:
     assert "All runs have the same recipe, but for the seed." in text
 
 
+def test_a_setting_that_is_not_set_is_a_dash_and_no_difference_to_one_that_is_not_there(run_folder: Path) -> None:
+    algorithm = json.loads((run_folder / "recipe.json").read_text())["algorithm"]
+    unset, two = (algorithm | {"clip_dual": value} for value in (None, 2.0))
+    made = [copy(run_folder, "plain", 0), copy(run_folder, "unset", 0, algorithm=unset)]
+    assert len(groups_of(runs_of(made))) == 1
+    text = text_of(render_comparison(runs_of([made[1], copy(run_folder, "two", 0, algorithm=two)]), run_folder.parent))
+    assert re.search(r"1 settings differ, \d+ are the same; \S where one is not set", text)
+    assert re.search(r"algorithm\.clip_dual [^.]+\. \N{EN DASH} 2\.0", text)
+    assert "null" not in text
+
+
 def test_runs_of_other_kinds_and_unfinished_ones_are_compared_as_far_as_they_go(
     folders: list[Path], tmp_path: Path
 ) -> None:

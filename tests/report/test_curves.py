@@ -62,13 +62,13 @@ def test_kl_without_a_reference_model_is_not_drawn_as_zero(run_folder, edit):
 
 def test_every_part_of_the_reward_has_its_line_whatever_it_is_called(run_folder):
     rows = [
-        {"step": i, "reward/random": 0.5, "reward/mine:f<b>": 0.1, "reward/total": 0.5, "reward/failed": 0.0}
+        {"step": i, "reward/random": 0.5, "reward/my_own:f_<b>": 0.1, "reward/total": 0.5, "reward/failed": 0.0}
         for i in range(5)
     ]
     (run_folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = curves_section(read_run(run_folder)).partition("<h3>Reward and its parts</h3>")[2].partition("</figure>")[0]
     names = [part.partition("</span>")[0].partition(">")[2] for part in page.split("<span class=")[1:]]
-    assert names == ["mine:f&lt;b&gt;", "coin toss", "total reward"]
+    assert names == ["my_own:f_&lt;b&gt;", "coin toss", "total reward"]
 
 
 def test_the_held_out_chart_compares_with_the_base(run_folder):

@@ -27,7 +27,7 @@ class RunGroup:
     colour: str
     """Class of the style sheet for its lines."""
     settings: dict[str, str]
-    """Its recipe by dotted key, without the seed."""
+    """Its recipe by dotted key, without the seed and what is not set."""
     runs: tuple[Run, ...]
 
 
@@ -52,8 +52,9 @@ def groups_of(runs: Sequence[Run]) -> list[RunGroup]:
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """The recipe by dotted key, without the seed; what a stage takes from its own pipeline as ``@stage``."""
-    settings = {key: value for key, value in flat(run.recipe) if key != "seed"}
+    """The recipe by dotted key, without the seed and what is not set; what a stage takes from its own pipeline as
+    ``@stage``."""
+    settings = {key: value for key, value in flat(run.recipe) if key != "seed" and value != "null"}
     folder = run.folder.resolve()
     if folder.parent.name != "stages":
         return settings

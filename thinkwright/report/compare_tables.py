@@ -55,7 +55,8 @@ def differences_table(groups: Sequence[RunGroup]) -> str:
     for name, key in surroundings.items():
         values = [", ".join(sorted({str(run.environment.get(key)) for run in group.runs})) for group in groups]
         rows += f"<tr><th scope=row>{name}</th>{_values(values)}</tr>" if len(set(values)) > 1 else ""
-    told = f"<p>{len(differing):,} settings differ, {len(keys) - len(differing):,} are the same.</p>"
+    same = len(keys) - len(differing)
+    told = f"<p>{len(differing):,} settings differ, {same:,} are the same; {MISSING} where one is not set.</p>"
     head = f"<tr><th scope=col>Setting</th>{_heads(groups)}</tr>"
     return (
         f'{told}<div class="scroll"><table class="differences"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'

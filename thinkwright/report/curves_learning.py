@@ -18,10 +18,15 @@ def _reward_parts(run: Run) -> Sequence[Source]:
     names = sorted({key.removeprefix("reward/") for row in run.metrics for key in row if key.startswith("reward/")})
     parts = [name for name in names if name not in _NO_PARTS]
     lines = [
-        trained_source(_NAMES.get(name, name.replace("_", " ")), f"reward/{name}", series_colour(i))
+        trained_source(_in_words(name), f"reward/{name}", series_colour(i))
         for i, name in enumerate(parts, 1)  # the first of these colours is too near the total's
     ]
     return [*lines, trained_source("total reward", "reward/total")]
+
+
+def _in_words(name: str) -> str:
+    """A reward of the user's own, ``module:function``, keeps its name."""
+    return name if ":" in name else _NAMES.get(name, name.replace("_", " "))
 
 
 def of_several(run: Run) -> Sequence[Source]:
