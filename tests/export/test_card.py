@@ -89,7 +89,7 @@ def test_a_base_of_the_hub_is_named_and_its_license_left_open(
 
 def test_a_model_without_a_run_claims_nothing(model_folder: Callable[[str], Path]) -> None:
     text = card_text(card_of(model_folder("llama"), template="r1_zero"))
-    assert "Nothing: it came without a run folder that holds an evaluation." in text
+    assert "Nothing: no evaluation of this very model lies with it." in text
     assert "How it was made" not in text
     assert "metrics" not in head_of(text)
 
@@ -116,6 +116,22 @@ def test_suites_that_asked_this_very_model_are_shown(pipeline: Path) -> None:
     assert f"| suite gsm8k | 60.0 % | 58.0 to 62.0 % | {how} |" in card_text(card)
     assert "suite math" not in card_text(card)
     assert yaml.safe_load(evaluation_results(card)["gsm8k.yaml"])[0]["value"] == 60.0
+
+
+def test_a_checkpoint_tells_of_its_run_as_far_as_it_had_come(pipeline: Path) -> None:
+    run = pipeline / "stages/03-all"
+    checkpoint = run / "checkpoints/step_000030"
+    write(checkpoint / "progress.json", {"next_step": 30, "wall_seconds": 600.0})
+    facts = read_run(run, checkpoint)
+    assert [(stage.name, stage.seconds) for stage in facts.stages] == [
+        ("zero", 60.0),
+        ("all, its first 30 steps", 600.0),
+    ]
+    assert (facts.base, facts.seconds) == ("tiny-base", 660.0)
+    (measured,) = facts.measured
+    assert (measured.what, measured.accuracy.mean) == ("all questions, at this step of its training", 0.5)
+    (run / "eval/step_000030.json").rename(run / "eval/step_000040.json")
+    assert read_run(run, checkpoint).measured == ()
 
 
 @pytest.mark.parametrize("broken", ["environment.json", "summary.json", "eval/step_000030.json"])

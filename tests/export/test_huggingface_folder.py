@@ -99,7 +99,7 @@ def test_a_runs_template_and_a_checkpoints_weights_are_taken(
     export_model(Wanted(str(checkpoint), "hf", out=tmp_path / "later"))
     found = dict(AutoModelForCausalLM.from_pretrained(tmp_path / "later").named_parameters())
     assert all(torch.equal(found[name], weight) for name, weight in masters.items())
-    assert "Nothing: it came without" in (tmp_path / "later/README.md").read_text()
+    assert "1. zero, its first 20 steps: reinforcement learning" in (tmp_path / "later/README.md").read_text()
 
 
 def test_a_changed_folder_is_found(model_folder: Callable[[str], Path], tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def _minutes(seconds: float | None) -> str:
 
 def _figures(facts: RunFacts) -> str:
     if not facts.measured:
-        return "## What was measured\n\nNothing: it came without a run folder that holds an evaluation."
+        return "## What was measured\n\nNothing: no evaluation of this very model lies with it."
     lines = ["## What was measured", "", "| | right answers | 95 % interval | how |", "|---|---|---|---|"]
     for measured in facts.measured:
         lines.append(_row(measured.what, measured.accuracy, measured))

@@ -43,17 +43,20 @@ def read_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def evaluations(run: Path) -> Iterator[MeasuredRun]:
-    """The last evaluation of the run; those of ``thinkwright eval``; and of ``evaluate`` runs beside it.
+def evaluations(run: Path, checkpoint: Path | None = None) -> Iterator[MeasuredRun]:
+    """The last evaluation of the run, or that at the checkpoint's step; those of ``thinkwright eval``; and of
+    ``evaluate`` runs beside it.
 
     The last two only if it was this very model that they asked.
     """
-    for path in _newest(run):
+    when = "at the end of its training" if checkpoint is None else "at this step of its training"
+    for path in _newest(run) if checkpoint is None else [run / "eval" / f"{checkpoint.name}.json"]:
         found = read_object(path)
-        yield from _of_samples(found, found.get("figures", {}).get("settings", {}), "at the end of its training")
-    if not (run / "model").is_dir():
+        yield from _of_samples(found, found.get("figures", {}).get("settings", {}), when)
+    model = checkpoint or run / "model"
+    if not model.is_dir():
         return
-    digest = content_digest(run / "model")
+    digest = content_digest(model)
     for path in sorted(run.glob("eval/*/*/figures.json")):
         yield from _of_suite(read_object(path), digest)
     for path in sorted(run.parent.glob("*/recipe.json")):

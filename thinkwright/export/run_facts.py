@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from thinkwright.export.measured import MeasuredRun, asked_languages, evaluations, hub_name, read_object
+from thinkwright.training.checkpoint import PROGRESS_FILE
 
 _STAGE = re.compile(r"(\d+)-(.+)")
 
@@ -45,15 +46,18 @@ class RunFacts:
         return sum(known) if known else None
 
 
-def read_run(run: Path | None) -> RunFacts:
-    """The facts of a run folder; what it does not hold, or what cannot be read, is left out."""
+def read_run(run: Path | None, checkpoint: Path | None = None) -> RunFacts:
+    """The facts of a run folder, or of a checkpoint in it; what is not there, or cannot be read, is left out."""
     if run is None:
         return RunFacts()
     chain = _chain(run)
     recipes = {folder: read_object(folder / "recipe.json") for folder in chain}
     environment = read_object(run / "environment.json")
+    stages = [_stage(folder, recipes[folder]) for folder in chain]
+    if checkpoint is not None:
+        stages[-1] = _until(stages[-1], read_object(checkpoint / PROGRESS_FILE))
     return RunFacts(
-        stages=tuple(_stage(folder, recipes[folder]) for folder in chain),
+        stages=tuple(stages),
         command=_command(environment),
         recipe_digest=_digest(run),
         machine=_machine(environment),
@@ -62,7 +66,7 @@ def read_run(run: Path | None) -> RunFacts:
         base=_base(recipes.values()),
         data=tuple(dict.fromkeys(what for recipe in recipes.values() for what in _data(recipe))),
         languages=asked_languages(run),
-        measured=tuple(evaluations(run)),
+        measured=tuple(evaluations(run, checkpoint)),
     )
 
 
@@ -88,6 +92,12 @@ def _stage(folder: Path, recipe: dict[str, Any]) -> StageFacts:
     found = _STAGE.fullmatch(folder.name)
     seconds = read_object(folder / "summary.json").get("wall_seconds")
     return StageFacts(found[2] if found else folder.name, str(recipe.get("type", "?")), seconds)
+
+
+def _until(stage: StageFacts, progress: dict[str, Any]) -> StageFacts:
+    """As far as it had come at a checkpoint."""
+    name = f"{stage.name}, its first {progress.get('next_step', '?')} steps"
+    return replace(stage, name=name, seconds=progress.get("wall_seconds"))
 
 
 def _command(environment: dict[str, Any]) -> str | None:

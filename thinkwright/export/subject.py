@@ -48,7 +48,7 @@ def load_subject(source: ModelSource, config: Any, name: str | None, template: s
     """Load the weights, on the CPU and as they were stored. Raises ModelError if it is not known how to ask it."""
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
     policy = load_source(source, device=torch.device("cpu"), dtype=dtype)
-    facts = read_run(source.run) if source.checkpoint is None else RunFacts()
+    facts = read_run(source.run, source.checkpoint)
     if source.location in SHIPPED:
         facts = RunFacts(base=source.location, languages=("en", "zh"))
     return Subject(name or source.name, policy, _chat(source, policy, template), facts)
