@@ -312,6 +312,14 @@ def test_a_misspelt_name_gets_a_hint_and_the_list_of_shipped_recipes(name: str) 
     assert all(shipped in text for shipped in shipped_recipes())
 
 
+@pytest.mark.parametrize("name", ["mine.tml", "mine", "mnie.toml"])
+def test_a_misspelt_file_gets_the_nearest_of_its_folder(name: str, tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, MINIMAL)
+    (tmp_path / "quite_another.toml").write_text(MINIMAL)
+    assert f"there is no such file; did you mean {path}? shipped recipes: " in refusal(tmp_path / name)
+    assert "did you mean" not in refusal(tmp_path / "xyz.toml")
+
+
 def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
     assert f"{missing}: no shipped recipe has this name and there is no such file" in refusal(missing)

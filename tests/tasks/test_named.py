@@ -71,7 +71,7 @@ def test_levels_languages_and_families_choose_rows(made_folder: Path) -> None:
         task_of("countdown", made_folder, levels=[7, 9])
     with pytest.raises(RecipeError, match=r"task\.languages: no row of gsm8k has 'sw'; there are en"):
         task_of("gsm8k", made_folder, languages=["sw"])
-    with pytest.raises(RecipeError, match=r"task\.families: no row of gsm8k has 'gsm9k'; did you mean gsm8k\?"):
+    with pytest.raises(RecipeError, match=r"task\.families: no row of gsm8k has 'gsm9k'; did you mean gsm8k\? there"):
         task_of("gsm8k", made_folder, families=["gsm8k", "gsm9k"])
 
 

@@ -35,7 +35,7 @@ def test_a_sample_of_the_tiny_world_is_like_the_whole() -> None:
 
 
 def test_an_unknown_suite_is_named_with_the_nearest() -> None:
-    with pytest.raises(RecipeError, match=r"no 'gsm8'; did you mean gsm8k\?"):
+    with pytest.raises(RecipeError, match=r"no 'gsm8'; did you mean gsm8k\? there"):
         load_suite("gsm8", "r1_zero")
 
 

@@ -37,12 +37,24 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     """Like ``parse_args``, but key=value may also stand after the options."""
     parser = _parser()
     complete(parser)
+    _check_verb(parser, arguments)
     options, rest = parser.parse_known_args(arguments)
     if rest and (any(word.startswith("-") for word in rest) or "overrides" not in options):
         parser.error(f"unknown: {' '.join(rest)}; see thinkwright --help")
     if rest:
         options.overrides += rest
     return options
+
+
+def _check_verb(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """argparse knows no nearest one."""
+    verbs = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+    if not arguments or arguments[0].startswith("-") or arguments[0] in verbs:
+        return
+    from thinkwright.config.problems import did_you_mean
+
+    hint = did_you_mean(arguments[0], verbs) or ";"
+    parser.error(f"there is no verb {arguments[0]}{hint} verbs: {', '.join(verbs)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ Whatever is wrong comes out as one RecipeError that names the file, the key, wha
 a line.
 """
 
+import difflib
 import json
 import re
 import tomllib
@@ -162,11 +163,22 @@ def _preset_files() -> dict[str, Traversable]:
 
 
 def _no_such_recipe(name: str, shipped: list[str]) -> str:
-    hint = did_you_mean(name.removesuffix(_SUFFIX), shipped) or did_you_mean(name, [s.split("/")[1] for s in shipped])
+    hint = (
+        _near_file(Path(name).expanduser())
+        or did_you_mean(name.removesuffix(_SUFFIX), shipped)
+        or did_you_mean(name, [s.split("/")[1] for s in shipped])
+    )
     return (
         f"{name}: no shipped recipe has this name and there is no such file{hint or ';'} "
         f"shipped recipes: {', '.join(sorted(shipped))}; or give the path of a {_SUFFIX} file"
     )
+
+
+def _near_file(path: Path) -> str:
+    """``; did you mean X?`` for the file of that folder with the nearest name, or nothing."""
+    files = {file.stem: file for file in sorted(path.parent.glob(f"*{_SUFFIX}"))}
+    close = difflib.get_close_matches(path.stem, files, n=1)
+    return f"; did you mean {files[close[0]]}?" if close else ""
 
 
 def _toml_problem(message: str, text: str) -> str:

@@ -137,7 +137,7 @@ def _select_by(
     for value in wanted:
         if value not in everything:
             raise RecipeError(
-                f"task.{key}: no row of {', '.join(parts)} has {value!r}{did_you_mean(value, everything)}; "
+                f"task.{key}: no row of {', '.join(parts)} has {value!r}{did_you_mean(value, everything) or ';'} "
                 f"there are {', '.join(sorted(everything))}"
             )
     for part in [part for name in parts if known[name].intersection(wanted) for part in parts[name]]:

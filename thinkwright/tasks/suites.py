@@ -30,7 +30,7 @@ def check_suite(name: str) -> None:
     """Raises RecipeError for a suite that there is not."""
     if name not in SUITES:
         raise RecipeError(
-            f"--suite: there is no {name!r}{did_you_mean(name, SUITES)}; there are {', '.join(sorted(SUITES))}"
+            f"--suite: there is no {name!r}{did_you_mean(name, SUITES) or ';'} there are {', '.join(sorted(SUITES))}"
         )
 
 
