@@ -76,7 +76,9 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     report = write_report(folder)
     if (code := _stop_code(summary)) is not None:
-        print(f"interrupted after step {summary['steps']}; go on by the same command with --resume --out {folder}")
+        steps = summary["steps"]
+        done = f"{steps} of {len(recipe.models)} models" if recipe.type == "evaluate" else f"step {steps}"
+        print(f"interrupted after {done}; go on by the same command with --resume --out {folder}")
         return code
     if "before" in summary:
         print(result_table(summary))

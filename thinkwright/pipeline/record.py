@@ -102,12 +102,15 @@ def record_trained(
 def record_end(folder: Path, policy: Policy, summary: dict[str, Any], *, save: bool = True) -> None:
     """Leave the model of a finished run, the summary, and an event.
 
-    The summary is given the figures of the first and the last evaluation. ``save=False``: the model is there already.
+    The summary is given the figures of the first evaluation, and of the last with its step if that is another.
+    ``save=False``: the model is there already.
     """
-    evaluations = sorted((folder / "eval").glob("step_*.json"))
-    figures = [read_json(path)["figures"] for path in evaluations]
+    found = [read_json(path) for path in sorted((folder / "eval").glob("step_*.json"))]
     if summary["status"] == FINISHED and save:
         policy.save(folder / "model")
-    summary |= {"before": figures[0], "after": figures[-1]} if figures else {}
+    if found:
+        summary["before"] = found[0]["figures"]
+    if len(found) > 1:
+        summary |= {"after": found[-1]["figures"], "after_step": found[-1]["step"]}
     write_json_atomic(folder / "summary.json", summary)
     append_event(folder, summary["status"])
