@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,24 @@ def test_without_its_file_the_second_says_how_to_get_it(run_folder: Path) -> Non
     page = pictures_section(read_run(run_folder))
     assert f"<h3>{TITLES[1]}</h3>" not in page
     assert f"is measured by: thinkwright eval {run_folder} --suite NAME --test-time" in page
+
+
+@pytest.mark.parametrize(
+    ("task", "is_suite"),
+    [
+        ({"type": "named", "name": "gsm8k"}, True),
+        ({"type": "named", "name": "reasoning_gym"}, False),
+        ({"type": "rows", "path": "train.jsonl"}, False),
+        ({"type": "mixture", "parts": []}, True),
+    ],
+)
+def test_where_the_questions_are_no_suite_it_says_what_measures_them(
+    task: dict[str, Any], is_suite: bool, run_folder: Path, edit: Callable[..., None]
+) -> None:
+    edit("recipe.json", task=task)
+    page = pictures_section(read_run(run_folder))
+    assert ("--suite NAME" in page) is is_suite
+    assert ("type = &quot;evaluate&quot; measures models on them" in page) is not is_suite
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from thinkwright.config.suites import SUITES
 from thinkwright.evaluation.scaling import ScalingFit, fit_scaling
 from thinkwright.report.axes import inner_ticks
 from thinkwright.report.charts import Axis, Line, legend, line_chart
@@ -148,11 +149,19 @@ def _foretold(fit: ScalingFit) -> str:
     return f"Fitted to the training questions, right answers level off at {plateau}; {verdict}."
 
 
+def _how_measured(run: Run) -> str:
+    """By a command, or, where the run's questions are no suite, on suites alone."""
+    kind = run.setting("task.type")
+    if kind not in (None, "mixture") and str(run.setting("task.name", kind)) not in SUITES:
+        told = 'a recipe of type = "evaluate" measures models on them, without thinking budgets (docs/evaluation.md)'
+        return f"on suites, and this run's questions are none; {told}."
+    return f"by: thinkwright eval {shlex.quote(str(run.folder))} --suite NAME --test-time"
+
+
 def _test_time(run: Run) -> tuple[str, list[str]]:
     """Accuracy over the tokens spent on a question, and what is missing for it."""
     if not run.test_time:
-        command = f"thinkwright eval {shlex.quote(str(run.folder))} --suite NAME --test-time"
-        return "", [f"Accuracy against test-time compute is measured by: {command}"]
+        return "", [f"Accuracy against test-time compute is measured {_how_measured(run)}"]
     charts, missing = "", list[str]()
     for row in run.test_time:
         try:
