@@ -1,8 +1,10 @@
 """What a person sees while a run goes on: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 from typing import Any, Self
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -12,6 +14,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+_COLUMNS = 120
+
+
+def console_of_tables() -> Console:
+    """Standard output, with room for tables where it is no terminal, whose width would be taken for 80 columns."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _COLUMNS
+    return console
 
 
 class Display:

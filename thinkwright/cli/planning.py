@@ -63,9 +63,9 @@ def _plan(options: argparse.Namespace) -> int:
         raise RecipeError(f"{options.recipe}: is no pipeline, so --only has no effect; remove it")
     recipe = load_recipe(options.recipe, options.overrides) if pipeline is None else None
 
-    from rich.console import Console
+    from thinkwright.display import console_of_tables
 
-    console = Console()
+    console = console_of_tables()
     if options.hardware is not None:
         _print_from_table(console, options, pipeline, recipe)
     elif recipe is None:
@@ -173,13 +173,12 @@ def _simulate(options: argparse.Namespace) -> int:
             "simulate needs --devices of 2 or more (some sample, some train), and --staleness of 0 or more"
         )
 
-    from rich.console import Console
-
+    from thinkwright.display import console_of_tables
     from thinkwright.planning.phases import measure
     from thinkwright.planning.table import check_line, gain_table
 
     run = measure(options.run)
-    console = Console()
+    console = console_of_tables()
     console.print(str(run.phases), highlight=False)
     console.print(check_line(run), highlight=False)
     console.print(gain_table(run, options.devices, options.staleness, options.prompts))

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from thinkwright.config.kinds import Recipe
 from thinkwright.config.pipeline import Pipeline
 from thinkwright.config.recipe import RLRecipe
+from thinkwright.display import console_of_tables
 from thinkwright.errors import RecipeError
 from thinkwright.evaluation.difficulty import STEP, measure_difficulty
 from thinkwright.models.policy import Policy, choose_device, choose_dtype, load_policy
@@ -32,7 +32,7 @@ from thinkwright.tasks.prompts import load_task
 def examine_this_machine(out: Path | None) -> bool:
     """Show what this machine brings; whether everything that is needed is there."""
     checks = examine_machine()
-    print_checks(Console(), "this machine", checks)
+    print_checks(console_of_tables(), "this machine", checks)
     if out is not None:
         write_json_atomic(out, {"checks": [asdict(check) for check in checks]})
     return all(check.status != "failed" for check in checks)
@@ -43,7 +43,7 @@ def examine_recipe(name: str, recipe: Recipe, *, examine_all: bool, out: Path | 
 
     Raises what cannot be loaded.
     """
-    console = Console()
+    console = console_of_tables()
     with console.status("examining"):
         report = Examiner(examine_all=examine_all).examine(recipe)
     print_report(console, name, report)
@@ -54,7 +54,7 @@ def examine_recipe(name: str, recipe: Recipe, *, examine_all: bool, out: Path | 
 
 def examine_stages(pipeline: Pipeline, *, examine_all: bool, out: Path | None) -> bool:
     """Show for each stage of a pipeline what can be looked at before it runs; whether all may start."""
-    console, records, faulty = Console(), dict[str, dict[str, Any]](), list[str]()
+    console, records, faulty = console_of_tables(), dict[str, dict[str, Any]](), list[str]()
     found = examine_pipeline(pipeline, Examiner(examine_all=examine_all))
     for number, stage in enumerate(pipeline.stages, 1):
         with console.status(f"examining stage {stage.name}"):
