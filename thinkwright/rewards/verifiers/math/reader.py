@@ -10,7 +10,6 @@ from thinkwright.rewards.verifiers.math.compare import is_same, is_same_quantity
 from thinkwright.rewards.verifiers.math.expressions import Node, parse_expression
 from thinkwright.rewards.verifiers.math.forms import (
     EMPTY,
-    MINUS_INFINITY,
     REALS,
     Collection,
     Ellipsis_,
@@ -115,12 +114,13 @@ class _Reader:
         first = items[0]
         if not isinstance(first, RealSet) or not first.name:
             raise Unreadable("says in an odd way what is not equal")
-        points = [piece.low for piece in first.pieces[1:]]
-        for item in items[1:]:
+        points: list[Node] = []
+        for item in items:
+            left_out = [piece.low for piece in item.pieces[1:]] if isinstance(item, RealSet) else []
             if isinstance(item, Quantity):
                 points.append(item.node)
-            elif isinstance(item, RealSet) and item.name == first.name and item.pieces[0].low == MINUS_INFINITY:
-                points += [piece.low for piece in item.pieces[1:]]
+            elif left_out and item == RealSet(real_numbers_without(left_out).pieces, first.name):
+                points += left_out
             else:
                 raise Unreadable("says in an odd way what is not equal")
         return RealSet(real_numbers_without(points).pieces, first.name)
@@ -211,7 +211,7 @@ class _Reader:
         if signs[0][0] == ">":
             parts, signs = parts[::-1], signs[::-1]
         low, high = self.read_bound(parts[0]), self.read_bound(parts[2])
-        return RealSet((Piece(low, high, signs[0] == "<=", signs[1] == "<="),), names[1])
+        return RealSet((Piece(low, high, signs[0].endswith("="), signs[1].endswith("=")),), names[1])
 
     def read_bound(self, tokens: tuple[Token, ...]) -> Node:
         form = self.read_quantity(tokens)
