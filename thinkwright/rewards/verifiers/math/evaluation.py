@@ -69,7 +69,7 @@ class Evaluation:
 
     def note(self, value: Value) -> None:
         """Widen the range by this size."""
-        size = _log2(value) if isinstance(value, Fraction) else float(self.context.mag(value))
+        size = float(self.context.mag(value))
         if size != size or size == float("inf"):
             raise Undefined("infinite")
         if abs(size) <= MAX_BITS:
@@ -81,12 +81,9 @@ class Evaluation:
         """A fraction as a real number of this precision, its size noted."""
         if not isinstance(value, Fraction):
             return value
-        self.note(value)
-        return self.context.mpf(value.numerator) / value.denominator
-
-
-def _log2(value: Fraction) -> float:
-    return float(abs(value.numerator).bit_length() - value.denominator.bit_length()) if value else 0.0
+        real = self.context.mpf(value.numerator) / value.denominator
+        self.note(real)
+        return real
 
 
 def _both(run: Evaluation, first: Value, second: Value) -> tuple[Value, Value]:
