@@ -14,6 +14,7 @@ from thinkwright.rewards.verifiers.ifeval_reference import satisfying_answer
 from thinkwright.rewards.verifiers.instructions import VERIFIER
 
 ENGLISH = "this is a letter to my old friend about the weather and the garden"
+HINDI_FILLING = "यह वही लेख है जो आपने माँगा था और हमें आशा है कि यह आपके काम में बहुत उपयोगी होगा"
 HINDI = "यह एक पत्र है जो मैंने अपने पुराने मित्र को मौसम और बगीचे के बारे में लिखा है"
 
 
@@ -113,6 +114,63 @@ def test_a_text_can_be_made_that_follows_and_one_that_does_not(
     assert made == made.strip()
     assert VERIFIER.grade(made, gold) == 1.0
     assert VERIFIER.grade(VERIFIER.wrong_answer(gold), gold) == 0.0
+
+
+LANGUAGE, JSON_FORMAT = "language:response_language", ("detectable_format:json_format", {})
+LONG_HINDI = f"{HINDI_FILLING} " * 4 + " ".join(HINDI_FILLING.split()[:10])
+# constraints, and the text that follows them
+REFERENCES: list[tuple[list[tuple[str, dict[str, Any]]], str]] = [
+    ([(LANGUAGE, {"language": "hi"})], LONG_HINDI),
+    ([(LANGUAGE, {"language": "hi"}), JSON_FORMAT], f'{{"text": "{LONG_HINDI}"}}'),
+    ([("keywords:forbidden_words", {"forbidden_words": ["This", "you"]})],
+     "is what asked for and we think that it will do good for all"),
+    ([("keywords:letter_frequency", {"letter": "T", "let_relation": "less than", "let_frequency": 1})],
+     "is you asked for and we will do good for all of you if"),
+    ([("keywords:frequency", {"keyword": "what", "relation": "less than", "frequency": 1})],
+     "this is you asked for and we think that it will do good for"),
+    ([("keywords:frequency", {"keyword": "rain", "relation": "at least", "frequency": 3})],
+     "rain rain rain this is what you asked for and we think that it"),
+    ([("keywords:letter_frequency", {"letter": "q", "let_relation": "at least", "let_frequency": 3})],
+     "qqq this is what you asked for and we think that it will do"),
+    ([("change_case:english_capital", {}), ("keywords:existence", {"keywords": ["rain", "sun", "rain"]})],
+     "RAIN SUN RAIN THIS IS WHAT YOU ASKED FOR AND WE THINK THAT IT"),
+    ([("change_case:english_lowercase", {}), ("keywords:existence", {"keywords": ["Rain"]})],
+     "rain this is what you asked for and we think that it will do"),
+    ([("change_case:capital_word_frequency", {"capital_relation": "at least", "capital_frequency": 2}),
+      ("length_constraints:number_words", {"relation": "at least", "num_words": 5})],
+     "YES YES this is what you asked for and we think that it will"),
+    ([("detectable_content:number_placeholders", {"num_placeholders": 2}), ("detectable_format:title", {}),
+      ("detectable_format:number_highlighted_sections", {"num_highlights": 2})],
+     "[this] [this] <<this>> *this* *this* this is what you asked for and we think"),
+    ([("detectable_format:number_highlighted_sections", {"num_highlights": 1})],
+     "this *this* this is what you asked for and we think that it will do"),
+    ([("detectable_format:number_bullet_lists", {"num_bullets": 2}), ("startend:end_checker", {"end_phrase": "Bye?"}),
+      ("detectable_content:postscript", {"postscript_marker": "P.S."})],
+     "this is what you asked for and we think that it will do good\n- this\n- this\nP.S. this\nBye?"),
+    ([("detectable_format:multiple_sections", {"section_spliter": "SECTION", "num_sections": 2}),
+      ("length_constraints:number_sentences", {"relation": "at least", "num_sentences": 3})],
+     "this is. what you. asked for and we think that it will do good\nSECTION 1\nthis\nSECTION 2\nthis"),
+    ([("length_constraints:number_paragraphs", {"num_paragraphs": 3}), ("startend:quotation", {})],
+     '"you asked for and we think that it will do good\n***\nthis what\n***\nis"'),
+    ([("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 3, "nth_paragraph": 2, "first_word": "sun"})],
+     "you asked for and we think that it will do\n\nsun this what\n\nis"),
+    ([("combination:two_responses", {}),
+      ("length_constraints:number_words", {"relation": "less than", "num_words": 5})],
+     "what you\n******\nthis is"),
+    ([("length_constraints:number_words", {"relation": "at least", "num_words": 16})],
+     "this is what you asked for and we think that it will do good for all"),
+    ([("length_constraints:number_words", {"relation": "less than", "num_words": 3})], "this is"),
+    ([("combination:repeat_prompt", {"prompt_to_repeat": "Say hi. "}),
+      ("detectable_format:constrained_response", {})],
+     "Say hi.\nMy answer is yes. this is what you asked for and we think that"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("constraints", "text"), REFERENCES)
+def test_the_text_that_follows_is_short_and_has_what_is_asked_for(
+    constraints: list[tuple[str, dict[str, Any]]], text: str
+) -> None:
+    assert satisfying_answer(gold_of(*constraints)) == text
 
 
 @pytest.mark.parametrize("response", ["", " \n\t", "\u3000"])
