@@ -107,8 +107,6 @@ def _plain(text: str) -> str:
     text = text.strip()
     if len(text) > 4 * MAX_EXPRESSION_CHARACTERS:
         return text
-    if len(text) > 2 and text[0] == text[-1] == "$":
-        text = text.strip("$").strip()
     text = _FRACTION.sub(r"((\1)/(\2))", text.translate(_SIGNS))
     return _LATEX.sub(lambda match: _LATEX_SIGNS.get(match["sign"], ""), text)
 
