@@ -271,3 +271,5 @@ def test_ten_chinese_characters_between_fences_are_prose_and_nine_are_not() -> N
 
 def test_letters_of_other_scripts_are_words_and_modifiers_belong_to_the_letter_before() -> None:
     assert list(find_words("ᏣᎳᎩ aʰb ½ µ")) == [("ᏣᎳᎩ", "?"), ("aʰb", "L")]
+    assert list(find_words("Ａｂ ab")) == [("Ａｂ", "L"), ("ab", "L")]
+    assert list(find_words("ｶ ﾡ カ 가")) == [("ｶ", "J"), ("ﾡ", "K"), ("カ", "J"), ("가", "K")]
