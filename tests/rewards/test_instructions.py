@@ -71,6 +71,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str, str]] = [
     ("language:response_language", {"language": "hi"}, f'"{HINDI}"', f'"{ENGLISH}"'),
     ("language:response_language", {"language": "de"}, "Das ist ein Brief an meinen Freund über das Wetter.",
      "12 !?"),
+    ("language:response_language", {"language": "de"}, "Ok.", HINDI),
     ("length_constraints:nth_paragraph_first_word", {"first_word": "sun", "num_paragraphs": 2, "nth_paragraph": 2},
      "Rain.\n\nSun, at last.", "Rain.\n\nSunny at last."),
     ("length_constraints:nth_paragraph_first_word", {"first_word": "sun", "num_paragraphs": 2, "nth_paragraph": 1},
