@@ -169,13 +169,20 @@ def _strategies(settings: EvalSettings, limit: int) -> list[Strategy]:
     return [Strategy(), *budgets, *(Strategy("wait", amount) for amount in settings.thought_waits)]
 
 
+def _identity(source: ModelSource) -> str:
+    """What it is by its files on this machine, or where it is."""
+    if source.endpoint is not None:
+        return source.location
+    path = source.checkpoint or Path(resolve_model_name(source.location))
+    return f"digest {content_digest(path)}" if path.is_dir() else source.location
+
+
 def _told(tools: _Tools, suite: str, drawing: Drawing) -> dict[str, Any]:
     """What the samples depend on, as it stands beside them and every figure."""
     source = tools.source
-    path = source.checkpoint or Path(resolve_model_name(source.location))
     return {
         "suite": suite,
-        "model": f"digest {content_digest(path)}" if path.is_dir() else source.location,
+        "model": _identity(source),
         "template": tools.template,
         "samples": drawing.samples,
         "temperature": drawing.temperature,
