@@ -6,7 +6,7 @@ Sizes are checked before each step, so that no power tower, factorial or exponen
 import importlib
 from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from thinkwright.rewards.verifiers.math.expressions import Node
@@ -17,6 +17,7 @@ MAX_BITS = 60_000
 MAX_FACTORIAL = 3_000
 MAX_ROOT = 1_000
 GUARD_BITS = 120
+_MPMATH_NAMES = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
 
 Value = Any  # Fraction where exact, else a real or complex number of mpmath, which has no types
 
@@ -216,47 +217,36 @@ def _binomial(run: Evaluation, above: Value, below: Value) -> Value:
     return Fraction(result)
 
 
-def _rounded(direction: int) -> Callable[[Evaluation, Value], Value]:
-    def rounded(run: Evaluation, value: Value) -> Value:
-        if not isinstance(value, Fraction):
-            if not _is_real(run, value):
-                raise Undefined("rounding of a complex number")
-            nearest = int(run.context.nint(run.context.re(value)))
-            if abs(value - nearest) < run.context.ldexp(1, -GUARD_BITS):
-                return Fraction(nearest)
-            value = run.context.re(value)
-            return Fraction(int(run.context.floor(value) if direction < 0 else run.context.ceil(value)))
+def _rounded(direction: int, run: Evaluation, value: Value) -> Value:
+    if isinstance(value, Fraction):
         return Fraction(value.__floor__() if direction < 0 else value.__ceil__())
-
-    return rounded
-
-
-def _logarithm(name: str) -> Callable[[Evaluation, Value], Value]:
-    def logarithm(run: Evaluation, value: Value) -> Value:
-        if value == 0:
-            raise Undefined("a logarithm of zero")
-        real = run.inexact(value)
-        if run.must_be_real and not (_is_real(run, real) and run.context.re(real) > 0):
-            raise Undefined("a logarithm of a negative number")
-        return run.context.ln(real) if name == "ln" else run.context.ln(real) / run.context.ln(10)
-
-    return logarithm
+    if not _is_real(run, value):
+        raise Undefined("rounding of a complex number")
+    real = run.context.re(value)
+    nearest = int(run.context.nint(real))
+    if abs(real - nearest) < run.context.ldexp(1, -GUARD_BITS):
+        return Fraction(nearest)
+    return Fraction(int(run.context.floor(real) if direction < 0 else run.context.ceil(real)))
 
 
-def _function(name: str) -> Callable[[Evaluation, Value], Value]:
-    spelled = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}.get(name, name)
+def _logarithm(name: str, run: Evaluation, value: Value) -> Value:
+    if value == 0:
+        raise Undefined("a logarithm of zero")
+    real = run.inexact(value)
+    if run.must_be_real and not (_is_real(run, real) and run.context.re(real) > 0):
+        raise Undefined("a logarithm of a negative number")
+    return run.context.ln(real) if name == "ln" else run.context.ln(real) / run.context.ln(10)
 
-    def function(run: Evaluation, value: Value) -> Value:
-        real = run.inexact(value)
-        if run.context.mag(real) > 40 + 20 * (name not in ("exp", "sinh", "cosh")) or (
-            name in ("exp", "sinh", "cosh") and abs(real) > MAX_BITS / 2
-        ):
-            raise Unreadable("is too large")
-        if run.must_be_real and name in ("arcsin", "arccos") and abs(real) > 1:
-            raise Undefined("outside the function's domain")
-        return getattr(run.context, spelled)(real)
 
-    return function
+def _function(name: str, run: Evaluation, value: Value) -> Value:
+    real = run.inexact(value)
+    if run.context.mag(real) > 40 + 20 * (name not in ("exp", "sinh", "cosh")) or (
+        name in ("exp", "sinh", "cosh") and abs(real) > MAX_BITS / 2
+    ):
+        raise Unreadable("is too large")
+    if run.must_be_real and name in ("arcsin", "arccos") and abs(real) > 1:
+        raise Undefined("outside the function's domain")
+    return getattr(run.context, _MPMATH_NAMES.get(name, name))(real)
 
 
 def _absolute(run: Evaluation, value: Value) -> Value:
@@ -281,10 +271,10 @@ _RULES: dict[str, Callable[..., Value]] = {
     "abs": _absolute,
     "factorial": _factorial,
     "binomial": _binomial,
-    "floor": _rounded(-1),
-    "ceil": _rounded(1),
+    "floor": partial(_rounded, -1),
+    "ceil": partial(_rounded, 1),
     "degrees": _degrees,
-    "ln": _logarithm("ln"),
-    "log": _logarithm("log"),
-    **{name: _function(name) for name in FUNCTIONS - {"ln", "log", "sqrt", "abs", "floor", "ceil"}},
+    "ln": partial(_logarithm, "ln"),
+    "log": partial(_logarithm, "log"),
+    **{name: partial(_function, name) for name in FUNCTIONS - {"ln", "log", "sqrt", "abs", "floor", "ceil"}},
 }
