@@ -54,6 +54,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str, str]] = [
      "day 1 rest"),
     ("detectable_format:number_bullet_lists", {"num_bullets": 2}, "So:\n* a\n- b", "So:\n* a\n- b\n* c"),
     ("detectable_format:number_bullet_lists", {"num_bullets": 2}, "  * a\n\n  * b\n---", "* a\n* "),
+    ("detectable_format:number_bullet_lists", {"num_bullets": 0}, "a", "* a"),
     ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "* a\n**b**", "**a**"),
     ("detectable_format:number_highlighted_sections", {"num_highlights": 2}, "*a* and **b c**", "*a* and **"),
     ("detectable_format:number_highlighted_sections", {"num_highlights": 1}, "a *b*", "a *b\nc*"),

@@ -116,6 +116,7 @@ x=3,y=2 :: (3,2) ::
 (1,2.0,\ldots) :: (1,2,\ldots) ::
 \{1,2,\ldots\} :: 1,2,\ldots ::
 \{2,1,\ldots\} ::  :: 1,2,\ldots
+1.3333 :: \frac{4}{3} :: 4 \cdot \frac{1}{3}
 """,
     "evaluation": r"""
 \sqrt[3]{2} :: \frac{2}{\sqrt[3]{4}} :: \frac{1}{\sqrt[3]{4}}
@@ -178,7 +179,7 @@ n! :: n \cdot (n-1)! :: (n-1)!
 \arctan 1 :: \frac{\pi}{4} ::
 \arcsin 1 :: \frac{\pi}{2} ::
 \arccos 0 :: \frac{\pi}{2} ::
-\arcsin x :: \frac{\pi}{2}-\arccos x ::
+\arcsin x :: \frac{\pi}{2}-\arccos x :: \arcsin 2x
 \arctan x ::  :: \arcsin x
 \sin 30^\circ :: 0.5 ::
 \cos 60^\circ :: 0.5 ; \cos\frac{\pi}{3} :: \cos 60
@@ -243,6 +244,10 @@ e^{-x} :: \frac{1}{e^x} ::
 \pi ::  :: \pi+10^{-60}
 10^{60}\pi ::  :: 10^{60}\pi+1
 10^{-60}\pi ::  :: 10^{-60}\pi+10^{-90}
+\sqrt[1000]{2} :: 2^{1/1000} ::
+\sqrt[1001]{2} ::  :: 2^{1/1001}
+\lfloor 10\pi \rfloor :: 31 ::
+\lceil 10\pi \rceil :: 32 ::
 """,
     "expressions": r"""
 bc :: cb ::
