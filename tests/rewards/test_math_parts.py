@@ -547,7 +547,7 @@ x>2 :: x>2 : (2,\infty) ; \{x|x>2\} ; \{x:x>2\} ; \{x \mid x>2\} :: x>2 : (3,\in
 (2,\infty) :: x>2 : (2,\infty) ::
 1:2 :: 1:2 :: 2:1
 1,2 :: 1 or 2 ; 1 \text{ and } 2 ; 1;2 ; 1,2, ::
-x<1 or x>2 :: x<1 \text{ or } x>2 :: x<1, x>2 ; x<1 or y>2 ; x<1 or 2
+x<1 or x>2 :: x<1 \text{ or } x>2 :: x<1, x>2 ; x<1 or y>2 ; x<1 or 2 ; y<1 or y>2
 x+y<1 ::  :: x+y<1, x>2 ; x+y<1 or x+y<1
 x \ne 1, x \ne 2 :: x \ne 1, 2 :: x \ne 1 or x \ne 2 ; y \ne 1, y \ne 2
 x \ne 1, 2 ::  :: x \ne 1, x>2 ; x \ne 1, y \ne 2 ; x+y \ne 1, 2 ; x \ne 1, x \in (-\infty,1)\cup(2,3)
