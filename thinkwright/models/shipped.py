@@ -19,7 +19,9 @@ def resolve_model_name(name: str) -> str:
         return str(SHIPPED[name])
     location = os.path.expanduser(name)
     if _is_path(location) and not Path(location).exists():
-        raise ModelError(f"{name}: there is no such folder{_suggested(Path(location))}; check the spelling")
+        raise ModelError(
+            f"{name}: there is no such folder{_suggested(Path(location))}; check the spelling{_way_out(location)}"
+        )
     return location
 
 
@@ -27,6 +29,13 @@ def _is_path(location: str) -> bool:
     """Whether it cannot be, or is not meant as, ``owner/name`` of the Hub."""
     parts = Path(location).parts
     return location.startswith((".", os.sep)) or len(parts) > 2 or (len(parts) == 2 and Path(parts[0]).is_dir())
+
+
+def _way_out(location: str) -> str:
+    """For a name that the Hub may have as well."""
+    parts = Path(location).parts
+    is_both = len(parts) == 2 and not location.startswith((".", os.sep))
+    return f", or run where no folder is called {parts[0]} if a model of the Hub is meant" if is_both else ""
 
 
 def _suggested(path: Path) -> str:

@@ -45,7 +45,7 @@ def run_pretrain(recipe: PretrainRecipe, folder: Path, *, resume: bool, argv: li
         record=lambda: None,
         notes=(),
     )
-    summary |= measured
+    summary |= measured | {"wall_seconds": trainer.progress.wall_seconds}  # without the measuring
     if trainer.is_done:
         policy.save(folder / "model")
         card = model_card(recipe, summary, policy, command=" ".join(["thinkwright", *argv[1:]]))

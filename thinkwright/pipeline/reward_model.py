@@ -7,6 +7,7 @@ from typing import Any
 
 from thinkwright.config.load import resolved_json
 from thinkwright.config.reward_model import RewardModelRecipe
+from thinkwright.display import Display
 from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import RecipeError
 from thinkwright.models.policy import Policy
@@ -15,6 +16,7 @@ from thinkwright.models.shipped import resolve_model_name
 from thinkwright.pipeline.record import choose_machine, record_data, record_end
 from thinkwright.pipeline.training import trained
 from thinkwright.run_folder import check_run_folder
+from thinkwright.training.interrupt import StopRequest
 from thinkwright.training.preference_data import load_preference_data
 from thinkwright.training.reward_model import RewardModelTrainer
 from thinkwright.training.trainer import Train, train_to_end
@@ -34,21 +36,27 @@ def run_reward_model(
     trainer = RewardModelTrainer(recipe, model, data, folder, started, ranks)
     if recipe.warmup_steps >= trainer.num_steps:
         raise RecipeError(f"warmup_steps: {recipe.warmup_steps} leaves nothing of {trainer.num_steps} steps; lower it")
+    scale: list[tuple[float, float]] = []
+
+    def train_and_measure(trainer: RewardModelTrainer, display: Display, stop: StopRequest) -> None:
+        train(trainer, display, stop)
+        if trainer.is_done:
+            scale.append(trainer.scale())
+
     summary = trained(
         trainer,
         recipe,
         model.policy,
         resume=resume,
         argv=argv,
-        train=train,
+        train=train_and_measure,
         record=lambda: record_data(folder, data.digest(), data.report),
         notes=data.notes(),
     )
-    scale = trainer.scale() if trainer.is_done else None
     summary |= {"planned_steps": trainer.num_steps, "pairs": len(data.training)}
     if ranks.is_first:
-        if scale is not None:
-            _save(model, scale, folder)
+        if scale:
+            _save(model, scale[0], folder)
         record_end(folder, model.policy, summary, save=False)
     return summary
 

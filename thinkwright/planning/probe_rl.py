@@ -60,6 +60,10 @@ class _PlannedStep:
         """Seconds; the engine is given the new weights."""
         start, trainer = time.monotonic(), self._trainer
         _, self.learned, _ = trainer.advantages(self._taught)
+        if not self.learned:
+            raise RecipeError(
+                "algorithm.advantage: rewards of 0 and 1 in turns teach nothing, so no update is measured"
+            )
         trainer.learn(1, self.learned)
         return time.monotonic() - start
 

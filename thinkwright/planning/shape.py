@@ -99,8 +99,9 @@ def _config(name: str) -> PretrainedConfig:
             vocab_size=vocabulary,
             tie_word_embeddings=is_tied,
         )
+    location = resolve_model_name(name)
     try:
-        return AutoConfig.from_pretrained(resolve_model_name(name), **LOADING)
+        return AutoConfig.from_pretrained(location, **LOADING)
     except (OSError, ValueError, KeyError) as error:
         known = ", ".join((*_QWEN25, *_DEEPSEEK_V3))
         raise ModelError(

@@ -62,7 +62,7 @@ def with_token_means(
 
 def _of_tokens(group: RolloutGroup, learned: TrainingGroup) -> RolloutGroup:
     members = (
-        replace(member, advantage=fmean(own.advantages)) if own.is_counted else member
+        replace(member, advantage=fmean(own.advantages)) if own.is_counted and own.advantages else member
         for member, own in zip(group.members, learned.members, strict=True)
     )
     return replace(group, members=tuple(members))

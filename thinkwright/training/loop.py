@@ -48,7 +48,7 @@ class TrainingLoop(ABC, Generic[Made]):
     def run_step(self, step: int) -> Made:
         """One step; leaves ``progress`` at the next one.
 
-        EndpointError and GraderError come before the first update, so that what was learned until then is whole.
+        An EndpointError or GraderError before ``progress`` has changed leaves what was learned until then whole.
         """
 
     @abstractmethod
@@ -94,13 +94,14 @@ class TrainingLoop(ABC, Generic[Made]):
         """Run the remaining steps. On a stop request finish the step, or what of it must be, leave a checkpoint, and
         return early.
 
-        Raises what a step raises; EndpointError and GraderError with a checkpoint left.
+        Raises what a step raises. Before EndpointError and GraderError a single process leaves a checkpoint, if the
+        step has changed nothing.
         """
         if self.ranks.size == 1:  # several ranks could not agree on where to leave off
             self.cutting = stop.cutting
         self.publish()
         while self.progress.next_step < self.num_steps and not self.ranks.any(stop.is_requested):
-            step = self.progress.next_step
+            step, before = self.progress.next_step, self.progress
             try:
                 if self.evaluates_before(step):
                     self.measure(display)
@@ -109,7 +110,8 @@ class TrainingLoop(ABC, Generic[Made]):
             except CutShort:
                 break
             except (EndpointError, GraderError):
-                if self.ranks.size == 1 and step > 0:
+                # Several ranks may not all be here; and a step that was learned from and not recorded is made again.
+                if self.ranks.size == 1 and step > 0 and self.progress == before:
                     self.save()
                 raise
             if self.ranks.is_first:

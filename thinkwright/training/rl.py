@@ -187,8 +187,8 @@ class RLTrainer(TrainingLoop[tuple[Metrics, list[RolloutGroup]]]):
         check_error_share(drawn_alone(groups), self.recipe.rewards.max_error_share)
         scored_at = time.monotonic()
         waited = max(0.0, taken - found.late_seconds)
-        groups, learned, foretold = self.advantages(by_rule, groups[len(by_rule) :])
         try:
+            groups, learned, foretold = self.advantages(by_rule, groups[len(by_rule) :])
             updates = self.learn(step, learned)
         except TrainingError as error:
             raise TrainingError(f"{error} {self._kept_for_a_look(step, groups)}") from error

@@ -108,7 +108,8 @@ class VLLMEngine(RolloutEngine):
         check_lengths(self._policy, requests, settings)
         done: SimpleQueue[_Item | Exception] = SimpleQueue()
         with self._counting:
-            oldest = self.policy_version
+            # Servers take new weights one after the other, and some may not have them yet.
+            oldest = min([self.policy_version, *(server.version for server in self._servers)])
             self._open[oldest] += 1
         count = len(self._servers)
         for i, server in enumerate(self._servers):
