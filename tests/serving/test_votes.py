@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from multiprocessing import reduction
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_a_vote_that_cannot_be_written_is_not_acknowledged(
     client: TestClient, store: VoteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.post("/votes", json=vote_body(1)).status_code == 201
-    with sqlite3.connect(store.path) as other:
+    with closing(sqlite3.connect(store.path)) as other, other:
         other.execute("DROP TABLE votes")
     refused = client.post("/votes", json=vote_body(2))
     assert refused.status_code == 503
@@ -153,13 +154,13 @@ def damaged(path: Path) -> None:
 
 
 def other(path: Path) -> None:
-    with sqlite3.connect(path) as found:
+    with closing(sqlite3.connect(path)) as found, found:
         found.execute("CREATE TABLE songs (name TEXT)")
 
 
 def later(path: Path) -> None:
     keep(path, vote())
-    with sqlite3.connect(path) as found:
+    with closing(sqlite3.connect(path)) as found, found:
         found.execute("PRAGMA user_version = 9")
 
 
