@@ -6,7 +6,6 @@ rank with its part of every tensor (torch's distributed checkpoint, so that any 
 state needs saving.
 """
 
-import ctypes
 import json
 import os
 import shutil
@@ -102,7 +101,6 @@ def save_checkpoint(
     if ranks.is_first:
         drop_old(folder, kept)
     ranks.meet()
-    _give_back_memory()
     return target
 
 
@@ -175,14 +173,6 @@ def _check_finite(tensors: Mapping[str, Tensor], target: Path, ranks: Ranks) -> 
             f"{target}: {found[0]} holds values that are not finite, so no checkpoint is written; the one before is "
             "whole: begin another run from it (thinkwright export makes a model of it) with a lower learning rate"
         )
-
-
-def _give_back_memory() -> None:
-    """Return to the system what the allocator keeps of tensors that are gone, some 50 ms: their sizes differ from step
-    to step, so a long run would come to hold ever more."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
 
 
 def _load(checkpoint: Path, into: Mapping[str, Tensor], ranks: Ranks) -> None:

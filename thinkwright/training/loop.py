@@ -16,6 +16,7 @@ from thinkwright.distributed.ranks import Ranks
 from thinkwright.errors import EndpointError, GraderError
 from thinkwright.run_folder import append_event, append_jsonl, drop_later
 from thinkwright.training.checkpoint import Progress, newest_checkpoint, read_tensors, save_checkpoint, tell_damage
+from thinkwright.training.heap import Heap
 from thinkwright.training.interrupt import CutShort, StopRequest
 from thinkwright.types import Metrics
 
@@ -34,6 +35,7 @@ class TrainingLoop(ABC, Generic[Made]):
         self.folder, self.ranks = folder, ranks
         self._checkpoints, self._started = checkpoints, started
         self.progress = Progress(next_step=0, policy_version=0, rollout_tokens=0, wall_seconds=0.0)
+        self._heap = Heap()
         self.is_done = False
         """Whether all steps are made and the last evaluation, too."""
         self.cutting: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -116,6 +118,7 @@ class TrainingLoop(ABC, Generic[Made]):
                 raise
             if self.ranks.is_first:
                 self.record(step, made, display)
+            self._heap.tidy()
             if self.progress.next_step % self._checkpoints.checkpoint_steps == 0:
                 self.save()
         if self.progress.next_step > 0:
