@@ -24,3 +24,10 @@ def test_machine_versions_seed_and_command_are_told(run_folder):
 def test_an_unknown_setting_is_shown_all_the_same(run_folder, edit):
     edit("recipe.json", notion={"depth": [1, 2]})
     assert "<code>notion.depth</code></th><td><code>[1, 2]</code>" in settings_section(read_run(run_folder))
+
+
+def test_what_is_not_set_is_told_in_words(run_folder, edit):
+    edit("recipe.json", notion={"depth": None, "name": "null and void"})
+    page = settings_section(read_run(run_folder))
+    assert "<code>notion.depth</code></th><td>not set</td>" in page
+    assert "<td><code>null and void</code></td>" in page

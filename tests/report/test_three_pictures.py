@@ -129,7 +129,8 @@ def test_without_its_file_the_second_says_how_to_get_it(run_folder: Path) -> Non
         ({"type": "named", "name": "gsm8k"}, True),
         ({"type": "named", "name": "reasoning_gym"}, False),
         ({"type": "rows", "path": "train.jsonl"}, False),
-        ({"type": "mixture", "parts": []}, True),
+        ({"type": "mixture", "parts": [{"task": {"type": "rows", "path": "a.jsonl"}}]}, False),
+        ({"type": "mixture", "parts": [{"task": {"type": "rows"}}, {"task": {"type": "tiny_world"}}]}, True),
     ],
 )
 def test_where_the_questions_are_no_suite_it_says_what_measures_them(

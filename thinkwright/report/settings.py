@@ -7,24 +7,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from thinkwright.config.distill import DistillRecipe
-from thinkwright.config.evaluate import EvaluateRecipe
-from thinkwright.config.recipe import PretrainRecipe, RLRecipe
-from thinkwright.config.rejection import RejectionRecipe
-from thinkwright.config.reward_model import RewardModelRecipe
-from thinkwright.config.sft import SFTRecipe
+from thinkwright.config.kinds import RECIPES
+from thinkwright.config.recipe import RLRecipe
 from thinkwright.report.series import Row, Run
 from thinkwright.report.text import escape
 
-_RECIPES: dict[str, type[BaseModel]] = {
-    "pretrain": PretrainRecipe,
-    "sft": SFTRecipe,
-    "rl": RLRecipe,
-    "rejection_sample": RejectionRecipe,
-    "reward_model": RewardModelRecipe,
-    "evaluate": EvaluateRecipe,
-    "distill": DistillRecipe,
-}
 _MAX_VALUE = 2_000  # characters of a setting that are shown
 
 
@@ -34,7 +21,7 @@ def settings_section(run: Run) -> str:
     if run.recipe:
         known = meanings_of(run)
         rows = "".join(
-            f"<tr><th scope=row><code>{escape(key)}</code></th><td><code>{escape(value[:_MAX_VALUE])}</code></td>"
+            f"<tr><th scope=row><code>{escape(key)}</code></th><td>{_value(value)}</td>"
             f"<td>{escape(known.get(key, ''))}</td></tr>"
             for key, value in flat(run.recipe)
         )
@@ -45,9 +32,14 @@ def settings_section(run: Run) -> str:
     return "".join(parts)
 
 
+def _value(told: str) -> str:
+    return "not set" if told == "null" else f"<code>{escape(told[:_MAX_VALUE])}</code>"
+
+
 def meanings_of(run: Run) -> dict[str, str]:
     """What each setting of the run's recipe means, by its dotted key."""
-    return meanings(_RECIPES.get(run.stage, RLRecipe))
+    kinds = {name: kind for kind in RECIPES for name in get_args(kind.model_fields["type"].annotation)}
+    return meanings(kinds.get(run.stage, RLRecipe))
 
 
 def meanings(model: type[BaseModel], prefix: str = "") -> dict[str, str]:

@@ -151,8 +151,9 @@ def _foretold(fit: ScalingFit) -> str:
 
 def _how_measured(run: Run) -> str:
     """By a command, or, where the run's questions are no suite, on suites alone."""
-    kind = run.setting("task.type")
-    if kind not in (None, "mixture") and str(run.setting("task.name", kind)) not in SUITES:
+    task = run.setting("task", {})
+    parts = [part["task"] for part in task.get("parts", [{"task": task}])]
+    if task and not any(part.get("name", part.get("type")) in SUITES for part in parts):
         told = 'a recipe of type = "evaluate" measures models on them, without thinking budgets (docs/evaluation.md)'
         return f"on suites, and this run's questions are none; {told}."
     return f"by: thinkwright eval {shlex.quote(str(run.folder))} --suite NAME --test-time"
