@@ -35,9 +35,8 @@ def until(is_so: Callable[[], object], what: str) -> None:
 
 
 def engines_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """By their command line: others are helpers of Python's own."""
-    found = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
+    """The children of its children, for a process that has loaded the libraries forks them."""
+    return [engine for helper in psutil.Process(process.pid).children() for engine in helper.children()]
 
 
 def test_while_models_load_sighup_is_harmless_and_ctrl_c_ends_all(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ class EngineLink:
             await asyncio.to_thread(self._process.join)
 
     def _spawn(self, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> None:
-        context = multiprocessing.get_context("spawn")
+        # A process that has loaded the libraries once forks the engines: one that is replaced is soon back.
+        context: Any = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([run_engine.__module__])
         pipe, theirs = context.Pipe()
         with theirs:
             self._process = context.Process(target=run_engine, args=(theirs, source, settings, head_ids), daemon=True)
