@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.pipeline.command_line import Started
 from thinkwright.cli import main
 from thinkwright.errors import RunFolderError
 from thinkwright.run_folder import create_run_folder, is_empty
@@ -80,8 +80,7 @@ def test_of_two_runs_started_at_once_one_goes_on(tmp_path: Path) -> None:
     command += ["algorithm.mini_batches=1", "rollout.group_size=2", "gate=default", "optimizer.warmup_steps=0"]
     command += ["evaluation.samples_per_question=1", "machine.threads=1", "task.families=['facts']"]
     command += ["--out", str(tmp_path / "run")]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    deadline = time.monotonic() + 120
-    ends = [(process.communicate(timeout=deadline - time.monotonic())[1], process.returncode) for process in processes]
-    assert sorted(code for _, code in ends) == [0, 1]
-    assert any("another process is at work there" in text or "exists already" in text for text, code in ends if code)
+    processes = [Started(command, tmp_path / f"{i}.log") for i in range(2)]
+    ends = [(process.wait(), process.log.read_text(encoding="utf-8")) for process in processes]
+    assert sorted(code for code, _ in ends) == [0, 1]
+    assert any("another process is at work there" in text or "exists already" in text for code, text in ends if code)

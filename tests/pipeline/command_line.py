@@ -50,11 +50,11 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 class Started:
     """A run in a process of its own, as the command starts one, but forked from one that has loaded the libraries."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        """What it prints goes into a file beside its folder."""
+    def __init__(self, command: Sequence[str], log: Path | None = None) -> None:
+        """What it prints goes into a file, if no other is given beside its folder."""
         assert command[:3] == [sys.executable, "-m", "thinkwright"]
         words = list(command[3:])
-        self.log = Path(words[words.index("--out") + 1]).with_suffix(".log")
+        self.log = log or Path(words[words.index("--out") + 1]).with_suffix(".log")
         context: Any = get_context("forkserver")
         context.set_forkserver_preload(["thinkwright.rollout.fleet.process"])  # as engines are
         self._process = context.Process(target=_as_command, args=(words, self.log))

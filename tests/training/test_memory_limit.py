@@ -1,63 +1,69 @@
 """Out of memory in an update: smaller micro-batches, the same gradient, and it is said."""
 
-import json
-import subprocess
+import resource
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 import torch
 
-from thinkwright.distributed.ranks import SINGLE, Ranks
-from thinkwright.errors import TrainingError
-from thinkwright.training.memory_limit import MicroBatch
-
-# Real memory that is really not there: the process may take no more address space than it has, and some.
-UPDATE = """
-import json, resource, sys, torch
-from random import Random
 from tests.training_groups import training_group
 from thinkwright.config.algorithm import Algorithm
+from thinkwright.distributed.ranks import SINGLE, Ranks
+from thinkwright.errors import TrainingError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.training.memory_limit import MicroBatch
 from thinkwright.training.optimizer import MasterOptimizer
 from thinkwright.training.update import Updater
 
-torch.set_num_threads(1)
-policy = load_policy(resolve_model_name("tiny-base"), device=torch.device("cpu"), dtype=torch.float32)
-optimizer = MasterOptimizer(policy.model, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
-rng = Random(0)
-ids = lambda count: tuple(rng.randrange(10, 900) for _ in range(count))
-groups = [
-    training_group(
-        ids(20),
-        tuple(ids(150) for _ in range(8)),
-        ((-3.0,) * 150,) * 8,
-        tuple(rng.gauss(0, 1) for _ in range(8)),
-    )
-    for _ in range(5)
-]
-seen = []
-def step(*_):
-    seen.append({n: m.grad.clone() for n, m in optimizer.masters.items()})
-    optimizer.forget_gradients()
-optimizer.step = step
-notes = []
-for limit, micro_batch in ((None, 1024), (100 << 20, 100_000)):
-    updater = Updater(policy, None, optimizer, Algorithm(kl_coef=0.0), 1.0, micro_batch, max_tokens=192)
-    if limit is not None:
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
-    updater.update(groups, 1e-3, 1e9)
-    notes += updater.micro_batch.told()
-print(json.dumps([notes, max(float((seen[0][name] - seen[1][name]).abs().max()) for name in seen[0])]))
-"""
+
+def updated_twice(free_bytes: int) -> tuple[list[str], float]:
+    """The same update with memory enough and without it, in this process, which may then take no more address space
+    than it has and ``free_bytes``: what is told of it, and by how much gradients differ at most."""
+    torch.set_num_threads(1)
+    policy = load_policy(resolve_model_name("tiny-base"), device=torch.device("cpu"), dtype=torch.float32)
+    optimizer = MasterOptimizer(policy.model, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    gradients, rng = list[dict[str, torch.Tensor]](), Random(0)
+
+    def step(lr: float, gradient_norm: float, max_grad_norm: float) -> None:
+        masters = optimizer.masters.items()
+        gradients.append({name: own.grad.clone() for name, own in masters if own.grad is not None})
+        optimizer.forget_gradients()
+
+    optimizer.step = step
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(rng.randrange(10, 900) for _ in range(count))
+
+    groups = [
+        training_group(
+            ids(20), tuple(ids(150) for _ in range(8)), ((-3.0,) * 150,) * 8, [rng.gauss(0, 1) for _ in range(8)]
+        )
+        for _ in range(3)
+    ]
+    told = list[str]()
+    for micro_batch in (1024, 100_000):
+        updater = Updater(policy, None, optimizer, Algorithm(kl_coef=0.0), 1.0, micro_batch, max_tokens=192)
+        if gradients:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + free_bytes, used + free_bytes))
+        updater.update(groups, 1e-3, 1e9)
+        told += updater.micro_batch.told()
+    first, second = gradients
+    return told, max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_an_update_without_enough_memory_is_made_in_smaller_passes_with_the_same_gradient() -> None:
-    done = subprocess.run([sys.executable, "-c", UPDATE], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    notes, difference = json.loads(done.stdout.splitlines()[-1])
+    context: Any = get_context("forkserver")
+    context.set_forkserver_preload(["thinkwright.rollout.fleet.process"])  # as engines are
+    with ProcessPoolExecutor(1, mp_context=context) as process:  # real memory that is really not there
+        notes, difference = process.submit(updated_twice, 100 << 20).result(timeout=120)
     assert notes
     assert "which changes no gradient but" in notes[0]
     assert difference < 1e-5
