@@ -68,9 +68,13 @@ mutants: .venv-mutants/.installed
 ## Which branches of algorithms and rewards no test takes (some minutes).
 coverage: .venv-mutants/.installed
 	rm -rf build/coverage
-	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 .venv-mutants/bin/coverage run -m pytest tests/algorithms tests/rewards
+	for kind in "not slow" slow; do \
+		PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 THINKWRIGHT_TRACED=build/coverage/traced \
+			.venv-mutants/bin/coverage run -m pytest tests/algorithms tests/rewards -m "$$kind" || exit 1; \
+	done
 	.venv-mutants/bin/coverage combine --quiet
 	.venv-mutants/bin/coverage report
+	$(BIN)/python -m tests.rewards.traced_scripts build/coverage/traced
 
 ## The share of all lines and branches that the tests run, in processes they start too, and the others by file.
 coverage-all: .venv-mutants/.installed

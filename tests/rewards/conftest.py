@@ -2,9 +2,11 @@
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.rewards.traced_scripts import keep_marks, trace
 
 
 @pytest.fixture
@@ -16,3 +18,18 @@ def cpu_seconds() -> Callable[[], float]:
         return time.process_time() + children.ru_utime + children.ru_stime
 
     return read
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _traced() -> Iterator[None]:
+    """Where ``make coverage`` asks for it, the scripts that run programs leave marks."""
+    with pytest.MonkeyPatch.context() as patch:
+        trace(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _kept_marks(_traced: None) -> Iterator[None]:
+    """Of each test."""
+    yield
+    keep_marks()

@@ -70,6 +70,12 @@ def _log(rest: str, gold: str) -> float:
     return 1.0
 
 
+def _closes_errors(rest: str, gold: str) -> float:
+    os.close(2)
+    time.sleep(0.2)  # until that was seen
+    return 1.0
+
+
 def _last_words(rest: str, gold: str) -> float:
     print("the sky is falling", file=sys.stderr, flush=True)
     os._exit(7)
@@ -91,6 +97,7 @@ ACTIONS: dict[str, Any] = {
     "fork": _fork,
     "child": _child_runs_on,
     "shout": _shout,
+    "closes_errors": _closes_errors,
     "die": _last_words,
     "die_once": _die_once,
     "crash": _crash,

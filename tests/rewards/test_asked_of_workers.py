@@ -8,11 +8,12 @@ from typing import Any, cast
 import pytest
 
 from tests.rewards.test_score import PROMPT, RIGHT, rollout
+from thinkwright.config.load import load_recipe
 from thinkwright.config.rewards import CustomReward, RewardWeights
 from thinkwright.errors import GraderError
 from thinkwright.rewards.pool import Job, Result, Task, Verdict, WorkerPool
 from thinkwright.rewards.preference import score_by_preference
-from thinkwright.rewards.score import check_error_share, score_groups, set_aside
+from thinkwright.rewards.score import check_error_share, score_as_trained, score_groups, set_aside
 from thinkwright.types import Outcome, Prompt, RolloutGroup, ScoredRollout
 
 FUNCTION = "package.module:function"
@@ -270,3 +271,11 @@ def test_a_judge_that_leaves_a_response_out_is_no_judge() -> None:
     group = OUTSIDE, (1,), [rollout("Hi."), rollout("Hello.")]
     with pytest.raises(ValueError, match=r"zip\(\)"):
         score_by_preference([group], "kind", lambda shown: [1.0], 1.0, RewardWeights(), Asked().pool)
+
+
+@pytest.mark.parametrize("truncated", ["zero_reward", "mask"])
+def test_a_recipe_says_what_a_cut_completion_is_worth(truncated: str) -> None:
+    recipe = load_recipe("tiny/r1-zero", [f"algorithm.truncated={truncated}"])
+    cut = rollout(RIGHT, "length")
+    [group] = score_as_trained([(PROMPT, (1,), [cut])], recipe, Asked().pool, "coin")
+    assert (group.members[0].reward == 0.0) is (truncated == "zero_reward")

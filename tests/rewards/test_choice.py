@@ -138,3 +138,7 @@ def test_a_wrong_answer_is_the_next_letter(gold: str, wrong: str) -> None:
 def test_a_text_may_be_chosen_after_a_prefix_or_begin_with_one() -> None:
     assert VERIFIER.grade("Option: chorion", GOLD) == 1.0
     assert read_choice("Answer it", ("Answer it", "Leave it")) == "A"
+
+
+def test_an_answer_without_end_is_none() -> None:
+    assert read_choice("A" + " " * 1_000_000) is None

@@ -127,3 +127,21 @@ def test_no_text_makes_it_raise(text: str) -> None:
 def test_a_box_is_found_in_any_text(before: str, content: str, after: str) -> None:
     before, after = before.replace("\\", "").replace("{", ""), after.replace("\\", "")
     assert find_last_box(before + "\\boxed{" + content + "}" + after) == content
+
+
+def test_more_layers_than_an_answer_has_are_left() -> None:
+    text = "5"
+    for opening, closing in (
+        "()",
+        "[]",
+        ("**", "**"),
+        "``",
+        '""',
+        "“”",
+        "''",
+        "‘’",
+        "「」",
+    ):  # the outer come off later
+        mark = "\\" if opening in "([" else ""
+        text = f"{mark}{opening}{text}{mark}{closing}"
+    assert strip_wrapping(text) == r"\(5\)"

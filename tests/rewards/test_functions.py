@@ -421,3 +421,20 @@ def test_solutions_of_mbpp_and_leetcode_pass_and_wrong_answers_do_not(data_folde
     for answer, gold in pairs:
         assert functions.VERIFIER.grade(answer, gold) == 1.0
         assert functions.VERIFIER.grade(functions.VERIFIER.wrong_answer(gold), gold) == 0.0
+
+
+def test_a_single_test_needs_no_list() -> None:
+    assert functions.parse_gold(json.dumps({"kind": "asserts", "tests": "assert f(1) == 2"})).tests
+
+
+def test_an_empty_tree_is_none_and_a_bytearray_is_one() -> None:
+    assert tree([]) is None
+    assert decode_value(b'{"bytearray": [1, 2]}') == bytearray([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("body", "told"), [(b"[" * 302 + b"]" * 302, "nested too deeply"), (b'{"tuple": 1}', "not a list of parts")]
+)
+def test_values_that_no_runner_sends_are_refused(body: bytes, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        decode_value(body)

@@ -273,3 +273,7 @@ def test_letters_of_other_scripts_are_words_and_modifiers_belong_to_the_letter_b
     assert list(find_words("ᏣᎳᎩ aʰb ½ µ")) == [("ᏣᎳᎩ", "?"), ("aʰb", "L")]
     assert list(find_words("Ａｂ ab")) == [("Ａｂ", "L"), ("ab", "L")]
     assert list(find_words("ｶ ﾡ カ 가")) == [("ｶ", "J"), ("ﾡ", "K"), ("カ", "J"), ("가", "K")]
+
+
+def test_a_mark_that_repeats_a_chinese_character_is_chinese() -> None:
+    assert len([*find_words("人々")]) == len([*find_words("人人")])

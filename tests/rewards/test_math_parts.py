@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from thinkwright.rewards.verifiers.math import library
+from thinkwright.rewards.verifiers.math.evaluation import Evaluation, Undefined
+from thinkwright.rewards.verifiers.math.expressions import Node, number
 from thinkwright.rewards.verifiers.math.library import is_fit
+from thinkwright.rewards.verifiers.math.tokens import Unreadable
+from thinkwright.rewards.verifiers.math.values import constant_value, is_equal
 from thinkwright.rewards.verifiers.math.verifier import grade, wrong_answer
 
 ANSWERS = Path(__file__).with_name("math_parts.txt")
@@ -67,3 +72,30 @@ def test_the_wrong_answer_is_of_the_golds_kind(gold: str, answer: str) -> None:
 )
 def test_the_library_is_asked_for_one_small_expression_only(text: str, is_asked: bool) -> None:
     assert is_fit(text) == is_asked
+
+
+ONE_BY_ZERO = Node("quotient", (number(1), number(0)))
+
+
+def test_what_has_no_value_cannot_be_put_in_order_and_equals_nothing() -> None:
+    with pytest.raises(Unreadable, match="has no value"):
+        constant_value(ONE_BY_ZERO)
+    assert not is_equal(number(1), ONE_BY_ZERO)
+
+
+def test_only_what_there_is_a_rule_for_is_evaluated() -> None:
+    run = Evaluation({}, 100, must_be_real=False)
+    with pytest.raises(Unreadable, match="has riddle in an expression"):
+        run.value(Node("riddle"))
+    with pytest.raises(Unreadable, match="has the symbol x"):
+        run.value(Node("symbol", name="x"))
+    with pytest.raises(Undefined, match="infinite"):
+        run.note(run.context.inf)
+
+
+def test_where_the_library_trips_over_a_text_nothing_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(*_: object, **__: object) -> object:
+        raise AttributeError("of a parser that was not made for this")
+
+    monkeypatch.setattr("math_verify.parse", trip)
+    assert library._parse.__wrapped__("x") is None

@@ -1,6 +1,7 @@
 """Judging of one-line programs: what is let through, what confines the rest, and what happens if the judge fails."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,12 @@ def test_a_program_that_waits_is_killed_at_the_wall_deadline(monkeypatch: pytest
     assert time.monotonic() - started >= 0.3
 
 
+def test_a_program_that_cannot_be_confined_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_runner, "PROGRAM_WALL_SECONDS", -1.0)  # no timer takes that
+    with pytest.raises(GraderError, match=r"could not be confined: .*Invalid argument"):
+        run_programs([("lambda x: x", [1])])
+
+
 def test_no_programs_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_runner, "_WORKER", "/nowhere")
     assert judge_programs([]) == []
@@ -170,3 +177,9 @@ def test_a_judge_that_hangs_is_an_error_that_names_what_was_waited_for(
     monkeypatch.setattr(program_runner, "START_SECONDS", 0.2)
     with pytest.raises(GraderError, match=r"waited 1 s for worker\.py to run 1 programs"):
         judge_programs([("lambda x: x", GOLD)])
+
+
+def test_a_worker_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(GraderError, match=r"could not start program_worker\.py to run 1 programs"):
+        run_programs([("lambda x: x", [1])])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkwright.errors import DataError
+from thinkwright.rewards.verifiers import reasoning_gym
 from thinkwright.rewards.verifiers.reasoning_gym import VERIFIER, entries
 from thinkwright.rewards.verifiers.reasoning_gym_families import AS_IT_IS, EXACT, REFUSED, SHAPED, SUPPORTED
 
@@ -144,3 +145,31 @@ def test_any_text_is_graded_without_an_exception(
 ) -> None:
     gold, _ = fuzzed_golds[name]
     assert VERIFIER.grade(answer, gold) in (0.0, 1.0)
+
+
+def test_a_gold_that_is_no_entry_grades_nothing() -> None:
+    with pytest.raises(DataError, match="the gold"):
+        VERIFIER.grade("1", "{}")
+
+
+def test_what_no_change_makes_wrong_has_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    [entry] = entries("chain_sum", seed=0, size=1)
+    monkeypatch.setattr(reasoning_gym, "grade", lambda answer, gold: 1.0)
+    assert reasoning_gym.wrong_answer(json.dumps({"dataset": "chain_sum", "entry": entry})) == ""
+
+
+def test_a_score_that_is_no_number_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reasoning_gym, "_cached", lambda name, settings: Lost())
+    assert reasoning_gym._score("1", {"dataset": "some", "entry": {}}) == 0.0
+
+
+class Lost:
+    """A data set whose scorer loses its way."""
+
+    def score_answer(self, answer: str, entry: object) -> float:
+        return float("nan")
+
+
+def test_the_library_is_loaded_before_a_deadline_runs() -> None:
+    assert VERIFIER.load is not None
+    VERIFIER.load()

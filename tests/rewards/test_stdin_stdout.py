@@ -124,3 +124,8 @@ def test_what_a_program_prints_at_its_exit_counts() -> None:
     assert VERIFIER.grade(program, gold_of(SQUARES)) == 1.0
     assert VERIFIER.grade(program + "raise SystemExit", gold_of(SQUARES)) == 1.0
     assert VERIFIER.grade(program + "raise SystemExit(1)", gold_of(SQUARES)) == 0.0
+
+
+def test_no_program_is_wrong() -> None:
+    gold = json.dumps({"kind": "stdin_stdout", "inputs": ["1"], "outputs": [""]})
+    assert VERIFIER.grade("", gold) == VERIFIER.grade("```python\n \n```", gold) == 0.0

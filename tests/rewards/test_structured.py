@@ -171,3 +171,11 @@ def test_real_outputs_are_right(data_folder: Path) -> None:
         assert VERIFIER.grade(output, gold) == 1.0
         assert VERIFIER.grade(TEMPLATES["boxed"].write("I run it.", output), gold) == 1.0
         assert VERIFIER.grade(VERIFIER.wrong_answer(gold), gold) == 0.0
+
+
+def test_a_reply_that_is_too_long_or_too_deep_earns_nothing() -> None:
+    gold = json.dumps({"kind": "json", "value": [1]})
+    assert VERIFIER.grade("[1]", gold) == 1.0
+    assert VERIFIER.grade(" " * 2_000_000 + "[1]", gold) == 0.0
+    deep = "[" * 600 + "1" + "]" * 600
+    assert VERIFIER.grade(deep, json.dumps({"kind": "json", "value": json.loads(deep)})) in (0.0, 1.0)

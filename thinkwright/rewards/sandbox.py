@@ -259,8 +259,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             descendant.kill()
     process.wait()
     for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+        cast("IO[bytes]", stream).close()
 
 
 def _last_words(process: subprocess.Popen[bytes], frame: tuple[int, str, bytes] | None) -> str:

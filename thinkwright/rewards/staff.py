@@ -63,6 +63,8 @@ class Nursery:
                 start_new_session=True,
             )
         except OSError as error:
+            self._control.close()
+            self._words.close()
             raise GraderError(f"the graders' process does not start: {error}; mend that and resume the run") from error
         finally:
             theirs.close()

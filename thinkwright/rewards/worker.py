@@ -66,6 +66,7 @@ def main(registry: str, control_fd: int, memory_bytes: int) -> None:
             _fork(control, fds, desk, pids, memory_bytes) if request["op"] == "fork" else _reply(request, desk, pids)
         )
         control.sendall(json.dumps(reply).encode() + b"\n")
+    control.close()
     for pid in list(pids):
         _end(pid, pids)
 

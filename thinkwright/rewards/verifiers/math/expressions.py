@@ -118,10 +118,7 @@ class _Parser:
             elif self.skip("operator", "°"):
                 node = Node("degrees", (node,))
             elif self.skip("operator", "^"):
-                exponent = self.read_exponent()
-                node = Node("power", (node, exponent))
-                if self.is_operator("^"):
-                    raise Unreadable("has a power of a power without brackets")
+                node = Node("power", (node, self.read_exponent()))
             else:
                 return node
 

@@ -181,8 +181,6 @@ def real_numbers_without(points: list[Node]) -> RealSet:
 
 def ray(sign: str, bound: Node) -> tuple[Piece, ...]:
     """The numbers < bound, >= bound, ... ."""
-    if sign == "!=":
-        return real_numbers_without([bound]).pieces
     is_closed = sign.endswith("=")
     if sign[0] == "<":
         return (Piece(MINUS_INFINITY, bound, False, is_closed),)

@@ -198,8 +198,7 @@ class _Reader:
                     nodes = [item.node for item in items if isinstance(item, Quantity)]
                     if len(nodes) == len(items) and not any(map(symbols_of, nodes)):
                         return RealSet(real_numbers_without(nodes).pieces, names[0])
-                bound = self.read_bound(parts[1])
-                if not symbols_of(bound):
+                elif not symbols_of(bound := self.read_bound(parts[1])):
                     return RealSet(ray(signs[0], bound), names[0])
             if signs[0] == "!=":
                 raise Unreadable("says only what is not equal")

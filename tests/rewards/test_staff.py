@@ -1,0 +1,369 @@
+"""A nursery, its workers and their desk, each by itself: what becomes of what is gone, silent or odd."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from thinkwright.errors import GraderError
+from thinkwright.rewards import pool as pool_module
+from thinkwright.rewards import staff, worker
+from thinkwright.rewards.pool import Job, Task, WorkerPool
+from thinkwright.rewards.registry import VERIFIERS
+from thinkwright.rewards.staff import Nursery, Worker
+from thinkwright.rewards.verifier import Verifier
+
+MEMORY = 8 << 30
+GOLDS_CHECKED: list[str] = []
+
+
+def checked(gold: str) -> str | None:
+    GOLDS_CHECKED.append(gold)
+    return "no gold" if gold == "none" else None
+
+
+QUICK = Verifier(checked, lambda answer, gold: float(answer), wrong_answer=lambda gold: "0")
+
+
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    found = Nursery("tests.rewards.poison:VERIFIERS", MEMORY, {})
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Worker, socket.socket]]:
+    """A worker as the pool sees it, whose other end the test holds."""
+    ours, theirs = socket.socketpair()
+    errors, their_errors = os.pipe()
+    yield Worker(os.getpid(), ours, errors), theirs
+    for end in (ours, theirs):
+        end.close()
+    for descriptor in (errors, their_errors):
+        os.close(descriptor)
+
+
+def test_a_nursery_that_cannot_be_started_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(GraderError, match=r"the graders' process does not start: .*/nowhere/python"):
+        Nursery("tests.rewards.poison:VERIFIERS", MEMORY, {})
+
+
+def test_a_nursery_that_ends_when_asked_gives_its_last_words(nursery: Nursery) -> None:
+    with pytest.raises(GraderError, match=r"the graders' process does not work \(it ended\).*KeyError"):
+        nursery.ask({"op": "warm"})  # without names
+
+
+def test_a_worker_that_cannot_be_asked_for_leaves_no_descriptor(nursery: Nursery) -> None:
+    nursery.ask({"op": "warm", "names": []})
+    before = len(os.listdir("/proc/self/fd"))
+    nursery._process.kill()
+    nursery._process.wait()
+    with pytest.raises(GraderError, match="the graders' process does not work"):
+        nursery.fork()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_no_room_for_a_worker_is_told_with_what_would_help(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(nursery, "ask", lambda request, fds=(): {"error": "too many processes"})
+    with pytest.raises(GraderError, match=r"no process for a grader: too many processes; free memory.*ulimit -u"):
+        nursery.fork()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_nursery_that_does_not_end_is_killed(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staff, "_END_SECONDS", 0.1)
+    nursery.ask({"op": "warm", "names": []})
+    nursery._process.send_signal(signal.SIGSTOP)
+    nursery.close()
+    assert nursery._process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_is_gone_takes_nothing_and_says_nothing(pair: tuple[Worker, socket.socket]) -> None:
+    found, theirs = pair
+    theirs.close()
+    assert not found.begin([1], {"kind": "grade"})
+    assert found.receive() is None
+    found.channel.close()
+    assert found.receive() is None
+
+
+def test_what_is_no_message_is_as_good_as_gone(pair: tuple[Worker, socket.socket]) -> None:
+    found, theirs = pair
+    theirs.sendall(b'["ready"]\n["res')
+    assert found.receive() == [["ready"]]
+    theirs.sendall(b"oh\n")
+    assert found.receive() is None
+
+
+def test_standard_error_is_read_to_its_end(pair: tuple[Worker, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = pair
+    assert found.listen()  # nothing is there yet
+
+    def broken(*_: object) -> NoReturn:
+        raise OSError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", broken)
+        assert not found.listen()
+
+
+def test_a_signal_without_a_name_is_told_by_its_number(pair: tuple[Worker, socket.socket]) -> None:
+    assert pair[0].how_it_died(-200) == "its process died (signal 200)"
+
+
+def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
+    with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
+        answers = ["closes_errors", "gives 0.5"]
+        assert [v.score for v in graders.grade([Job("quick", answer, "g") for answer in answers])] == [1.0, 0.5]
+
+
+def test_a_worker_wears_out_and_another_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_ITEMS_PER_WORKER", 3)
+    with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
+        verdicts = graders.grade([Job("quick", f"gives {i / 10}", "g") for i in range(10)])
+        assert [verdict.score for verdict in verdicts] == [i / 10 for i in range(10)]
+
+
+def test_a_worker_that_is_gone_before_it_is_given_a_batch_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    sends, send = list[str](), Worker.send
+
+    def once_lost(self: Worker, message: dict[str, Any]) -> bool:
+        sends.append(message["kind"])
+        return len(sends) > 1 and send(self, message)
+
+    monkeypatch.setattr(Worker, "send", once_lost)
+    with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
+        assert graders.grade([Job("quick", "gives 0.5", "g")])[0].score == 0.5
+    assert len(sends) == 2
+
+
+def test_an_idle_worker_that_dies_while_another_works_is_missed_by_nobody() -> None:
+    with WorkerPool(2, "tests.rewards.poison:VERIFIERS") as graders:
+        graders.grade([Job("quick", f"sleep 0.05{i}", "g") for i in range(40)])
+        assert len(graders._workers) == 2
+        verdicts = list[Any]()
+        working = threading.Thread(target=lambda: verdicts.extend(graders.grade([Job("quick", "sleep 0.8", "g")])))
+        working.start()
+        while not any(found.is_busy for found in graders._workers):
+            time.sleep(0.01)
+        [idle] = [found for found in graders._workers if not found.is_busy]
+        os.kill(idle.pid, signal.SIGKILL)
+        working.join()
+        assert verdicts[0].score == 1.0
+        assert idle not in graders._workers
+
+
+def test_a_pool_that_was_never_begun_ends_without_a_word() -> None:
+    WorkerPool().__exit__(None, None, None)
+
+
+def test_a_nursery_without_room_for_another_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room() -> NoReturn:
+        raise OSError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_room)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        found = worker._fork(ours, [], worker.Desk({}), set(), MEMORY)
+    assert found == {"error": "Resource temporarily unavailable"}
+
+
+def test_a_worker_that_was_killed_leaves_no_child_behind() -> None:
+    pids = {os.posix_spawnp("sleep", ["sleep", "100"], os.environ) for _ in range(2)}
+    own = os.fork()
+    if own == 0:
+        os._exit(7)
+    kept = set(worker._children()) - pids - {own}
+    os.waitid(os.P_PID, own, os.WEXITED | os.WNOWAIT)  # it has ended, and is still to be asked how
+    assert worker._end(own, kept) == 7
+    assert not pids & set(worker._children())
+
+
+def test_what_cannot_be_swept_away_does_not_hold_the_nursery_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_MAX_SWEEPS", 2)
+    monkeypatch.setattr(worker, "_children", lambda: [2**22 + 1])  # no process has this number
+    own = os.fork()
+    if own == 0:
+        os._exit(7)
+    os.waitid(os.P_PID, own, os.WEXITED | os.WNOWAIT)
+    assert worker._end(own, {own}) == 7
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+@pytest.mark.parametrize("is_orphan", [False, True])
+def test_a_worker_lives_as_long_as_its_channel_and_its_nursery(platform: str, is_orphan: bool) -> None:
+    ours, theirs = socket.socketpair()
+    errors, their_errors = os.pipe()
+    own = os.fork()
+    if own == 0:
+        parents = iter([1, 2 if is_orphan else 1])
+        sys.platform, os.getppid = platform, lambda: next(parents)
+        ours.close()
+        worker._become_worker(theirs.fileno(), their_errors, worker.Desk({}), MEMORY)
+    theirs.close()
+    os.close(their_errors)
+    with ours, open(errors, "rb") as words:
+        ours.shutdown(socket.SHUT_WR)
+        assert ours.makefile("rb").read() == (b"" if is_orphan else b'["ready"]\n')
+        assert os.waitstatus_to_exitcode(os.waitpid(own, 0)[1]) == 1
+        assert words.read() == b""
+
+
+def test_where_children_cannot_be_listed_there_are_none_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object, **__: object) -> NoReturn:
+        raise OSError("no /proc")
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    assert worker._children() == []
+
+
+def test_a_nursery_answers_until_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, which takes no children in and reaps none."""
+    monkeypatch.setattr(worker, "_prctl", lambda option, value: None)
+    monkeypatch.setattr(worker, "_reap", lambda pids: None)
+    ours, theirs = socket.socketpair()
+    requests = [{"op": "warm", "names": ["quick", "unknown"]}, {"op": "load", "kind": "language"}]
+    told = list[Any]()
+
+    def ask() -> None:
+        ours.settimeout(60)
+        for request in requests:
+            ours.sendall(json.dumps(request).encode())
+            told.append(json.loads(ours.recv(2**16)))
+        ours.close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    worker.main("tests.rewards.poison:VERIFIERS", os.dup(theirs.fileno()), MEMORY)
+    asking.join()
+    assert told[0]["unknown"] is None
+    assert told[0]["quick"]["deadline_seconds"] > 0
+    assert told[1] == {}
+    parents = iter([1, 2])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))  # the pool's process is gone before it asks anything
+    worker.main("tests.rewards.poison:VERIFIERS", os.dup(theirs.fileno()), MEMORY)
+    theirs.close()
+
+
+def worked(*batches: dict[str, Any], verifiers: dict[str, Verifier]) -> list[list[Any]]:
+    """What a worker says to batches, until its channel is closed."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"".join(json.dumps(batch).encode() + b"\n" for batch in batches))
+        ours.shutdown(socket.SHUT_WR)
+        worker.work(theirs, worker.Desk(verifiers))
+        theirs.shutdown(socket.SHUT_WR)
+        return [json.loads(line) for line in ours.makefile("rb")]
+
+
+def test_a_worker_says_when_it_loads_and_passes_over_what_was_taken_back() -> None:
+    batch = {"kind": "grade", "name": "quick", "items": [[4, ["0.5", "g"]]]}
+    said = worked({}, batch, verifiers={"quick": QUICK})
+    assert said == [["ready"], ["warming"], ["warm"], ["result", 4, "graded", 0.5, ""], ["done"]]
+
+
+def test_a_copy_of_a_worker_that_a_verifier_made_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = iter([1, 2])
+
+    def leave(code: int) -> NoReturn:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "getpid", lambda: next(ids))
+    monkeypatch.setattr(os, "_exit", leave)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        batch = {"kind": "grade", "name": "quick", "items": [[4, ["0.5", "g"]]]}
+        ours.sendall(json.dumps(batch).encode() + b"\n")
+        with pytest.raises(SystemExit):
+            worker.work(theirs, worker.Desk({"quick": QUICK}))
+        assert ours.recv(2**16).splitlines() == [b'["ready"]', b'["warming"]', b'["warm"]']
+
+
+def no_more() -> bool:
+    return True
+
+
+def test_a_desk_stops_between_items_once_the_rest_is_taken_back() -> None:
+    items = [[i, ["0.5", "g"]] for i in range(3)]
+    found = list(worker.Desk({"quick": QUICK}).results({"kind": "grade", "name": "quick", "items": items}, no_more))
+    assert found == [(0, ("graded", 0.5, ""))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "arguments", "outcome"),
+    [
+        ("language", "en", ["a text of words", ""], "graded"),
+        ("repetition", "", ["a b a b a b a b", 2], "graded"),
+        ("function", "tests.rewards.test_staff:reward", [[], {}], "graded"),
+        ("check", "tests.rewards.test_staff:reward", [], "graded"),
+        ("check", "nowhere:reward", [], "failed"),
+        ("grade", "quick", ["0.5", "none"], "skipped"),
+    ],
+)
+def test_a_desk_does_every_kind_of_work(kind: str, name: str, arguments: list[Any], outcome: str) -> None:
+    desk = worker.Desk({"quick": QUICK})
+    desk.warm(kind, name)
+    assert desk.is_warm(kind, name)
+    [(_, found)] = desk.results({"kind": kind, "name": name, "items": [[0, arguments]]}, no_more)
+    assert found[0] == outcome or (outcome == "failed" and "nowhere" in str(found))
+
+
+def reward(replies: object, prompt: object) -> list[float]:
+    return []
+
+
+def many(scores: Callable[[int], list[float]]) -> Verifier:
+    return replace(QUICK, grade_many=lambda jobs: scores(len(jobs)))
+
+
+@pytest.mark.parametrize(
+    ("verifier", "told"),
+    [
+        (many(lambda count: [0.25] * count), [("graded", 0.25, ""), ("skipped", None, "no gold")]),
+        (many(lambda count: [0.25] * (count + 1)), [("failed", None, "gave 2 scores for 1 answers"),
+                                                    ("skipped", None, "no gold")]),
+    ],
+)  # fmt: skip
+def test_of_answers_graded_together_every_one_has_its_result(verifier: Verifier, told: list[Any]) -> None:
+    items = [[0, ["a", "g"]], [1, ["a", "none"]]]
+    found = worker.Desk({"all": verifier}).results({"kind": "grade", "name": "all", "items": items}, no_more)
+    for (_, result), wanted in zip(found, told, strict=True):
+        assert result[:2] == wanted[:2]
+        assert wanted[2] in result[2]
+
+
+def test_a_gold_is_checked_once_and_not_too_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_MAX_KEPT_REASONS", 2)
+    GOLDS_CHECKED.clear()
+    desk = worker.Desk({"quick": QUICK})
+    for gold in ("a", "a", "b", "c", "a"):
+        assert desk._gold_problem("quick", gold) is None
+    assert GOLDS_CHECKED == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("value", [2, -0.5, float("nan"), "1", None])
+def test_what_is_no_score_is_a_failure(value: object) -> None:
+    assert worker.score_of(value)[0] == "failed"
+
+
+def test_every_verifier_that_is_shipped_is_described() -> None:
+    desk = worker.Desk(VERIFIERS)
+    assert all(desk.describe(name) for name in VERIFIERS)
+
+
+def test_other_tasks_than_grading_need_no_verifier() -> None:
+    with WorkerPool(1) as graders:
+        [found] = graders.run([Task("repetition", "", ("a b", 2), 10.0)])
+    assert found.outcome == "graded"
