@@ -229,6 +229,7 @@ class Trial:
 
         def run() -> int:
             put_in(mutant, text)
+            forget()
             signal.signal(signal.SIGVTALRM, lambda *_: os._exit(1))
             for item, following in zip(items, [*items[1:], None], strict=True):
                 run_item(item, following, 4 * SLOW_SECONDS)
@@ -264,6 +265,15 @@ def put_in(mutant: Mutant, text: str) -> None:
     old.__defaults__ = new.__defaults__
     for key, value in (new.__kwdefaults__ or {}).items():
         old.__kwdefaults__[key] = value
+
+
+def forget() -> None:
+    """What was remembered when the tests were collected, before the fault was there."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "thinkwright":
+            for value in list(vars(module).values()):
+                if callable(clear := getattr(value, "cache_clear", None)):
+                    clear()
 
 
 def in_child(work: Callable[[], int], seconds: float) -> int | None:
