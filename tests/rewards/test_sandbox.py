@@ -247,6 +247,31 @@ def test_a_runner_that_cannot_be_started_is_the_graders_failure(monkeypatch: pyt
         list(run_program(ProgramTests(ECHO, inputs=[""])))
 
 
+@pytest.mark.parametrize(
+    ("script", "told"), [("exit 3", "it ended with 3"), ("exec sleep 100", "nothing came within 1 s")]
+)
+def test_a_runner_that_says_nothing_is_told_by_how_it_ended(
+    script: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("THINKWRIGHT_ISOLATION", "process")
+    monkeypatch.setattr(sandbox, "_python", lambda: str(python))
+    monkeypatch.setattr(sandbox, "START_SECONDS", 1.0)
+    started = time.monotonic()
+    with pytest.raises(GraderError, match=f"no sandbox for a program: {told}"):
+        list(run_program(ProgramTests(ECHO, inputs=[""])))
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.usefixtures("isolation")
+def test_programs_may_use_the_packages_that_are_offered() -> None:
+    assert sandbox._packages()
+    program = f"import {', '.join(sandbox._packages())}\ndef f(): return 1"
+    assert list(run_program(ProgramTests(program, calls=["f()"]))) == [SandboxOutcome("done", b"1")]
+
+
 def test_where_system_calls_are_not_known_none_are_filtered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "abacus")
     assert sandbox._system_calls_pipe() is None
