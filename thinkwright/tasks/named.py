@@ -23,7 +23,7 @@ HUB = "hub"
 def load_named_task(settings: NamedTask) -> Loaded:
     """Read the set's rows, sort out what cannot be used.
 
-    Raises DataError naming place and remedy; RecipeError for a family or language that no set of the task has.
+    Raises DataError naming place and remedy; RecipeError for a level, family or language that no set of the task has.
     """
     named, folder = SETS[settings.name], data_folder(settings.data)
     if not named.training:
@@ -121,11 +121,21 @@ def _select(parts: Mapping[str, Sequence[Part]], settings: NamedTask) -> None:
     ``parts`` are those of each set. Levels mean something else in every set: they choose rows of the task's own alone.
     """
     if settings.levels is not None:
-        low, high = settings.levels
-        for part in parts[settings.name]:
-            part.examples = {row: found for row, found in part.examples.items() if low <= found.level <= high}
+        _select_levels(parts[settings.name], *settings.levels, SETS[settings.name].level_means)
     _select_by("languages", lambda example: example.language, settings.languages, parts)
     _select_by("families", lambda example: example.family, settings.families, parts)
+
+
+def _select_levels(parts: Sequence[Part], low: int, high: int, level_means: str) -> None:
+    """Raises RecipeError if no row is left of those that there are, with the levels that there would be."""
+    there = sorted({found.level for part in parts for found in part.examples.values()})
+    if there and not any(low <= level <= high for level in there):
+        raise RecipeError(
+            f"task.levels = [{low}, {high}]: no row of the set has such a level ({level_means or 'all have level 1'}); "
+            f"there are {there[0]} to {there[-1]}"
+        )
+    for part in parts:
+        part.examples = {row: found for row, found in part.examples.items() if low <= found.level <= high}
 
 
 def _select_by(
