@@ -115,9 +115,33 @@ def test_a_copy_that_a_program_makes_of_itself_answers_nothing() -> None:
 
 @pytest.mark.usefixtures("isolation")
 def test_queues_come_back_and_integers_without_end_do_not() -> None:
-    program = "import collections\ndef f(n): return collections.deque([1, 2]) if n == 0 else 1 << n"
-    outcomes = list(run_program(ProgramTests(program, calls=["f(0)", "f(1 << 16)"])))
-    assert outcomes == [SandboxOutcome("done", b'{"deque": [1, 2]}'), SandboxOutcome("raised", b"")]
+    program = "import collections\ndef f(n): return collections.deque([1, (2,)]) if n == 0 else 1 << n"
+    outcomes = list(run_program(ProgramTests(program, calls=["f(0)", "f(1 << 16)", "float('nan')", "-float('inf')"])))
+    assert [outcome.status for outcome in outcomes] == ["done", "raised", "done", "done"]
+    assert [outcome.body for outcome in outcomes] == [b'{"deque": [1, {"tuple": [2]}]}', b"", b"NaN", b"-Infinity"]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_what_has_some_attributes_of_a_node_is_none() -> None:
+    program = (
+        "class Node:\n"
+        "    def __init__(self, **parts): self.__dict__.update(parts)\n"
+        "def f(names): return Node(**dict.fromkeys(names.split()))"
+    )
+    calls = [f"f({names!r})" for names in ("val next", "val left right", "next", "left right", "val left", "val right")]
+    outcomes = list(run_program(ProgramTests(program, calls=calls)))
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "raised", "raised", "raised", "raised"]
+    assert outcomes[0].body == b'{"linked_list": [null]}'
+
+
+@pytest.mark.usefixtures("isolation")
+@pytest.mark.parametrize(
+    ("program", "status"), [("raise ValueError", "died"), ("exit(0)", "died"), ("import os; os._exit(0)", "died"),
+                            ("import time; time.sleep(100)", "timeout")],
+)  # fmt: skip
+def test_a_program_that_does_not_load_fails_every_call_in_its_way(program: str, status: str) -> None:
+    outcomes = run_program(ProgramTests(program, calls=["1", "2"], seconds=0.3))
+    assert [outcome.status for outcome in outcomes] == [status, status]
 
 
 @pytest.fixture

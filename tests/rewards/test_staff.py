@@ -270,8 +270,9 @@ def worked(*batches: dict[str, Any], verifiers: dict[str, Verifier]) -> list[lis
 
 def test_a_worker_says_when_it_loads_and_passes_over_what_was_taken_back() -> None:
     batch = {"kind": "grade", "name": "quick", "items": [[4, ["0.5", "g"]]]}
-    said = worked({}, batch, verifiers={"quick": QUICK})
-    assert said == [["ready"], ["warming"], ["warm"], ["result", 4, "graded", 0.5, ""], ["done"]]
+    said = worked({}, batch, batch, verifiers={"quick": QUICK})
+    result = [["result", 4, "graded", 0.5, ""], ["done"]]
+    assert said == [["ready"], ["warming"], ["warm"], *result, *result]
 
 
 def test_a_copy_of_a_worker_that_a_verifier_made_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,5 +366,6 @@ def test_every_verifier_that_is_shipped_is_described() -> None:
 
 def test_other_tasks_than_grading_need_no_verifier() -> None:
     with WorkerPool(1) as graders:
-        [found] = graders.run([Task("repetition", "", ("a b", 2), 10.0)])
-    assert found.outcome == "graded"
+        found = graders.run([Task("repetition", "", (text, 2), 10.0) for text in ("a b", "a b a b a b")])
+    assert [result.outcome for result in found] == ["graded", "graded"]
+    assert found[1].value < found[0].value == 0
