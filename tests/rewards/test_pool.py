@@ -179,7 +179,7 @@ def test_workers_die_with_a_killed_parent_even_in_the_midst_of_a_call(poison: st
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"ready\n"
-    assert until(lambda: len(commands(marker)) > 0)
+    assert until(lambda: len(commands(marker)) > 0, seconds=60)  # a call has its second, and may need several
     family = psutil.Process(parent.pid).children(recursive=True)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
