@@ -68,7 +68,8 @@ ALONE = unshare $(if $(filter 0,$(shell id -u)),,--user --map-current-user) --pi
 ## Small faults in algorithms, estimators and rewards, one at a time: the share that the tests find, and the rest (hours;
 ## `make mutants AREAS=algorithms` some minutes).
 mutants: .venv-mutants/.installed
-	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(ALONE) .venv-mutants/bin/python scripts/mutants.py $(AREAS)
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(if $(filter-out algorithms estimators rewards,$(or $(AREAS),all)),$(ALONE)) \
+		.venv-mutants/bin/python scripts/mutants.py $(AREAS)
 
 ## Which branches of algorithms and rewards no test takes (some minutes).
 coverage: .venv-mutants/.installed

@@ -76,6 +76,8 @@ class Started:
 
 def _as_command(words: list[str], log: Path) -> None:
     os.chdir(REPOSITORY)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what it is forked from may start servers' engines, too
+        signal.signal(number, signal.SIG_DFL)
     with log.open("w", encoding="utf-8") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)

@@ -76,6 +76,12 @@ def _closes_errors(rest: str, gold: str) -> float:
     return 1.0
 
 
+def _waits_for(rest: str, gold: str) -> float:
+    while not Path(rest).exists():
+        time.sleep(0.01)
+    return 1.0
+
+
 def _last_words(rest: str, gold: str) -> float:
     print("the sky is falling", file=sys.stderr, flush=True)
     os._exit(7)
@@ -98,6 +104,7 @@ ACTIONS: dict[str, Any] = {
     "child": _child_runs_on,
     "shout": _shout,
     "closes_errors": _closes_errors,
+    "waits_for": _waits_for,
     "die": _last_words,
     "die_once": _die_once,
     "crash": _crash,
@@ -118,6 +125,7 @@ def grade_many(jobs: Any) -> list[float]:
 
 VERIFIERS = {
     "quick": Verifier(check_gold, grade, lambda gold: "is -", deadline_seconds=1.0),
+    "patient": Verifier(check_gold, grade, lambda gold: "is -", deadline_seconds=60.0),
     "many": Verifier(check_gold, grade, lambda gold: "is -", deadline_seconds=1.0, grade_many=grade_many),
 }
 

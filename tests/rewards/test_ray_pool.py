@@ -1,6 +1,7 @@
 """Workers in a Ray cluster: who dies is replaced, who is late or cannot be placed is told."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ def ray_pool() -> Iterator[Any]:
 
     from thinkwright.rewards import ray_pool
 
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield ray_pool
     ray.shutdown()

@@ -67,7 +67,7 @@ def test_an_mbpp_question_shows_one_assert_and_hides_the_others(made_folder: Pat
 def test_levels_languages_and_families_choose_rows(made_folder: Path) -> None:
     assert {p.level for p in task_of("countdown", made_folder, levels=[3, 3]).all_prompts()} == {3}
     assert {p.level for p in task_of("knights_and_knaves", made_folder, levels=[4, 5]).all_prompts()} == {4, 5}
-    with pytest.raises(RecipeError, match=r"task\.levels = \[7, 9\]: .*\(numbers given\); there are 3 to 4"):
+    with pytest.raises(RecipeError, match=r"task\.levels = \[7, 9\]: .*\(numbers given\); there are 3, 4"):
         task_of("countdown", made_folder, levels=[7, 9])
     with pytest.raises(RecipeError, match=r"task\.languages: no row of gsm8k has 'sw'; there are en"):
         task_of("gsm8k", made_folder, languages=["sw"])

@@ -63,7 +63,13 @@ def test_an_update_without_enough_memory_is_made_in_smaller_passes_with_the_same
     context: Any = get_context("forkserver")
     context.set_forkserver_preload(["thinkwright.rollout.fleet.process"])  # as engines are
     with ProcessPoolExecutor(1, mp_context=context) as process:  # real memory that is really not there
-        notes, difference = process.submit(updated_twice, 100 << 20).result(timeout=120)
+        done = process.submit(updated_twice, 100 << 20)
+        try:
+            notes, difference = done.result(timeout=120)
+        except TimeoutError:
+            for started in process._processes.values():
+                started.kill()
+            raise
     assert notes
     assert "which changes no gradient but" in notes[0]
     assert difference < 1e-5

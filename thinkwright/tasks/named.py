@@ -132,7 +132,7 @@ def _select_levels(parts: Sequence[Part], low: int, high: int, level_means: str)
     if there and not any(low <= level <= high for level in there):
         raise RecipeError(
             f"task.levels = [{low}, {high}]: no row of the set has such a level ({level_means or 'all have level 1'}); "
-            f"there are {there[0]} to {there[-1]}"
+            f"there are {', '.join(map(str, there))}"
         )
     for part in parts:
         part.examples = {row: found for row, found in part.examples.items() if low <= found.level <= high}

@@ -13,21 +13,33 @@ class Heap:
     """Returns memory to the system when the process holds far more than is in use.
 
     Tensors' sizes differ from step to step, so that glibc's heap spreads and a long run would come to hold ever more.
+    Some 50 ms, and a second or two for each GB that is then taken anew.
     """
 
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-        self._in_use = 0
+        self._in_use = 0.0
+        self._was_tidied = False
 
     def tidy(self) -> bool:
-        """Give back what is free if the process has grown since; whether it was done. To look costs some 20 µs, to
-        give back some 50 ms."""
-        if self._trim is None or self._resident() <= MAX_GROWTH * self._in_use:
+        """After a step: give back what is free if the process has grown; whether it was done. To look costs 20 µs."""
+        resident = self._resident()
+        if resident <= MAX_GROWTH * self._in_use:
+            self._in_use, self._was_tidied = min(self._in_use, resident), False
             return False
-        self._trim(0)
-        self._in_use = self._resident()
+        if self._was_tidied:  # one step needs so much more that it would be given back after every step
+            self._in_use, self._was_tidied = resident / MAX_GROWTH, False
+            return False
+        self.give_back()
+        self._was_tidied = True
         return True
+
+    def give_back(self) -> None:
+        """Whatever is free."""
+        if self._trim is not None:
+            self._trim(0)
+        self._in_use = self._resident()
 
     def _resident(self) -> int:
         return self._process.memory_info().rss

@@ -149,3 +149,4 @@ class TrainingLoop(ABC, Generic[Made]):
         kept = self._checkpoints.kept_checkpoints
         with self.ranks.doing(f"checkpoint before step {self.progress.next_step + 1}"):
             save_checkpoint(self.folder / "checkpoints", self.progress, self.tensors(), self.ranks, kept)
+        self._heap.give_back()

@@ -15,6 +15,7 @@ from thinkwright.serving.engines.engine_process import EngineFacts, run_engine
 
 START_SECONDS = 600.0
 """Loading a model may take so long."""
+_NURSERY = "thinkwright.serving.engines.engine_nursery"
 
 
 class EngineLink:
@@ -74,11 +75,15 @@ class EngineLink:
     def _spawn(self, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> None:
         # A process that has loaded the libraries once forks the engines: one that is replaced is soon back.
         context: Any = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([run_engine.__module__])
+        context.set_forkserver_preload([_NURSERY, run_engine.__module__])
         pipe, theirs = context.Pipe()
         with theirs:
             self._process = context.Process(target=run_engine, args=(theirs, source, settings, head_ids), daemon=True)
-            self._process.start()
+            try:
+                self._process.start()
+            except EOFError as error:
+                pipe.close()
+                raise ModelError("the process that starts engines has ended; is there memory enough?") from error
         writer = threading.Thread(target=self._write, args=(pipe,), daemon=True)
         writer.start()
         threading.Thread(target=self._read, args=(pipe, writer), daemon=True).start()
