@@ -192,7 +192,9 @@ class ServedModel:
         try:
             found = done.get(timeout=seconds)
         except Empty:
-            raise TimeoutError(f"not whole after {seconds:g} s") from None
+            found = TimeoutError()
+        if isinstance(found, TimeoutError):
+            raise TimeoutError(f"not whole after {seconds:g} s")
         if isinstance(found, Exception):
             raise found
         return found
@@ -207,7 +209,7 @@ class ServedModel:
                         f"{address}: its reply is over {MAX_REPLY_BYTES >> 20} MB; correct url, or lower max_tokens"
                     )
                 if time.monotonic() > deadline:
-                    raise TimeoutError("its time is over")
+                    raise TimeoutError
             return _Answer(response.status_code, response.headers, bytes(content))
 
     def _reply(self, answer: dict[str, Any]) -> ChatReply:
