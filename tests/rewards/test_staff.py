@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests.rewards.test_pool import until
 from thinkwright.errors import GraderError
 from thinkwright.rewards import pool as pool_module
 from thinkwright.rewards import staff, worker
@@ -155,30 +155,26 @@ def test_a_worker_that_is_gone_before_it_is_given_a_batch_is_replaced(monkeypatc
 
 def test_an_idle_worker_that_dies_while_another_works_is_missed_by_nobody(tmp_path: Path) -> None:
     with WorkerPool(2, "tests.rewards.poison:VERIFIERS") as graders:
-        graders.grade([Job("quick", f"sleep 0.05{i}", "g") for i in range(40)])
+        graders.grade([Job("quick", f"gives 0.{i}", "g") for i in range(2)])  # one for each
         assert len(graders._workers) == 2
         job = Job("patient", f"waits_for {tmp_path / 'end'}", "g")
         verdicts = list[Any]()
         working = threading.Thread(target=lambda: verdicts.extend(graders.grade([job])))
         working.start()
-        until(lambda: any(found.is_busy for found in graders._workers))
+        assert until(lambda: any(found.is_busy for found in graders._workers))
         [idle] = [found for found in graders._workers if not found.is_busy]
         os.kill(idle.pid, signal.SIGKILL)
-        until(lambda: idle not in graders._workers)
+        assert until(lambda: idle not in graders._workers)
         (tmp_path / "end").touch()
         working.join()
         assert verdicts[0].score == 1.0
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_pool_that_was_never_begun_ends_without_a_word() -> None:
-    WorkerPool().__exit__(None, None, None)
+    graders, before = WorkerPool(), set(worker._children())
+    graders.__exit__(None, None, None)
+    assert graders._nursery is None
+    assert set(worker._children()) == before
 
 
 def test_a_nursery_without_room_for_another_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
