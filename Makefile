@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 export OMP_NUM_THREADS ?= 2
+# Compiled once, not by every process anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow base prove prove-r1 prove-async compare faults soak fuzz mutants coverage coverage-all audit docs package dependencies bench bench-serve bench-growth bench-gpu bench-rewards bench-envs client-envs compare-evaluators lock clean
 

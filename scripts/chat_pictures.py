@@ -1,7 +1,7 @@
-"""Takes the pictures of the chat page that the documents show: python scripts/chat_pictures.py RUN [FOLDER].
+"""Takes the pictures of the chat page that the documents show: python -m scripts.chat_pictures RUN [FOLDER].
 
-Needs Debian's chromium and playwright. RUN is served beside the shipped base. Replies are left to chance, so look at
-what came before you keep it.
+Needs chromium-headless-shell and playwright. RUN is served beside the shipped base. Replies are left to chance, so look
+at what came before you keep it.
 """
 
 import sys
@@ -11,10 +11,10 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bench.page import CHROMIUM
 from thinkwright.config.serving import ServeSettings
 from thinkwright.serving.serve import serving
 
-CHROMIUM = "/usr/bin/chromium"
 SIZE = {"width": 1180, "height": 820}
 QUESTIONS = "Amy beats Mia, Ben beats Leo, Mia beats Ben. Who is third?", "Use 3, 6, 4 with + - to make 7."
 

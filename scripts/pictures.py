@@ -1,6 +1,6 @@
-"""Takes the pictures of a run's page that the documents show: python scripts/pictures.py RUN [FOLDER].
+"""Takes the pictures of a run's page that the documents show: python -m scripts.pictures RUN [FOLDER].
 
-Needs Debian's chromium and playwright. RUN must have been evaluated with ``thinkwright eval RUN tiny-base --suite
+Needs chromium-headless-shell and playwright. RUN must have been evaluated with ``thinkwright eval RUN tiny-base --suite
 tiny_world --test-time``, so that all three pictures are there.
 """
 
@@ -10,9 +10,9 @@ from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
+from bench.page import CHROMIUM
 from thinkwright.report.page import write_report
 
-CHROMIUM = "/usr/bin/chromium"
 SIZE = {"width": 1180, "height": 880}
 
 

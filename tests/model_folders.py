@@ -3,11 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
-
 from thinkwright.chat.template import r1_zero_prompt
-from thinkwright.models.tokenizer import train_tokenizer
 
 KINDS = ("qwen2", "qwen3", "llama")
 TEXTS = [r1_zero_prompt("What is 12 + 7 - 3?") + "<think>12 + 7 = 19</think> <answer>16</answer>", "一步一步来，计算。"]
@@ -15,6 +11,11 @@ TEXTS = [r1_zero_prompt("What is 12 + 7 - 3?") + "<think>12 + 7 = 19</think> <an
 
 def write_model_folder(folder: Path, kind: str, seed: int = 0, **settings: Any) -> Path:
     """An ordinary Hugging Face folder: random weights and a byte-level tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from thinkwright.models.tokenizer import train_tokenizer
+
     tokenizer = train_tokenizer(TEXTS * 50, 512)
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 FinishReason = Literal["stop", "length"]
 Outcome = Literal["graded", "skipped", "failed", "timeout"]
+Isolation = Literal["bubblewrap", "process"]
+"""What untrusted programs run in (``rewards/sandbox.py``)."""
 
 
 @dataclass(frozen=True)

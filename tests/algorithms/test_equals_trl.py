@@ -1,5 +1,6 @@
 """Losses, their gradients and KL equal TRL 1.16's on identical tensors, in fp64 to 1e-6 (extra ``peers``)."""
 
+import importlib.util
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from thinkwright.algorithms.policy_loss import POLICY_LOSSES
 from thinkwright.algorithms.reductions import REDUCTIONS
 from thinkwright.algorithms.tokens import LossTokens
 
-pytest.importorskip("trl", reason='pip install "thinkwright[peers]"')
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason='pip install "thinkwright[peers]"')
 B, T, LIMIT, BETA = 6, 9, 12, 0.04
 LENGTHS = torch.tensor([9, 4, 1, 7, 3, 9])
 MASK = (torch.arange(T) < LENGTHS[:, None]).long()

@@ -86,12 +86,9 @@ def test_the_default_folder_is_named_after_model_and_target(tmp_path: Path, monk
     assert "# my-model\n" in (tmp_path / "exports/my-model-hf/README.md").read_text()
 
 
-def push(tmp_path: Path, endpoint: str, key: str | None) -> subprocess.CompletedProcess[str]:
+def push(tmp_path: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
     """The verb in a process of its own: the Hub's address is read when its package is imported."""
-    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")}
-    environment.pop("HF_TOKEN", None)
-    if key is not None:
-        environment["HF_TOKEN"] = key
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_key"}
     words = ["export", "tiny-base-small", "--to", "hf", "--push", "someone/small", "--out", str(tmp_path / "out")]
     return subprocess.run(
         [sys.executable, "-m", "thinkwright", *words], env=environment, capture_output=True, text=True, timeout=300
@@ -125,7 +122,7 @@ def refusing_hub() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_leaves_the_folder(tmp_path: Path) -> None:
-    done = push(tmp_path, "http://127.0.0.1:9", "hf_key")
+    done = push(tmp_path, "http://127.0.0.1:9")
     assert done.returncode == 1
     assert "someone/small could not be uploaded (ConnectError" in done.stderr
     assert f"hf upload OWNER/NAME {tmp_path / 'out'}" in done.stderr
@@ -136,12 +133,17 @@ def test_a_hub_that_cannot_be_reached_leaves_the_folder(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_hub_that_refuses_is_named_with_the_remedy(tmp_path: Path) -> None:
     with refusing_hub() as address:
-        done = push(tmp_path, address, "hf_key")
+        done = push(tmp_path, address)
     assert f"{address}: refused someone/small (403); set HF_TOKEN" in done.stderr
     assert done.returncode == 1
 
 
-def test_without_a_key_nothing_is_written(tmp_path: Path) -> None:
-    done = push(tmp_path, "http://127.0.0.1:9", None)
-    assert "no key for the Hugging Face Hub; set HF_TOKEN" in done.stderr
-    assert not (tmp_path / "out").exists()
+def test_without_a_key_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no key"))
+    out = tmp_path / "out"
+    assert main(["export", "tiny-base-small", "--to", "hf", "--push", "someone/small", "--out", str(out)]) == 1
+    assert "no key for the Hugging Face Hub; set HF_TOKEN" in capsys.readouterr().err
+    assert not out.exists()

@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,19 +13,17 @@ import pytest
 
 from tests.report.browser_folder import mixed_groups, write_step
 from tests.report.conftest import write_json
+from tests.report.watch_process import WatchProcess
 from thinkwright.report import watch_app
 from thinkwright.report.watch_app import make_app
 from thinkwright.web import is_own_name
 
 
-class _Server:
-    """``thinkwright watch`` in a process of its own."""
+class _Server(WatchProcess):
+    """One that is asked, and listened to."""
 
-    def __init__(self, folder, *options):
-        command = [sys.executable, "-m", "thinkwright", "watch", str(folder), "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.told = self.process.stdout.readline()
-        self.address = self.process.stdout.readline().split()[0]
+    def __init__(self, folder, log):
+        super().__init__(folder, log)
         self.port = urlsplit(self.address).port
         self.streams = []
 
@@ -43,27 +40,21 @@ class _Server:
         connection.close()
         return reply, content
 
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
-
 
 @pytest.fixture
-def serve():
+def serve(tmp_path_factory):
     """Start servers that are ended with the test."""
     servers = []
 
-    def start(folder, *options):
-        servers.append(_Server(folder, *options))
+    def start(folder):
+        servers.append(_Server(folder, tmp_path_factory.mktemp("watch") / "log"))
         return servers[-1]
 
     yield start
     for server in servers:
         for stream in server.streams:
             stream.close()
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.communicate()
+        server.stop()
 
 
 class _Events:
@@ -191,7 +182,7 @@ def test_an_interrupt_ends_it_cleanly_with_viewers_there(run_folder, serve):
     events = server.events()
     events.next()
     assert server.stop() == 0
-    assert server.process.stderr.read() == ""
+    assert server.said().count("\n") == 2  # no more than at its start
 
 
 def test_it_writes_nothing(run_folder, serve):

@@ -7,8 +7,9 @@ import pytest
 
 from bench.page import make_large_run
 from tests.report.browser_folder import mixed_groups, write_step
-from tests.report.browser_pages import SECONDS, Observer, running_browser, watching
+from tests.report.browser_pages import SECONDS, Observer, running_browser
 from tests.report.conftest import write_json
+from tests.report.watch_process import watching
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Reasoning Gym's scorers, and the rules before them."""
 
+import importlib.util
 import json
 import sys
 from typing import Any
@@ -13,7 +14,8 @@ from thinkwright.rewards.verifiers import reasoning_gym
 from thinkwright.rewards.verifiers.reasoning_gym import VERIFIER, entries
 from thinkwright.rewards.verifiers.reasoning_gym_families import AS_IT_IS, EXACT, REFUSED, SHAPED, SUPPORTED
 
-pytest.importorskip("reasoning_gym")
+# Looked for and not loaded, which takes a second: so do all that collect this file and run none of it.
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("reasoning_gym") is None, reason="no Reasoning Gym here")
 SLOW_TO_MAKE = {"futoshiki", "knight_swap", "sokoban", "quantum_lock", "figlet_font", "circuit_logic", "arc_1d"}
 CODE = "__import__('os').system('touch hacked')"
 

@@ -155,13 +155,20 @@ def test_a_worker_that_is_gone_before_it_is_given_a_batch_is_replaced(monkeypatc
 
 def test_an_idle_worker_that_dies_while_another_works_is_missed_by_nobody(tmp_path: Path) -> None:
     with WorkerPool(2, "tests.rewards.poison:VERIFIERS") as graders:
-        graders.grade([Job("quick", f"gives 0.{i}", "g") for i in range(2)])  # one for each
-        assert len(graders._workers) == 2
-        job = Job("patient", f"waits_for {tmp_path / 'end'}", "g")
         verdicts = list[Any]()
-        working = threading.Thread(target=lambda: verdicts.extend(graders.grade([job])))
-        working.start()
-        assert until(lambda: any(found.is_busy for found in graders._workers))
+
+        def begin(*ends: str) -> threading.Thread:
+            jobs = [Job("patient", f"waits_for {tmp_path / end}", f"g{i}") for i, end in enumerate(ends)]
+            thread = threading.Thread(target=lambda: verdicts.extend(graders.grade(jobs)))
+            thread.start()
+            assert until(lambda: sum(found.is_busy for found in graders._workers) == len(jobs))
+            return thread
+
+        both = begin("first", "first")
+        (tmp_path / "first").touch()
+        both.join()
+        verdicts.clear()
+        working = begin("end")
         [idle] = [found for found in graders._workers if not found.is_busy]
         os.kill(idle.pid, signal.SIGKILL)
         assert until(lambda: idle not in graders._workers)

@@ -12,9 +12,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
 
 from tests.serving.hostile import HOST, hostile_request, request
 from tests.serving.server_process import MODEL, ServerProcess, server_process
@@ -163,11 +161,15 @@ def test_a_slow_request_is_answered_if_it_comes_in_time(impatient: str) -> None:
 
 @pytest.fixture(scope="module")
 def described(server: ServerProcess) -> Any:
+    import schemathesis
+
     return schemathesis.openapi.from_url(f"{server.address}/openapi.json")
 
 
 def call(case: Any) -> None:
     """One generated request; of every other with a body, the model is one there is and the reply short."""
+    from schemathesis.checks import not_a_server_error
+
     if isinstance(case.body, dict) and len(str(case.body)) % 2:
         case.body |= {"model": MODEL, "options": {"num_predict": 2}}
         case.body |= dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), 2)

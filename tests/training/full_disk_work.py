@@ -17,6 +17,7 @@ from thinkwright.training.checkpoint import Progress, newest_checkpoint, save_ch
 
 def main() -> None:
     """``full_disk_work.py MODEL_FOLDER DISK``: tells, for each room and writer, what it raised and what is left."""
+    gc.freeze()  # the libraries are no garbage: looking through them takes most of the time
     model, disk = Path(sys.argv[1]), Path(sys.argv[2])
     policy = load_policy(str(model), device=torch.device("cpu"), dtype=torch.float32)
     tensors = {"masters/a": torch.arange(100_000.0), "exp_avg/a": torch.arange(100_000.0)}

@@ -8,8 +8,8 @@ from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.endpoint import Endpoint
 from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.recipe import Evaluation, TemplateName, TrainingMachine, TrainingRollout
-from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import TaskSettings
+from thinkwright.types import Isolation
 
 _MEASURING = ("evaluation", "workers", "program_isolation")
 

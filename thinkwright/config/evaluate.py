@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from thinkwright.config.recipe import Machine, Measurement, TemplateName
-from thinkwright.config.rewards import Isolation
 from thinkwright.config.section import Section
 from thinkwright.config.tasks import RequestsTask, RuledTask
+from thinkwright.types import Isolation
 
 
 class EvaluatedModel(Section):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from thinkwright.config.recipe import Machine
-from thinkwright.config.rewards import Isolation
 from thinkwright.config.suites import TEMPERATURE, TOP_P
+from thinkwright.types import Isolation
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pydantic import Field, PositiveInt, model_validator
 from thinkwright.config.judge import Judge, Refiner
 from thinkwright.config.prompting import Prompting
 from thinkwright.config.recipe import Machine, RolloutSettings, TemplateName
-from thinkwright.config.rewards import Isolation
 from thinkwright.config.section import Section, Share
 from thinkwright.config.tasks import TaskSettings
+from thinkwright.types import Isolation
 
 
 class Keep(Section):

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from thinkwright.config.section import FUNCTION, Section, Share
+from thinkwright.types import Isolation
 
-Isolation = Literal["bubblewrap", "process"]
 Weight = Annotated[float, Field(ge=0)]
 _SETTINGS_OF = {
     "language_target": "language",

@@ -7,8 +7,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from thinkwright.config.cosine_adamw import CosineAdamW
 from thinkwright.config.mirror import MirrorSettings
 from thinkwright.config.recipe import Evaluation, TemplateName, TrainingMachine
-from thinkwright.config.rewards import Isolation
 from thinkwright.config.tasks import RuledTask
+from thinkwright.types import Isolation
 
 
 class SFTEvaluation(Evaluation):

@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any
 
 from thinkwright.errors import GraderError
-from thinkwright.rewards.sandbox import ISOLATION_VARIABLE, Isolation
+from thinkwright.rewards.sandbox import ISOLATION_VARIABLE
 from thinkwright.rewards.staff import START_SECONDS, Nursery, Worker
-from thinkwright.types import Outcome
+from thinkwright.types import Isolation, Outcome
 
 LANGUAGE = "language"
 """The kind of task that needs the model of languages."""

@@ -9,7 +9,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from thinkwright.errors import GraderError
 from thinkwright.rewards.pool import Job, Result, Task, Verdict, WorkerPool
-from thinkwright.rewards.sandbox import Isolation
+from thinkwright.types import Isolation
 
 PLACE_SECONDS = 600.0
 """The longest wait for room in the cluster."""

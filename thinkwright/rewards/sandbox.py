@@ -30,9 +30,9 @@ from typing import IO, Literal, cast
 
 import psutil
 
-from thinkwright.config.rewards import Isolation
 from thinkwright.errors import GraderError
 from thinkwright.rewards.system_calls import refused_system_calls
+from thinkwright.types import Isolation
 
 ISOLATION_VARIABLE = "THINKWRIGHT_ISOLATION"
 PROCESS_NOTE = (

@@ -4,7 +4,6 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-import schemathesis
 
 from tests.serving.apis.told import MESSAGES, shown_tokens, tiny_desk, whole
 from thinkwright.serving.apis.model_lists import ollama_show, ollama_tags, ollama_version, openai_models
@@ -79,6 +78,8 @@ def body_schema(path: str) -> dict[str, Any]:
 
 
 def test_schemathesis_reads_every_operation() -> None:
+    import schemathesis
+
     found = schemathesis.openapi.from_dict(DESCRIPTION)
     operations = [result.ok() for result in found.get_all_operations()]
     assert {(one.method.upper(), one.path) for one in operations} == {

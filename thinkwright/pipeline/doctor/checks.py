@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from thinkwright.config.rewards import Isolation
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor.rows import Examined, Fault, RowResult
 from thinkwright.rewards.registry import VERIFIERS
 from thinkwright.rewards.sandbox import PROCESS_NOTE
-from thinkwright.types import Prompt
+from thinkwright.types import Isolation, Prompt
 
 MAX_BAD_SHARE = 0.005
 """A larger share of rows that fail stops the run; a smaller one is left out of it."""

@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 from thinkwright.config.recipe import RLRecipe
-from thinkwright.config.rewards import Isolation
 from thinkwright.models.policy import Policy
 from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor.checks import (
@@ -31,7 +30,7 @@ from thinkwright.rewards.pool import WorkerPool
 from thinkwright.rewards.score import Scorer, score_as_trained
 from thinkwright.tasks.exclusion import row_id
 from thinkwright.tasks.task import Task
-from thinkwright.types import Prompt
+from thinkwright.types import Isolation, Prompt
 
 ALL_ROWS_UP_TO = 2000
 SAMPLE_ROWS = 500
