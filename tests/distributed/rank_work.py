@@ -8,11 +8,10 @@ from pathlib import Path
 from thinkwright.distributed.ranks import joined_ranks
 
 
-def say_where(size: int, versions: list[str]) -> list[int]:
+def meet(size: int, versions: list[str]) -> None:
     """The ranks find each other, each with a version of its own."""
-    own = versions[int(os.environ["RANK"])]
-    with joined_ranks(size, 30, {"torch": own}) as ranks:
-        return ranks.joined([10 * item for item in ranks.share(range(5))])
+    with joined_ranks(size, 30, {"torch": versions[int(os.environ["RANK"])]}) as ranks:
+        ranks.meet()
 
 
 def stay_away(size: int, deadline_seconds: float) -> None:
@@ -33,15 +32,17 @@ def die(size: int) -> None:
         ranks.meet()
 
 
-def save_often(size: int, folder: Path, times: int) -> int:
-    """Save one checkpoint after another and return the step of the newest that is whole."""
+def share_and_save(size: int, folder: Path, times: int) -> tuple[list[int], int]:
+    """Share work out, then save one checkpoint after another; returns what was joined, and the step of the newest
+    checkpoint that is whole."""
     import torch
 
     from thinkwright.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
 
-    with joined_ranks(size, 30, {}) as ranks:
+    with joined_ranks(size, 30, {"torch": "1.0"}) as ranks:
+        joined = ranks.joined([10 * item for item in ranks.share(range(5))])
         for step in range(times):
             save_checkpoint(folder, Progress(step, step, 0, 0.0), {"masters/a": torch.arange(5.0)}, ranks)
         found = newest_checkpoint(folder, ranks)
         assert found is not None
-        return found.progress.next_step
+        return joined, found.progress.next_step
