@@ -21,7 +21,7 @@ test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 ## R1 at full size, every stage for two steps on random weights, and other tests of half a minute each (some ten minutes;
 ## needs the data sets).
@@ -88,7 +88,7 @@ coverage: .venv-mutants/.installed
 coverage-all: .venv-mutants/.installed
 	rm -rf build/coverage
 	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 .venv-mutants/bin/coverage run --source=thinkwright \
-		-m pytest -n 4 --dist worksteal
+		-m pytest -n 3 --dist worksteal
 	.venv-mutants/bin/coverage combine --quiet
 	.venv-mutants/bin/coverage report
 

@@ -202,13 +202,21 @@ def test_several_threads_may_grade_at_once(poisoned: WorkerPool) -> None:
     assert scores == {n: [n / 10] * 5 + [float(n == 3)] for n in range(1, 7)}
 
 
-def test_a_worker_killed_between_calls_is_replaced(poisoned: WorkerPool, tmp_path: Path) -> None:
-    def pid_of_a_worker() -> int:
-        poisoned.grade(jobs(f"pid {tmp_path / 'pid'}"))
-        return int((tmp_path / "pid").read_text())
+def pid_of_a_worker(pool: WorkerPool, place: Path) -> int:
+    pool.grade(jobs(f"pid {place / 'pid'}"))
+    return int((place / "pid").read_text())
 
+
+def test_a_worker_that_is_slow_to_say_that_it_is_done_stays(tmp_path: Path) -> None:
+    with WorkerPool(1, "tests.rewards.slow_ends:VERIFIERS") as pool:
+        # On a busy machine one may be slow to grade, too, and is then ended with its call.
+        assert len({pid_of_a_worker(pool, tmp_path) for _ in range(8)}) < 4
+
+
+def test_a_worker_killed_between_calls_is_replaced(poisoned: WorkerPool, tmp_path: Path) -> None:
     # On a busy machine a worker that was slow once is ended with its call, so that its number is nobody's.
-    os.kill(next(pid for _ in range(20) if psutil.pid_exists(pid := pid_of_a_worker())), signal.SIGKILL)
+    pids = (pid_of_a_worker(poisoned, tmp_path) for _ in range(20))
+    os.kill(next(pid for pid in pids if psutil.pid_exists(pid)), signal.SIGKILL)
     assert [v.score for v in poisoned.grade(jobs(*[f"gives 0.{i}" for i in range(1, 9)]))] == [
         i / 10 for i in range(1, 9)
     ]

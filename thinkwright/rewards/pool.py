@@ -178,13 +178,24 @@ class _Call:
         try:
             while len(self._results) < len(self._tasks):
                 self._hand_out()
-                for fd, _ in self._poll.poll(max(1, math.ceil(1000 * self._patience()))):
-                    if fd in self._by_fd:
-                        self._attend(self._by_fd[fd], fd)
+                self._listen(self._patience())
                 self._look_at_clocks()
+            self._await_ends()
         finally:
             self._leave_idle_workers()
         return [self._results[item] for item in self._tasks]
+
+    def _listen(self, seconds: float) -> None:
+        """Attend to who has something to say, as soon as anybody has."""
+        for fd, _ in self._poll.poll(max(1, math.ceil(1000 * seconds))):
+            if fd in self._by_fd:
+                self._attend(self._by_fd[fd], fd)
+
+    def _await_ends(self) -> None:
+        """Workers that have given their last result are about to say that they are done, and may then stay."""
+        until = time.monotonic() + _STUCK_SECONDS
+        while any(found.is_busy and not found.assigned for found in self._workers) and time.monotonic() < until:
+            self._listen(until - time.monotonic())
 
     def _watch(self, worker: Worker) -> None:
         for fd in (worker.channel.fileno(), worker.errors):

@@ -1,0 +1,20 @@
+"""Workers whose word that they are done comes late, as on a busy machine; loaded by their nursery, which forks them."""
+
+import json
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+from tests.rewards.poison import VERIFIERS
+
+__all__ = ["VERIFIERS"]
+
+
+def _late(message: Any) -> str:
+    if message == ("done",):
+        time.sleep(0.02)
+    return json.dumps(message)
+
+
+sys.modules["__main__"].json = SimpleNamespace(dumps=_late, loads=json.loads)  # type: ignore[attr-defined]
