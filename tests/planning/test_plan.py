@@ -18,6 +18,7 @@ from thinkwright.distributed.sharding import learner_of
 from thinkwright.errors import RecipeError
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
+from thinkwright.planning import probe
 from thinkwright.planning.expected import Expected, check_expected, planned_lengths
 from thinkwright.planning.from_table import Given, plan_of_table
 from thinkwright.planning.hardware import HARDWARE, Hardware
@@ -186,7 +187,10 @@ def test_a_probe_measures_memory_and_time_of_the_whole_run(capfd: pytest.Capture
     assert re.search(r"device-hours: [\d.]+, \$\d+\.\d\d at \$3 an hour", text)
 
 
-def test_a_probe_of_rows_counts_their_tokens(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_probe_of_rows_counts_their_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(probe, "_launch", probe._measure_here)  # in this process: another loads for seconds
     rows = [{"question": f"What is {i} + {i}?", "thought": f"{i} and {i}.", "answer": str(2 * i)} for i in range(24)]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
