@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,8 +154,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+@cache
 def _matmul_seconds(dtypes: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
-    """Best of many products; processors with bf16 instructions differ tenfold in what these bring.
+    """Best of many products, measured once a process; processors with bf16 instructions differ tenfold in what these
+    bring.
 
     The dtypes take turns over a quarter of a second, so that another program's work does not decide.
     """
