@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--versions", choices=("lowest", "newest"), default="lowest")
     parser.add_argument("--out", type=Path, default=Path("build/dependencies"))
     options = parser.parse_args()
-    for number, python in enumerate(options.pythons):
-        place = options.out / f"{options.versions}-{number}"
+    for python in options.pythons:
+        place = options.out / f"{options.versions}-{Path(python).name}"
         check(python, wanted(options.versions), place.resolve())
 
 
@@ -57,7 +57,7 @@ def check(python: str, requirements: list[str], place: Path) -> None:
     version = subprocess.run([place / "bin" / "python", "--version"], check=True, capture_output=True, text=True)
     print(version.stdout.strip(), *requirements, flush=True)
     own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-    command = [place / "bin" / "python", "-m", "pytest", "-n", "2", "--dist", "worksteal"]
+    command = [place / "bin" / "python", "-m", "pytest", "-n", "3", "--dist", "worksteal"]
     if code := subprocess.run(command, env=os.environ | own, check=False).returncode:
         sys.exit(code)
 

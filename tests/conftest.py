@@ -36,9 +36,11 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """What is there now stays."""
-    gc.enable()
+    """What is there now stays, in each process that runs tests; torch, which they all need, is among it."""
+    import torch  # noqa: F401
+
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

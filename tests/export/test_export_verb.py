@@ -141,7 +141,9 @@ def test_a_hub_that_refuses_is_named_with_the_remedy(tmp_path: Path) -> None:
 def test_without_a_key_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no key"))
     out = tmp_path / "out"
     assert main(["export", "tiny-base-small", "--to", "hf", "--push", "someone/small", "--out", str(out)]) == 1

@@ -67,6 +67,11 @@ class Started:
     def send_signal(self, number: int) -> None:
         os.kill(self._process.pid, number)
 
+    def kill(self) -> None:
+        """Whatever it does."""
+        self._process.kill()
+        self._process.join()
+
     def wait(self, seconds: float = 120) -> int:
         """How it ended; fails if it goes on for longer."""
         self._process.join(seconds)
@@ -78,6 +83,7 @@ def _as_command(words: list[str], log: Path) -> None:
     os.chdir(REPOSITORY)
     for number in (signal.SIGTERM, signal.SIGHUP):  # what it is forked from may start servers' engines, too
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("w", encoding="utf-8") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)

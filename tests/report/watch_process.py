@@ -19,8 +19,12 @@ class WatchProcess:
     def __init__(self, folder: Path, log: Path, port: int = 0) -> None:
         """What it prints goes into ``log``."""
         self._started = Started([sys.executable, "-m", "thinkwright", "watch", str(folder), "--port", str(port)], log)
-        self.told, line = self._first_lines()
-        self.address = line.split()[0]
+        try:
+            self.first_lines = self._first_lines()
+        except BaseException:
+            self._started.kill()
+            raise
+        self.told, self.address = self.first_lines[0], self.first_lines[1].split()[0]
 
     def _first_lines(self) -> list[str]:
         deadline = time.monotonic() + START_SECONDS
@@ -38,7 +42,11 @@ class WatchProcess:
         """As Ctrl-C does; returns its exit code."""
         if self._started.poll() is None:
             self._started.send_signal(signal.SIGINT)
-        return self._started.wait(20)
+        try:
+            return self._started.wait(20)
+        except BaseException:
+            self._started.kill()
+            raise
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""Workers whose word that they are done comes late, as on a busy machine; loaded by their nursery, which forks them."""
+"""Workers whose word that they are done comes late, as on a busy machine, or never; loaded by their nursery, which
+forks them."""
 
 import json
+import os
 import sys
 import time
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ __all__ = ["VERIFIERS"]
 
 def _late(message: Any) -> str:
     if message == ("done",):
-        time.sleep(0.02)
+        time.sleep(float(os.environ["THINKWRIGHT_TEST_END_SECONDS"]))
     return json.dumps(message)
 
 

@@ -90,6 +90,12 @@ def test_a_grader_that_fails_is_no_score_but_a_failure_with_the_reason(
             assert (before.score, after.score) == (1.0, 0.0)
 
 
+def test_what_an_item_takes_is_measured_and_decides_how_many_are_given_at_once() -> None:
+    with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as pool:
+        pool.grade(jobs(*[f"gives 0.{i}" for i in range(1, 10)]))
+        assert 0 < pool._seconds["grade", "quick"] < 1
+
+
 def test_a_gold_that_cannot_be_read_is_skipped_with_the_reason(poisoned: WorkerPool) -> None:
     for verifier in ("quick", "many"):
         verdicts = poisoned.grade(jobs("is g", verifier=verifier) + jobs("is bad", gold="bad", verifier=verifier))
@@ -207,10 +213,19 @@ def pid_of_a_worker(pool: WorkerPool, place: Path) -> int:
     return int((place / "pid").read_text())
 
 
-def test_a_worker_that_is_slow_to_say_that_it_is_done_stays(tmp_path: Path) -> None:
+def test_a_worker_that_is_slow_to_say_that_it_is_done_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THINKWRIGHT_TEST_END_SECONDS", "0.02")
     with WorkerPool(1, "tests.rewards.slow_ends:VERIFIERS") as pool:
         # On a busy machine one may be slow to grade, too, and is then ended with its call.
         assert len({pid_of_a_worker(pool, tmp_path) for _ in range(8)}) < 4
+
+
+def test_a_worker_that_never_says_that_it_is_done_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THINKWRIGHT_TEST_END_SECONDS", "1000")
+    with WorkerPool(1, "tests.rewards.slow_ends:VERIFIERS") as pool:
+        assert len({pid_of_a_worker(pool, tmp_path) for _ in range(2)}) == 2
 
 
 def test_a_worker_killed_between_calls_is_replaced(poisoned: WorkerPool, tmp_path: Path) -> None:

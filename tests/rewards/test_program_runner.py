@@ -1,15 +1,17 @@
 """Judging of one-line programs: what is let through, what confines the rest, and what happens if the judge fails."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from thinkwright.errors import GraderError
-from thinkwright.rewards import program_runner
+from thinkwright.rewards import program_runner, program_worker
 from thinkwright.rewards.program_runner import is_allowed_program, judge_programs, run_programs
 
 GOLD = json.dumps([[x, 3 * x + 2] for x in (0, 3, 7, 12, -4)])
@@ -152,6 +154,9 @@ def test_no_programs_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     ("worker", "told"),
     [
         ("import sys; sys.exit('out of paper')", "status 1: out of paper"),
+        ("import sys; sys.stderr.buffer.write(b'\\xff!'); sys.exit(1)", "status 1: \ufffd!"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff')", "status 0: it said nothing"),
+        ("import os, sys; sys.exit(f'PATH {os.environ.get(\"PATH\")}')", "status 1: PATH None"),
         ("print('nonsense')", "status 0: it said nothing"),
         ("print('[]')", "status 0"),
         ("import os; os.kill(os.getpid(), 9)", "status -9"),
@@ -177,6 +182,16 @@ def test_a_judge_that_hangs_is_an_error_that_names_what_was_waited_for(
     monkeypatch.setattr(program_runner, "START_SECONDS", 0.2)
     with pytest.raises(GraderError, match=r"waited 1 s for worker\.py to run 1 programs"):
         judge_programs([("lambda x: x", GOLD)])
+
+
+def test_bytes_that_are_no_text_are_no_answer_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lies(source: str, arguments: object, calls: object, wall_seconds: float, write_end: int) -> NoReturn:
+        os.setpgid(0, 0)
+        os.write(write_end, program_worker.READY + b"\n\xff")
+        os._exit(0)
+
+    monkeypatch.setattr(program_worker, "_be_the_program", lies)
+    assert program_worker.run("lambda x: x", [1], {}, 5.0) == "\ufffd"
 
 
 def test_a_worker_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

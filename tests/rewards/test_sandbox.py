@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -85,6 +86,16 @@ def test_trusted_code_runs_before_and_after_the_program() -> None:
         calls=["candidate(x=[1, 2])"],
     )
     assert list(run_program(tests)) == [SandboxOutcome("done", b"8")]
+
+
+@pytest.mark.usefixtures("isolation")
+def test_a_program_that_kills_its_runner_loses_all_its_tests_and_ends_nobody_else() -> None:
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        program = "import os, signal\ndef f(x):\n    os.kill(os.getppid(), signal.SIGKILL)\n    return x"
+        lost = run_program(ProgramTests(program, calls=["f(0)", "f(1)"], seconds=0.5))
+        assert list(lost) == [SandboxOutcome("lost", b"")] * 2
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 @pytest.mark.usefixtures("isolation")

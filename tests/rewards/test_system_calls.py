@@ -63,6 +63,7 @@ def test_what_has_opened_ways_out_is_refused_and_what_a_program_needs_is_not(arc
         assert verdict(architecture, number) == NOT_PERMITTED, name
     for name, number in HARMLESS[architecture].items():
         assert verdict(architecture, number) == ALLOWED, name
+        assert verdict(architecture, number, NEW_USER | NEW_NETWORK) == ALLOWED, name  # flags are clone's alone
 
 
 def test_processes_and_threads_may_be_made_but_no_namespaces(architecture: int) -> None:

@@ -49,9 +49,13 @@ def test_while_models_load_sighup_is_harmless_and_ctrl_c_ends_all(tmp_path: Path
         until(lambda: engines_of(process), "no engine was started")
         (engine,) = engines_of(process)
         engine.suspend()  # it loads for ever
+        helpers = psutil.Process(process.pid).children()
+        for helper in helpers:  # as a signal to the whole group would
+            helper.terminate()
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
+        assert all(helper.is_running() and helper.status() != psutil.STATUS_ZOMBIE for helper in helpers)
         process.send_signal(signal.SIGINT)
         process.wait(15)
         assert not engine.is_running()

@@ -35,6 +35,7 @@ _MAX_TRIES = 2
 _MAX_FAILED_STARTS = 3
 _ITEMS_PER_WORKER = 20_000  # then a fresh one, since libraries keep what they have parsed
 _STUCK_SECONDS, _STUCK_SHARE = 0.3, 0.1
+_LAST_WORD_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -192,10 +193,16 @@ class _Call:
                 self._attend(self._by_fd[fd], fd)
 
     def _await_ends(self) -> None:
-        """Workers that have given their last result are about to say that they are done, and may then stay."""
-        until = time.monotonic() + _STUCK_SECONDS
-        while any(found.is_busy and not found.assigned for found in self._workers) and time.monotonic() < until:
+        """Workers that have given all their results are about to say that they are done, and may then stay.
+
+        Not those that were stuck: they are ended in any case.
+        """
+        until = time.monotonic() + _LAST_WORD_SECONDS
+        while self._is_word_due() and time.monotonic() < until:
             self._listen(until - time.monotonic())
+
+    def _is_word_due(self) -> bool:
+        return any(found.is_busy and not found.assigned and not found.is_demoted for found in self._workers)
 
     def _watch(self, worker: Worker) -> None:
         for fd in (worker.channel.fileno(), worker.errors):
