@@ -43,7 +43,8 @@ def test_eight_steps_raise_the_reward(pool: WorkerPool, tmp_path: Path) -> None:
 
 
 def test_the_reference_policy_is_refreshed_when_the_recipe_says(pool: WorkerPool, tmp_path: Path) -> None:
-    run = trainer(pool, tmp_path, "steps=3", "algorithm.reference_refresh_steps=2")
+    few = "rollout.prompts_per_step=6", "rollout.group_size=4"
+    run = trainer(pool, tmp_path, "steps=3", "algorithm.reference_refresh_steps=2", *few)
     assert run.reference is not None
     start = run.reference.head.clone()
     run.train(Display(), StopRequest())

@@ -17,17 +17,25 @@ ANSWERS = Path(__file__).with_name("math_parts.txt")
 """By module; a line holds a gold, right answers and wrong ones."""
 
 
-def _rows() -> Iterator[tuple[str, str, float]]:
+def _rows() -> Iterator[tuple[str, dict[str, float]]]:
     for line in ANSWERS.read_text(encoding="utf-8").split("\n"):
         if line and not line.startswith("# "):
-            gold, right, wrong = line.split(" ::")
-            yield from ((gold, answer.strip(), 1.0) for answer in right.split(" ; ") if answer.strip())
-            yield from ((gold, answer.strip(), 0.0) for answer in wrong.split(" ; ") if answer.strip())
+            gold, *answers = line.split(" ::")
+            yield (
+                gold,
+                {
+                    answer.strip(): verdict
+                    for verdict, some in zip((1.0, 0.0), answers, strict=True)
+                    for answer in some.split(" ; ")
+                    if answer.strip()
+                },
+            )
 
 
-@pytest.mark.parametrize(("gold", "answer", "verdict"), list(_rows()))
-def test_an_answer_is_the_gold_in_another_spelling_or_is_not(gold: str, answer: str, verdict: float) -> None:
-    assert grade(rf"\boxed{{{answer}}}", gold) == verdict
+@pytest.mark.parametrize(("gold", "verdicts"), list(_rows()))
+def test_an_answer_is_the_gold_in_another_spelling_or_is_not(gold: str, verdicts: dict[str, float]) -> None:
+    assert verdicts
+    assert {answer: grade(rf"\boxed{{{answer}}}", gold) for answer in verdicts} == verdicts
 
 
 @pytest.mark.parametrize(
