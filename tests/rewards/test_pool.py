@@ -90,7 +90,7 @@ def test_a_grader_that_fails_is_no_score_but_a_failure_with_the_reason(
             assert (before.score, after.score) == (1.0, 0.0)
 
 
-def test_what_an_item_takes_is_measured_and_decides_how_many_are_given_at_once() -> None:
+def test_the_seconds_that_an_item_takes_are_measured() -> None:
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as pool:
         pool.grade(jobs(*[f"gives 0.{i}" for i in range(1, 10)]))
         assert 0 < pool._seconds["grade", "quick"] < 1

@@ -184,6 +184,8 @@ def test_a_judge_that_hangs_is_an_error_that_names_what_was_waited_for(
         judge_programs([("lambda x: x", GOLD)])
 
 
+# The worker forks a process that has one thread; the tests' own may have more.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_bytes_that_are_no_text_are_no_answer_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def lies(source: str, arguments: object, calls: object, wall_seconds: float, write_end: int) -> NoReturn:
         os.setpgid(0, 0)

@@ -93,9 +93,11 @@ def test_a_program_that_kills_its_runner_loses_all_its_tests_and_ends_nobody_els
     with subprocess.Popen(["sleep", "60"]) as bystander:
         program = "import os, signal\ndef f(x):\n    os.kill(os.getppid(), signal.SIGKILL)\n    return x"
         lost = run_program(ProgramTests(program, calls=["f(0)", "f(1)"], seconds=0.5))
-        assert list(lost) == [SandboxOutcome("lost", b"")] * 2
-        assert bystander.poll() is None
-        bystander.kill()
+        try:
+            assert list(lost) == [SandboxOutcome("lost", b"")] * 2
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
 
 
 @pytest.mark.usefixtures("isolation")
