@@ -97,6 +97,8 @@ ACTIONS: dict[str, Any] = {
     "pid": lambda rest, gold: Path(rest).write_text(str(os.getpid())) and 1.0,
     "gives": lambda rest, gold: float(rest),
     "text": lambda rest, gold: rest,
+    "variable": lambda rest, gold: float(os.environ[rest] == gold),
+    "reads": lambda rest, gold: float(len(os.read(0, 1))),
     "sleep": _sleep,
     "spin": _spin,
     "hog": _hog,

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,6 +123,22 @@ def test_standard_error_is_read_to_its_end(pair: tuple[Worker, socket.socket], m
         assert not found.listen()
 
 
+def test_last_words_that_are_no_text_are_told_as_far_as_they_are(pair: tuple[Worker, socket.socket]) -> None:
+    found, _ = pair
+    found._words = b"torn \xff words"
+    assert found.how_it_died(3) == "its process died (exit status 3: torn \ufffd words)"
+
+
+def test_a_worker_that_takes_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staff, "START_SECONDS", 0.1)
+    ours, theirs = socket.socketpair()
+    errors, their_errors = os.pipe()
+    with ours, theirs:
+        assert not Worker(os.getpid(), ours, errors).begin([1], {"text": "x" * (8 << 20)})  # more than a socket holds
+    for descriptor in (errors, their_errors):
+        os.close(descriptor)
+
+
 def test_a_signal_without_a_name_is_told_by_its_number(pair: tuple[Worker, socket.socket]) -> None:
     assert pair[0].how_it_died(-200) == "its process died (signal 200)"
 
@@ -131,6 +147,42 @@ def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
         answers = ["closes_errors", "gives 0.5"]
         assert [v.score for v in graders.grade([Job("quick", answer, "g") for answer in answers])] == [1.0, 0.5]
+
+
+def test_a_grader_has_one_thread_and_nothing_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"for somebody else")
+    os.close(write_end)
+    own = os.dup(0)
+    os.dup2(read_end, 0)
+    try:
+        with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
+            verdicts = graders.grade([Job("quick", answer, "1") for answer in ("variable OMP_NUM_THREADS", "reads")])
+        assert [verdict.score for verdict in verdicts] == [1.0, 0.0]
+        assert os.read(0, 100) == b"for somebody else"
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+        os.close(read_end)
+
+
+def test_one_that_was_at_work_when_a_grader_died_is_tried_by_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    batches, begin = list[list[int]](), Worker.begin
+
+    def noted(self: Worker, batch: Sequence[int], message: dict[str, Any]) -> bool:
+        batches.append(list(batch))
+        return begin(self, batch, message)
+
+    monkeypatch.setattr(Worker, "begin", noted)
+    with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
+        answers = [f"die_once {tmp_path / 'died'}", "gives 0.25", "gives 0.5", "gives 0.75"]
+        verdicts = graders.grade([Job("patient", answer, "g") for answer in answers])
+    assert [verdict.score for verdict in verdicts] == [1.0, 0.25, 0.5, 0.75]
+    first, *others = batches[0]
+    assert batches == [[first, *others], others, [first]]
 
 
 def test_a_worker_wears_out_and_another_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,6 +385,13 @@ def test_a_desk_does_every_kind_of_work(kind: str, name: str, arguments: list[An
     assert desk.is_warm(kind, name)
     [(_, found)] = desk.results({"kind": kind, "name": name, "items": [[0, arguments]]}, no_more)
     assert found[0] == outcome
+
+
+def test_what_a_verifier_loads_is_loaded_before_its_first_answer() -> None:
+    loaded = list[str]()
+    desk = worker.Desk({"quick": replace(QUICK, load=lambda: loaded.append("once"))})
+    desk.warm("grade", "quick")
+    assert loaded == ["once"]
 
 
 def test_a_function_that_is_not_there_is_told_as_a_problem() -> None:
