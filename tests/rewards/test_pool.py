@@ -92,8 +92,16 @@ def test_a_grader_that_fails_is_no_score_but_a_failure_with_the_reason(
 
 def test_the_seconds_that_an_item_takes_are_measured() -> None:
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as pool:
-        pool.grade(jobs(*[f"gives 0.{i}" for i in range(1, 10)]))
+        pool.grade([Job("patient", "sleep 0.05", f"g{i}") for i in range(4)])
+        assert 0.05 <= pool._seconds["grade", "patient"] < 1
+        pool.grade(jobs("gives 0.1"))
         assert 0 < pool._seconds["grade", "quick"] < 1
+
+
+def test_what_a_function_loads_does_not_count_as_its_time() -> None:
+    with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as pool:
+        [found] = pool.run([Task("function", "tests.rewards.slow_to_load:half", ([{}], {}), deadline_seconds=0.3)])
+    assert (found.outcome, found.value) == ("graded", [0.5])
 
 
 def test_a_gold_that_cannot_be_read_is_skipped_with_the_reason(poisoned: WorkerPool) -> None:

@@ -187,9 +187,18 @@ def test_one_that_was_at_work_when_a_grader_died_is_tried_by_itself(
 
 def test_a_worker_wears_out_and_another_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_ITEMS_PER_WORKER", 3)
+    forked, fork = list[int](), Nursery.fork
+
+    def counted(self: Nursery) -> Worker:
+        found = fork(self)
+        forked.append(found.pid)
+        return found
+
+    monkeypatch.setattr(Nursery, "fork", counted)
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
         verdicts = graders.grade([Job("quick", f"gives {i / 10}", "g") for i in range(10)])
         assert [verdict.score for verdict in verdicts] == [i / 10 for i in range(10)]
+    assert len(forked) > 1
 
 
 def test_a_worker_that_is_gone_before_it_is_given_a_batch_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
