@@ -8,6 +8,7 @@ As a program (``python -m tests.rewards.traced_scripts FOLDER``) it tells the br
 
 import ast
 import json
+import marshal
 import os
 import sys
 from pathlib import Path
@@ -79,11 +80,11 @@ def trace(patch: pytest.MonkeyPatch) -> None:
         return
     folder = Path(named).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    runner = traced(sandbox._RUNNER, folder)
+    runner = marshal.dumps(compile(traced(sandbox._RUNNER, folder), "runner", "exec"))
     marks = ("--bind", str(folder / f"{sandbox._RUNNER.name}.marks"), MARKS_IN_SANDBOX)
     program, *others = sandbox._sandbox_options()
     options = (program, *marks, *others)  # while its root may still be written
-    patch.setattr(sandbox, "_runner_source", lambda: runner)
+    patch.setattr(sandbox, "_runner_code", lambda: runner)
     patch.setattr(sandbox, "_sandbox_options", lambda: options)
     worker = folder / program_runner._WORKER.name
     worker.write_text(traced(program_runner._WORKER, folder), encoding="utf-8")

@@ -177,7 +177,7 @@ def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Polic
     check_model_folder(Path(name).expanduser())
     try:
         config = AutoConfig.from_pretrained(name, **LOADING)
-        tokenizer = AutoTokenizer.from_pretrained(name, **LOADING)
+        tokenizer = AutoTokenizer.from_pretrained(name, config=config, **LOADING)
     except _LOADING_ERRORS as error:
         raise ModelError(_cannot_load(name, error)) from error
     if tokenizer.eos_token_id is None:
@@ -185,7 +185,7 @@ def load_policy(name: str, *, device: torch.device, dtype: torch.dtype) -> Polic
     _refuse_unsupported(name, config)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True, **WEIGHTS
+            name, config=config, dtype=dtype, attn_implementation=ATTENTION_NAME, output_loading_info=True, **WEIGHTS
         )
         model, report = loaded
     except _LOADING_ERRORS as error:

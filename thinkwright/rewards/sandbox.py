@@ -55,6 +55,7 @@ _FIRST_USER, _NUM_USERS = 61184, 4096  # numbers that systems keep for short-liv
 _MAX_HEAD_BYTES = 64
 _FRAME_HEAD = re.compile(rb"(?P<test>-?[0-9]{1,9}) (?P<status>[a-z_]{1,20}) (?P<size>[0-9]{1,9})\n")
 _RUNNER = Path(__file__).resolve().with_name("sandbox_runner.py")
+_LOAD_RUNNER = "import marshal, sys; exec(marshal.load(sys.stdin.buffer))"
 _INSTALL = "install it (Debian, Ubuntu: apt-get install bubblewrap)"
 _WEAKER = 'or set rewards.program_isolation = "process" to run programs unprotected'
 
@@ -223,11 +224,11 @@ def _start(request: bytes) -> tuple[subprocess.Popen[bytes], str | None]:
     is_confined = isolation() == "bubblewrap"
     folder = None if is_confined else tempfile.mkdtemp(prefix="thinkwright-program-")
     system_calls = _system_calls_pipe() if is_confined else None
-    runner = [_python(), "-P", "-s", "-S", "-B", "-c", _runner_source(), isolation()]
+    runner = [_python(), "-P", "-s", "-S", "-B", "-c", _LOAD_RUNNER, isolation()]
     command = [*_bubblewrap(system_calls), *runner] if is_confined else runner
     try:
         with tempfile.TemporaryFile() as file:
-            file.write(request)
+            file.write(_runner_code() + request)
             file.seek(0)
             process = subprocess.Popen(
                 command,
@@ -286,8 +287,9 @@ def _python() -> str:
 
 
 @cache
-def _runner_source() -> str:
-    return _RUNNER.read_text()
+def _runner_code() -> bytes:
+    """Compiled here, by the same Python, once instead of in every sandbox."""
+    return marshal.dumps(compile(_RUNNER.read_text(encoding="utf-8"), _RUNNER.name, "exec"))
 
 
 def _system_calls_pipe() -> int | None:

@@ -1,9 +1,11 @@
 """Runs the tests of one untrusted program, in processes of their own. Started inside a sandbox by ``sandbox.py``.
 
 A script of the standard library, which the package never imports; it loads few modules because it is started once a
-program. Standard input is one marshalled dict (``sandbox.py``, ``_request``). Standard output is a frame ``id status
-length`` and a body for each test in order, after a first frame that says that the tests begin. The right answers are
-not known here: whatever a program does to this process, it can send other values, but no verdict.
+program.
+
+Standard input is its code and one dict, both marshalled (``sandbox.py``, ``_request``). Standard output is a frame
+``id status length`` and a body for each test in order, after a first frame that says that the tests begin. The right
+answers are not known here: whatever a program does to this process, it can send other values, but no verdict.
 """
 
 import builtins
@@ -14,8 +16,8 @@ import select
 import sys
 import time
 from _json import encode_basestring_ascii
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # importing it from ``typing`` would take as long as the interpreter's own start
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable

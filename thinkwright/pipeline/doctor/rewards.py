@@ -1,5 +1,6 @@
 """Can each reward of the recipe be earned, and missed? Tried on replies that differ in what rewards look at."""
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -15,7 +16,7 @@ from thinkwright.types import FinishReason, Prompt, Rollout, RolloutGroup
 PROBED_ROWS = 8
 MARGIN = 0.25
 """A right reply may earn less than the best one by this share of the range: length rewards count tokens."""
-_REPEATS = 200
+_REPEATS = 20
 
 Probe = tuple[str, str, FinishReason]
 """What it is called, the completion, how it ended."""
@@ -26,7 +27,7 @@ def reward_checks(prompts: Sequence[Prompt], fitting: Fitting, score: Scorer, re
     chosen = prompts[:PROBED_ROWS]
     if not chosen:
         return [Check("rewards", "warning", "there is no sound row to try them on")]
-    probes = [_probes(prompt) for prompt in chosen]
+    probes = [_probes(prompt, fitting) for prompt in chosen]
     groups = score([_sampled(prompt, row, fitting) for prompt, row in zip(chosen, probes, strict=True)])
     names = [probe[0] for probe in probes[0]]
     return [
@@ -36,20 +37,27 @@ def reward_checks(prompts: Sequence[Prompt], fitting: Fitting, score: Scorer, re
     ]
 
 
-def _probes(prompt: Prompt) -> list[Probe]:
+def _probes(prompt: Prompt, fitting: Fitting) -> list[Probe]:
     template = TEMPLATES[prompt.template]
     thought = THOUGHTS.get(prompt.language, THOUGHTS["en"])
     foreign = THOUGHTS["en" if prompt.language == "zh" else "zh"]
     wrong = VERIFIERS[prompt.verifier].wrong_answer(prompt.gold)
+    again = _again_and_again(thought, fitting)
     return [
         ("right", template.write(thought, prompt.reference), "stop"),
         ("wrong", template.write(thought, wrong), "stop"),
         ("without a thought or marks", f" {prompt.reference}", "stop"),
         ("nothing", "", "stop"),
         ("thought in another language", template.write(foreign, prompt.reference), "stop"),
-        ("the same again and again", template.write(f"{thought} " * _REPEATS, prompt.reference), "stop"),
-        ("cut at the limit", template.write(f"{thought} " * _REPEATS, prompt.reference), "length"),
+        ("the same again and again", template.write(again, prompt.reference), "stop"),
+        ("cut at the limit", template.write(again, prompt.reference), "length"),
     ]
+
+
+def _again_and_again(thought: str, fitting: Fitting) -> str:
+    """The thought so often that a reply would be cut, and often enough to be noticed."""
+    num_tokens = len(fitting.tokenizer.encode(f"{thought} ", add_special_tokens=False))
+    return f"{thought} " * max(_REPEATS, math.ceil((fitting.max_tokens + 1) / max(1, num_tokens)))
 
 
 def _sampled(prompt: Prompt, probes: Sequence[Probe], fitting: Fitting) -> SampledGroup:
