@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 # A deadline for each example would measure what else the machine does.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
-FORKED = ["thinkwright.pipeline.run", "thinkwright.report.page", "thinkwright.serving.engines.engine_process"]
-"""What the processes that tests start are forked with."""
-
 # Half of what is loaded and collected would be looked through for garbage again and again, and is none.
 gc.disable()
 
@@ -47,7 +44,7 @@ def pytest_collection_finish() -> None:
 def _forked_processes() -> None:
     """One of several workers starts many processes: all of them are forked from one, loaded beside the first tests."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        multiprocessing.set_forkserver_preload(FORKED)
+        multiprocessing.set_forkserver_preload(["tests.nursery"])
         forkserver.ensure_running()
 
 

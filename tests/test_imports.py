@@ -5,7 +5,18 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "thinkwright"
 LAYERS = (
-    ("config", "types", "characters", "errors", "run_lock", "run_folder", "display", "web", "user_function"),
+    (
+        "config",
+        "types",
+        "characters",
+        "errors",
+        "run_lock",
+        "run_folder",
+        "display",
+        "web",
+        "user_function",
+        "quick_imports",
+    ),
     ("chat", "algorithms", "models"),
     ("rewards", "tasks"),
     ("rollout", "distributed"),

@@ -56,7 +56,7 @@ class Started:
         words = list(command[3:])
         self.log = log or Path(words[words.index("--out") + 1]).with_suffix(".log")
         context: Any = get_context("forkserver")
-        context.set_forkserver_preload(["thinkwright.rollout.fleet.process"])  # as engines are
+        context.set_forkserver_preload(["thinkwright.rollout.fleet.nursery"])  # as engines are
         self._process = context.Process(target=_as_command, args=(words, self.log))
         self._process.start()
 

@@ -61,7 +61,7 @@ def updated_twice(free_bytes: int) -> tuple[list[str], float]:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_an_update_without_enough_memory_is_made_in_smaller_passes_with_the_same_gradient() -> None:
     context: Any = get_context("forkserver")
-    context.set_forkserver_preload(["thinkwright.rollout.fleet.process"])  # as engines are
+    context.set_forkserver_preload(["thinkwright.rollout.fleet.nursery"])  # as engines are
     with ProcessPoolExecutor(1, mp_context=context) as process:  # real memory that is really not there
         done = process.submit(updated_twice, 100 << 20)
         try:

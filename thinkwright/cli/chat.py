@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkwright.cli.values import positive, temperature, top_p
 from thinkwright.errors import ModelError, RecipeError
+from thinkwright.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from thinkwright.config.endpoint import Endpoint
@@ -72,8 +73,12 @@ def _reached(options: argparse.Namespace) -> "Iterator[Endpoint]":
         return
     if options.key_variable is not None:
         raise RecipeError("--key-variable: is for a server (MODEL = URL or URL#NAME); leave it out")
-    from thinkwright.config.serving import ServeSettings, ServingEngine
-    from thinkwright.serving.serve import serving
+    from thinkwright.serving.engines.engine_forks import begin_to_load
+
+    begin_to_load()
+    with quick_imports():
+        from thinkwright.config.serving import ServeSettings, ServingEngine
+        from thinkwright.serving.serve import serving
 
     print(f"loading {options.model} ...", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:

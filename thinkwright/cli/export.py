@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from thinkwright.quick_imports import quick_imports
+
 
 def add_export_verb(verbs: Any) -> None:
     """Add it to the parser."""
@@ -22,7 +24,8 @@ def add_export_verb(verbs: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from thinkwright.export.run_export import Wanted, export_model
+    with quick_imports():
+        from thinkwright.export.run_export import Wanted, export_model
 
     wanted = Wanted(
         model=options.model,

@@ -6,6 +6,7 @@ from typing import Any
 
 from thinkwright.cli.values import names, numbers, port, positive, temperature, top_p
 from thinkwright.errors import RecipeError
+from thinkwright.quick_imports import quick_imports
 
 
 def add_looking_verbs(verbs: Any) -> None:
@@ -100,8 +101,9 @@ def _eval(options: argparse.Namespace) -> int:
     given = {key: value for key in keys if (value := getattr(options, key)) is not None}
     settings = EvalSettings(**given, machine=Machine(**machine))
 
-    from thinkwright.pipeline.eval_models import Interrupted, evaluate_models
-    from thinkwright.pipeline.model_source import find_model
+    with quick_imports():
+        from thinkwright.pipeline.eval_models import Interrupted, evaluate_models
+        from thinkwright.pipeline.model_source import find_model
 
     sources = [find_model(model) for model in options.models]
     first = sources[0]

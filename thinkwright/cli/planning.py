@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkwright.cli.values import positive, positive_number
 from thinkwright.errors import RecipeError
+from thinkwright.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,9 +91,11 @@ def _check_options(options: argparse.Namespace) -> None:
 
 def _probed(options: argparse.Namespace, recipe: "Recipe") -> "Plan":
     from thinkwright.config.kinds import TRAINING_RECIPES
-    from thinkwright.planning.expected import Expected, check_expected, expected_like
-    from thinkwright.planning.from_probe import plan_of_probe
-    from thinkwright.planning.probe import probe
+
+    with quick_imports():
+        from thinkwright.planning.expected import Expected, check_expected, expected_like
+        from thinkwright.planning.from_probe import plan_of_probe
+        from thinkwright.planning.probe import probe
 
     if not isinstance(recipe, TRAINING_RECIPES):
         raise RecipeError(
@@ -107,11 +110,12 @@ def _probed(options: argparse.Namespace, recipe: "Recipe") -> "Plan":
 def _print_from_table(
     console: "Console", options: argparse.Namespace, pipeline: "Pipeline | None", recipe: "Recipe | None"
 ) -> None:
-    from thinkwright.planning.expected import expected_like
-    from thinkwright.planning.from_table import Given
-    from thinkwright.planning.hardware import hardware_of
-    from thinkwright.planning.plan_table import stages_table
-    from thinkwright.planning.stages import planned_stage, planned_stages
+    with quick_imports():
+        from thinkwright.planning.expected import expected_like
+        from thinkwright.planning.from_table import Given
+        from thinkwright.planning.hardware import hardware_of
+        from thinkwright.planning.plan_table import stages_table
+        from thinkwright.planning.stages import planned_stage, planned_stages
 
     tokens, share = options.response_tokens, options.learned_share
     if options.like is not None:

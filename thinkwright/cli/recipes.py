@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkwright.cli.values import positive
 from thinkwright.errors import GateError, RanksError, RecipeError
+from thinkwright.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from thinkwright.config.pipeline import Pipeline
@@ -67,9 +68,10 @@ def _run(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe, options.overrides)
     folder = options.out or _default_folder(options.recipe, recipe.seed)
 
-    from thinkwright.pipeline.run import run_recipe
-    from thinkwright.report.page import write_report
-    from thinkwright.report.table import result_table
+    with quick_imports():
+        from thinkwright.pipeline.run import run_recipe
+        from thinkwright.report.page import write_report
+        from thinkwright.report.table import result_table
 
     summary = run_recipe(recipe, folder, resume=options.resume, argv=sys.argv, ray=options.ray)
     if os.environ.get("RANK", "0") != "0":  # started by torchrun: the first rank speaks for all
@@ -102,9 +104,10 @@ def _run_pipeline(pipeline: "Pipeline", folder: Path, options: argparse.Namespac
     if options.only and (options.first or options.last):
         raise RecipeError("--only names one stage; leave out --from and --until with it")
 
-    from thinkwright.pipeline.stages import Extent, run_pipeline
-    from thinkwright.report.page import write_report
-    from thinkwright.report.table import pipeline_table
+    with quick_imports():
+        from thinkwright.pipeline.stages import Extent, run_pipeline
+        from thinkwright.report.page import write_report
+        from thinkwright.report.table import pipeline_table
 
     extent = Extent(options.only or options.first, options.only or options.last)
     try:
@@ -134,7 +137,8 @@ def _stop_code(summary: dict[str, Any]) -> int | None:
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.recipe is None:
-        from thinkwright.pipeline.examination import examine_this_machine
+        with quick_imports():
+            from thinkwright.pipeline.examination import examine_this_machine
 
         return 0 if examine_this_machine(options.out) else 1
 
@@ -143,12 +147,14 @@ def _doctor(options: argparse.Namespace) -> int:
 
     pipeline = load_pipeline(options.recipe, options.overrides)
     if pipeline is not None:
-        from thinkwright.pipeline.examination import examine_stages
+        with quick_imports():
+            from thinkwright.pipeline.examination import examine_stages
 
         return 0 if examine_stages(pipeline, examine_all=options.all, out=options.out) else 1
     recipe = load_recipe(options.recipe, options.overrides)
 
-    from thinkwright.pipeline.examination import examine_recipe
+    with quick_imports():
+        from thinkwright.pipeline.examination import examine_recipe
 
     return 0 if examine_recipe(options.recipe, recipe, examine_all=options.all, out=options.out) else 1
 
@@ -158,7 +164,8 @@ def _difficulty(options: argparse.Namespace) -> int:
 
     recipe = load_recipe(options.recipe, options.overrides)
 
-    from thinkwright.pipeline.examination import measure_recipe
+    with quick_imports():
+        from thinkwright.pipeline.examination import measure_recipe
 
     print(measure_recipe(recipe, num_samples=options.samples, out=options.out))
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkwright.cli.values import names, port, positive, positive_number
+from thinkwright.quick_imports import quick_imports
 
 KEY_VARIABLE = "THINKWRIGHT_API_KEY"
 
@@ -57,7 +58,12 @@ def _serve(options: argparse.Namespace) -> int:
         models=tuple(options.models), engine=engine, names=tuple(options.names or ()), **(key | given(keys))
     )
 
-    from thinkwright.serving.serve import serve
+    from thinkwright.serving.engines.engine_forks import begin_to_load
+
+    if settings.vllm is None:
+        begin_to_load()
+    with quick_imports():
+        from thinkwright.serving.serve import serve
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO if settings.log_prompts else "WARNING")
     serve(settings, lambda text: print(text, flush=True))

@@ -4,6 +4,7 @@ On several machines ``torchrun`` starts them: ``torchrun --nnodes N --nproc-per-
 """
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -67,6 +68,7 @@ def _as_rank(entry: Callable[..., Any], *arguments: Any) -> Any:
     """The life of one rank. Signals reach it from the launcher alone, so that none comes twice."""
     os.setsid()
     die_with_parent()
+    gc.freeze()  # what is imported by now stays: neither a step nor the end looks through it for garbage
     try:
         return entry(*arguments)
     except ThinkwrightError as error:

@@ -113,7 +113,7 @@ class ProcessSource:
 def _context() -> Any:
     """A server process that has loaded the libraries once forks the engines: one that is replaced is soon back."""
     context: Any = mp.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["thinkwright.rollout.fleet.nursery"])
     return context
 
 

@@ -1,7 +1,6 @@
 """One engine process, and the two threads that talk with it: neither a full pipe nor a slow one holds the server up."""
 
 import asyncio
-import multiprocessing
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,11 +10,11 @@ from typing import Any, Self
 from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ModelError
 from thinkwright.pipeline.model_source import ModelSource
+from thinkwright.serving.engines.engine_forks import forking_context
 from thinkwright.serving.engines.engine_process import EngineFacts, run_engine
 
 START_SECONDS = 600.0
 """Loading a model may take so long."""
-_NURSERY = "thinkwright.serving.engines.engine_nursery"
 
 
 class EngineLink:
@@ -73,9 +72,7 @@ class EngineLink:
             await asyncio.to_thread(self._process.join)
 
     def _spawn(self, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> None:
-        # A process that has loaded the libraries once forks the engines: one that is replaced is soon back.
-        context: Any = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([_NURSERY, run_engine.__module__])
+        context = forking_context()
         pipe, theirs = context.Pipe()
         with theirs:
             self._process = context.Process(target=run_engine, args=(theirs, source, settings, head_ids), daemon=True)
