@@ -16,6 +16,7 @@ LAYERS = (
         "web",
         "user_function",
         "quick_imports",
+        "forks",
     ),
     ("chat", "algorithms", "models"),
     ("rewards", "tasks"),

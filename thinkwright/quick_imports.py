@@ -1,7 +1,7 @@
-"""Imports of large libraries, without a search for garbage among what they make: all of it stays.
+"""Imports of torch and what needs it, without a search for garbage among what they make: all of it stays.
 
-Torch and transformers make about a million objects. Python would look through them again and again while they are
-loaded, whenever a run's own garbage is looked for, and once more at the end of the process.
+They make about a million objects. Python would look through them again and again while they are loaded, whenever a
+run's own garbage is looked for, and once more at the end of the process.
 """
 
 import gc
@@ -12,16 +12,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Around imports, at the begin of a process: what there is at their end is never looked through for garbage.
+    """Around imports: if torch comes with them, what there is at their end is never looked through for garbage.
 
-    Where everything was imported before, nothing is set aside: of a process that has worked, garbage may be among it.
+    Where torch was there before, nothing is set aside: the process may have worked, and garbage may be among it.
     """
-    num_modules, was_enabled = len(sys.modules), gc.isenabled()
+    had_torch, was_enabled = "torch" in sys.modules, gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > num_modules:
+        if not had_torch and "torch" in sys.modules:
             gc.freeze()
         if was_enabled:
             gc.enable()

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 import torch
 
 from thinkwright.cli import main
+from thinkwright.forks import TRAINER_ENGINES, forking_context
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -55,8 +55,7 @@ class Started:
         assert command[:3] == [sys.executable, "-m", "thinkwright"]
         words = list(command[3:])
         self.log = log or Path(words[words.index("--out") + 1]).with_suffix(".log")
-        context: Any = get_context("forkserver")
-        context.set_forkserver_preload(["thinkwright.rollout.fleet.nursery"])  # as engines are
+        context = forking_context(TRAINER_ENGINES)
         self._process = context.Process(target=_as_command, args=(words, self.log))
         self._process.start()
 

@@ -19,6 +19,7 @@ from thinkwright.chat import template as templates
 from thinkwright.chat.template import TEMPLATES, split_reply
 from thinkwright.config.load import load_recipe
 from thinkwright.config.recipe import RLRecipe
+from thinkwright.config.rewards import RewardWeights
 from thinkwright.errors import GateError, RunFolderError
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.models.shipped import resolve_model_name
@@ -26,7 +27,8 @@ from thinkwright.pipeline.checks import Check
 from thinkwright.pipeline.doctor.checks import stop_token_check
 from thinkwright.pipeline.doctor.examine import DoctorReport, examine
 from thinkwright.pipeline.doctor.report import as_record, check_up
-from thinkwright.pipeline.doctor.rows import Fitting, examine_rows
+from thinkwright.pipeline.doctor.rewards import reward_checks
+from thinkwright.pipeline.doctor.rows import THOUGHTS, Fitting, examine_rows
 from thinkwright.pipeline.machine_check import examine_machine
 from thinkwright.pipeline.record import record_data, task_digest
 from thinkwright.rewards.pool import Job, Verdict, WorkerPool
@@ -77,6 +79,28 @@ def rows(count: int, template: str = "r1_zero", verifier: str = "number") -> Row
             for i in range(count)
         )
     )
+
+
+class SeenError(Exception):
+    """Ends what would be scored."""
+
+
+@pytest.mark.parametrize("language", sorted(THOUGHTS))
+def test_the_reply_that_is_cut_is_as_long_as_the_limit(language: str) -> None:
+    tokenizer = load_policy(resolve_model_name("tiny-base"), device=CPU, dtype=torch.float32).tokenizer
+    seen: list[Any] = []
+
+    def score(groups: Any) -> Any:
+        seen.extend(groups)
+        raise SeenError
+
+    prompts = [replace(prompt, language=language) for prompt in rows(2).training]
+    with pytest.raises(SeenError):
+        reward_checks(prompts, Fitting(tokenizer, frozenset(), 2048), score, RewardWeights())
+    for _, _, rollouts in seen:
+        repeated, cut = rollouts[-2:]
+        assert cut.finish_reason == "length"
+        assert len(cut.token_ids) == 2048 < len(repeated.token_ids)
 
 
 def with_row(task: Rows, index: int, **changes: Any) -> Rows:

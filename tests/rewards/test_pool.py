@@ -93,14 +93,14 @@ def test_a_grader_that_fails_is_no_score_but_a_failure_with_the_reason(
 def test_the_seconds_that_an_item_takes_are_measured() -> None:
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as pool:
         pool.grade([Job("patient", "sleep 0.05", f"g{i}") for i in range(4)])
-        assert 0.05 <= pool._seconds["grade", "patient"] < 1
+        assert 0.04 <= pool._seconds["grade", "patient"] < 1
         pool.grade(jobs("gives 0.1"))
         assert 0 < pool._seconds["grade", "quick"] < 1
 
 
 def test_what_a_function_loads_does_not_count_as_its_time() -> None:
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as pool:
-        [found] = pool.run([Task("function", "tests.rewards.slow_to_load:half", ([{}], {}), deadline_seconds=0.3)])
+        [found] = pool.run([Task("function", "tests.rewards.slow_to_load:half", ([{}], {}), deadline_seconds=0.9)])
     assert (found.outcome, found.value) == ("graded", [0.5])
 
 

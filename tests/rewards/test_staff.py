@@ -149,7 +149,7 @@ def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
         assert [v.score for v in graders.grade([Job("quick", answer, "g") for answer in answers])] == [1.0, 0.5]
 
 
-def test_a_grader_has_one_thread_and_nothing_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grader_has_one_thread_and_leaves_our_input_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     read_end, write_end = os.pipe()
     os.write(write_end, b"for somebody else")
@@ -396,7 +396,7 @@ def test_a_desk_does_every_kind_of_work(kind: str, name: str, arguments: list[An
     assert found[0] == outcome
 
 
-def test_what_a_verifier_loads_is_loaded_before_its_first_answer() -> None:
+def test_to_warm_a_verifier_is_to_load_what_it_needs() -> None:
     loaded = list[str]()
     desk = worker.Desk({"quick": replace(QUICK, load=lambda: loaded.append("once"))})
     desk.warm("grade", "quick")

@@ -3,10 +3,8 @@
 import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from tests.training_groups import training_group
 from thinkwright.config.algorithm import Algorithm
 from thinkwright.distributed.ranks import SINGLE, Ranks
 from thinkwright.errors import TrainingError
+from thinkwright.forks import TRAINER_ENGINES, forking_context
 from thinkwright.models.policy import load_policy
 from thinkwright.models.shipped import resolve_model_name
 from thinkwright.training.memory_limit import MicroBatch
@@ -60,8 +59,7 @@ def updated_twice(free_bytes: int) -> tuple[list[str], float]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_an_update_without_enough_memory_is_made_in_smaller_passes_with_the_same_gradient() -> None:
-    context: Any = get_context("forkserver")
-    context.set_forkserver_preload(["thinkwright.rollout.fleet.nursery"])  # as engines are
+    context = forking_context(TRAINER_ENGINES)
     with ProcessPoolExecutor(1, mp_context=context) as process:  # real memory that is really not there
         done = process.submit(updated_twice, 100 << 20)
         try:

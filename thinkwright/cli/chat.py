@@ -73,9 +73,9 @@ def _reached(options: argparse.Namespace) -> "Iterator[Endpoint]":
         return
     if options.key_variable is not None:
         raise RecipeError("--key-variable: is for a server (MODEL = URL or URL#NAME); leave it out")
-    from thinkwright.serving.engines.engine_forks import begin_to_load
+    from thinkwright.forks import SERVER_ENGINES, begin_to_load
 
-    begin_to_load()
+    begin_to_load(SERVER_ENGINES)
     with quick_imports():
         from thinkwright.config.serving import ServeSettings, ServingEngine
         from thinkwright.serving.serve import serving

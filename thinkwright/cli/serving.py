@@ -58,10 +58,10 @@ def _serve(options: argparse.Namespace) -> int:
         models=tuple(options.models), engine=engine, names=tuple(options.names or ()), **(key | given(keys))
     )
 
-    from thinkwright.serving.engines.engine_forks import begin_to_load
+    from thinkwright.forks import SERVER_ENGINES, begin_to_load
 
     if settings.vllm is None:
-        begin_to_load()
+        begin_to_load(SERVER_ENGINES)
     with quick_imports():
         from thinkwright.serving.serve import serve
 

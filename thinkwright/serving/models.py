@@ -97,7 +97,8 @@ async def _open_desk(find: Callable[[], ModelSource], source: ModelSource, setti
 
 def _load(location: str) -> tuple[Any, Any]:
     try:
-        return AutoTokenizer.from_pretrained(location, **LOADING), AutoConfig.from_pretrained(location, **LOADING)
+        config = AutoConfig.from_pretrained(location, **LOADING)
+        return AutoTokenizer.from_pretrained(location, config=config, **LOADING), config
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{location}: its tokenizer or config.json cannot be read ({error})") from error
 

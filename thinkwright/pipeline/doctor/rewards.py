@@ -1,6 +1,5 @@
 """Can each reward of the recipe be earned, and missed? Tried on replies that differ in what rewards look at."""
 
-import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -17,6 +16,7 @@ PROBED_ROWS = 8
 MARGIN = 0.25
 """A right reply may earn less than the best one by this share of the range: length rewards count tokens."""
 _REPEATS = 20
+_CHARACTERS_PER_TOKEN = 32
 
 Probe = tuple[str, str, FinishReason]
 """What it is called, the completion, how it ended."""
@@ -55,9 +55,12 @@ def _probes(prompt: Prompt, fitting: Fitting) -> list[Probe]:
 
 
 def _again_and_again(thought: str, fitting: Fitting) -> str:
-    """The thought so often that a reply would be cut, and often enough to be noticed."""
-    num_tokens = len(fitting.tokenizer.encode(f"{thought} ", add_special_tokens=False))
-    return f"{thought} " * max(_REPEATS, math.ceil((fitting.max_tokens + 1) / max(1, num_tokens)))
+    """The thought often enough to be noticed, and so often that a reply would be cut."""
+    text = f"{thought} " * _REPEATS
+    longest = _CHARACTERS_PER_TOKEN * fitting.max_tokens  # a tokenizer may pass over all that it does not know
+    while len(text) < longest and len(fitting.tokenizer.encode(text, add_special_tokens=False)) <= fitting.max_tokens:
+        text += text
+    return text
 
 
 def _sampled(prompt: Prompt, probes: Sequence[Probe], fitting: Fitting) -> SampledGroup:

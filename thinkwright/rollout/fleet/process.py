@@ -10,9 +10,9 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import torch
-import torch.multiprocessing as mp
 
 from thinkwright.errors import ModelError
+from thinkwright.forks import TRAINER_ENGINES, forking_context
 from thinkwright.models.policy import Policy, load_policy
 from thinkwright.rollout.fleet.engine import EngineDiedError, Finished
 from thinkwright.rollout.fleet.shared_weights import SharedWeights
@@ -32,7 +32,7 @@ class ProcessEngine:
         self.name = name
         self._is_killed = False
         self._outbox: SimpleQueue[Call | str | None] = SimpleQueue()
-        context = _context()
+        context = forking_context(TRAINER_ENGINES)
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve_engine, args=(theirs, start, weights), name=name, daemon=True)
         self._process.start()
@@ -108,13 +108,6 @@ class ProcessSource:
         """See ``EngineSource``."""
         assert self._weights is not None, "weights are published first"
         return ProcessEngine(self._starts[place], self._weights, f"engine {place}")
-
-
-def _context() -> Any:
-    """A server process that has loaded the libraries once forks the engines: one that is replaced is soon back."""
-    context: Any = mp.get_context("forkserver")
-    context.set_forkserver_preload(["thinkwright.rollout.fleet.nursery"])
-    return context
 
 
 def load_engine_policy(start: EngineStart) -> Policy:

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from thinkwright.config.serving import ServingEngine
 from thinkwright.errors import ModelError
+from thinkwright.forks import SERVER_ENGINES, forking_context
 from thinkwright.pipeline.model_source import ModelSource
-from thinkwright.serving.engines.engine_forks import forking_context
 from thinkwright.serving.engines.engine_process import EngineFacts, run_engine
 
 START_SECONDS = 600.0
@@ -72,7 +72,7 @@ class EngineLink:
             await asyncio.to_thread(self._process.join)
 
     def _spawn(self, source: ModelSource, settings: ServingEngine, head_ids: tuple[int, ...]) -> None:
-        context = forking_context()
+        context = forking_context(SERVER_ENGINES)
         pipe, theirs = context.Pipe()
         with theirs:
             self._process = context.Process(target=run_engine, args=(theirs, source, settings, head_ids), daemon=True)
