@@ -297,6 +297,19 @@ def test_trees_and_lists_are_compared_by_their_shape() -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [
+        ("import sys, re, collections", ["re", "collections", "sys"]),
+        ("from collections.abc import Sequence\nfrom  dataclasses import dataclass", ["collections", "dataclasses"]),
+        ("def f():\n    import math as m; import heapq  # and copy", ["math", "heapq"]),
+        ("import numpy, os.path\nfrom . import mathematics\nimported = 'json'", []),
+    ],
+)
+def test_modules_that_a_program_imports_are_loaded_before_its_tests(program: str, named: list[str]) -> None:
+    assert functions.common_modules(program) == named
+
+
 def test_lists_and_trees_of_leetcode_are_graded() -> None:
     gold = gold_of(
         "def check(candidate):\n    assert is_same_list(candidate(l = list_node([1,2,3])), list_node([3,2,1]))",

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
 
 from tests.rewards.test_pool import until
@@ -73,7 +75,7 @@ def test_a_worker_that_cannot_be_asked_for_leaves_no_descriptor(nursery: Nursery
     before = len(os.listdir("/proc/self/fd"))
     nursery._process.kill()
     nursery._process.wait()
-    with pytest.raises(GraderError, match="the graders' process does not work"):
+    with pytest.raises(GraderError, match=r"the graders' process does not work.*it said nothing"):
         nursery.fork()
     assert len(os.listdir("/proc/self/fd")) <= before
 
@@ -141,6 +143,25 @@ def test_a_worker_that_takes_nothing_is_not_waited_for_without_end(monkeypatch: 
 
 def test_a_signal_without_a_name_is_told_by_its_number(pair: tuple[Worker, socket.socket]) -> None:
     assert pair[0].how_it_died(-200) == "its process died (signal 200)"
+    assert pair[0].how_it_died(0) == "its process died (exit status 0)"
+
+
+@pytest.mark.parametrize(("script", "is_demoted"), [("while True: pass", True), ("import time; time.sleep(60)", False)])
+def test_one_that_computes_lets_others_go_first_and_one_that_waits_need_not(
+    script: str, is_demoted: bool, pair: tuple[Worker, socket.socket]
+) -> None:
+    found, _ = pair
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", f"print(flush=True)\n{script}"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found.pid = process.pid
+        status = psutil.STATUS_RUNNING if is_demoted else psutil.STATUS_SLEEPING
+        assert until(lambda: psutil.Process(process.pid).status() == status)
+        found.demote()
+        assert found.is_demoted is is_demoted
+        process.kill()
 
 
 def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
@@ -151,6 +172,7 @@ def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
 
 def test_a_grader_has_one_thread_and_leaves_our_input_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
     read_end, write_end = os.pipe()
     os.write(write_end, b"for somebody else")
     os.close(write_end)
@@ -158,8 +180,9 @@ def test_a_grader_has_one_thread_and_leaves_our_input_alone(monkeypatch: pytest.
     os.dup2(read_end, 0)
     try:
         with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
-            verdicts = graders.grade([Job("quick", answer, "1") for answer in ("variable OMP_NUM_THREADS", "reads")])
-        assert [verdict.score for verdict in verdicts] == [1.0, 0.0]
+            asked = [("variable OMP_NUM_THREADS", "1"), ("variable PYTHONHASHSEED", "0"), ("reads", "")]
+            verdicts = graders.grade([Job("quick", answer, gold) for answer, gold in asked])
+        assert [verdict.score for verdict in verdicts] == [1.0, 1.0, 0.0]
         assert os.read(0, 100) == b"for somebody else"
     finally:
         os.dup2(own, 0)
