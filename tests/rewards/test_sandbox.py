@@ -40,6 +40,14 @@ def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return request.param
 
 
+def test_where_bubblewrap_can_make_a_sandbox_ours_can_be_made() -> None:
+    """All tests of sandboxes are skipped where there can be none: one that is broken must not pass for that."""
+    plain = "bwrap --unshare-pid --unshare-net --unshare-ipc --unshare-uts --ro-bind / / --proc /proc true"
+    if shutil.which("bwrap") is None or subprocess.run(plain.split(), capture_output=True).returncode != 0:
+        pytest.skip("bubblewrap cannot make any")
+    assert sandbox_problem() is None
+
+
 @pytest.mark.usefixtures("isolation")
 def test_calls_come_back_as_plain_values_in_order() -> None:
     program = "def f(x): return [x, (1.5, None), {'a': {True}}]"
