@@ -324,6 +324,17 @@ def test_lists_and_trees_of_leetcode_are_graded() -> None:
     program = "class Solution:\n    def f(self): return TreeNode(1, None, TreeNode(2))"
     assert functions.VERIFIER.grade(program, gold) == 1.0
     assert functions.VERIFIER.grade(program.replace("None, ", ""), gold) == 0.0
+    whole = gold_of(
+        "assert is_same_tree(candidate(), tree_node([1, 2, 3, 4, None, None, 5]))",
+        setup=NODES,
+        entry_point="Solution().f",
+    )
+    program = (
+        "class Solution:\n    def f(self): return TreeNode(1, TreeNode(2, TreeNode(4)), TreeNode(3, None, TreeNode(5)))"
+    )
+    assert functions.VERIFIER.grade(program, whole) == 1.0
+    assert functions.VERIFIER.grade(program.replace("(4)", "(6)"), whole) == 0.0
+    assert functions.VERIFIER.grade(program.replace("(5)", "(6)"), whole) == 0.0
     endless = "class Solution:\n    def f(self):\n        t = TreeNode(1)\n        t.left = t\n        return t"
     assert functions.VERIFIER.grade(endless, gold) == 0.0
 
