@@ -61,6 +61,7 @@ def test_the_answer_is_found_in_a_reply(reply: str, gold: str) -> None:
     [
         "",
         r"\boxed{}",
+        r"\boxed{$$}",
         r"\boxed{5} or \boxed{6}",
         r"\boxed{5 \text{ or } 6}",
         r"\boxed{5, 6, 7}",

@@ -164,10 +164,10 @@ def test_one_that_computes_lets_others_go_first_and_one_that_waits_need_not(
         process.kill()
 
 
-def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
+def test_a_worker_that_closes_its_standard_error_goes_on_and_may_still_die(tmp_path: Path) -> None:
     with WorkerPool(1, "tests.rewards.poison:VERIFIERS") as graders:
-        answers = ["closes_errors", "gives 0.5"]
-        assert [v.score for v in graders.grade([Job("quick", answer, "g") for answer in answers])] == [1.0, 0.5]
+        answers = ["closes_errors", f"die_once {tmp_path / 'died'}", "gives 0.5"]
+        assert [v.score for v in graders.grade([Job("quick", answer, "g") for answer in answers])] == [1.0, 1.0, 0.5]
 
 
 def test_a_grader_has_one_thread_and_leaves_our_input_alone(monkeypatch: pytest.MonkeyPatch) -> None:
