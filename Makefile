@@ -20,7 +20,8 @@ demo: $(STAMP)
 test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	# Beside it, what the tests import is compiled: else every worker would, in a fresh clone.
+	$(BIN)/pytest --collect-only -q > /dev/null & $(BIN)/pyright; code=$$?; wait; exit $$code
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 ## R1 at full size, every stage for two steps on random weights, and other tests of half a minute each (some ten minutes;
