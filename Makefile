@@ -16,11 +16,11 @@ demo: $(STAMP)
 	grep -qs '"status": "interrupted"' runs/demo/summary.json || rm -rf runs/demo
 	$(BIN)/thinkwright run tiny/r1-zero --out runs/demo $$(test -d runs/demo && echo --resume)
 
-## Style, types and tests.
+## Style, types and tests. What the tests import is compiled beside the check of types: else every worker would, in a
+## fresh clone.
 test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	# Beside it, what the tests import is compiled: else every worker would, in a fresh clone.
 	$(BIN)/pytest --collect-only -q > /dev/null & $(BIN)/pyright; code=$$?; wait; exit $$code
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
